@@ -1,0 +1,40 @@
+import { Check, Column, Entity, JoinColumn, ManyToOne, PrimaryGeneratedColumn, Unique } from 'typeorm';
+import { User } from '../users/user.entity.js';
+
+@Entity('api_keys')
+@Unique('uq_api_keys_digest', ['digest'])
+@Unique('uq_api_keys_user_id_name', ['userId', 'name'])
+@Check('ck_api_keys_name', `name ~ '^[a-z0-9-]{1,255}$' AND name <> 'current'`)
+@Check('ck_api_keys_prefix', `prefix ~ '^ua_[0-9A-Za-z]{5}$'`)
+@Check('ck_api_keys_digest', `octet_length(digest) = 32`)
+export class ApiKey {
+  @PrimaryGeneratedColumn('uuid', { primaryKeyConstraintName: 'pk_api_keys' })
+  readonly id!: string;
+
+  @Column({ name: 'created_at', type: 'timestamptz', precision: 3, default: () => 'statement_timestamp()' })
+  readonly createdAt!: Date;
+
+  /** The first instant at which the key no longer works, by the database's clock. */
+  @Column({ name: 'expires_at', type: 'timestamptz', precision: 3 })
+  readonly expiresAt!: Date;
+
+  @Column({ name: 'revoked_at', type: 'timestamptz', precision: 3, nullable: true })
+  readonly revokedAt!: Date | null;
+
+  @Column({ name: 'user_id', type: 'uuid' })
+  readonly userId!: string;
+
+  @ManyToOne(() => User, { onDelete: 'RESTRICT' })
+  @JoinColumn({ name: 'user_id', foreignKeyConstraintName: 'fk_api_keys_user_id' })
+  readonly user!: never; // the relation states the foreign key; rows are joined in SQL
+
+  @Column({ type: 'varchar', length: 255 })
+  readonly name!: string;
+
+  @Column({ type: 'varchar', length: 8 })
+  readonly prefix!: string;
+
+  /** SHA-256 of the whole key: the key itself is stored nowhere. */
+  @Column({ type: 'bytea' })
+  readonly digest!: Buffer;
+}

@@ -1,0 +1,50 @@
+import { DomainError } from '../common/errors/domain.error.js';
+
+export class MissingApiKeyError extends DomainError {
+  readonly kind = 'unauthenticated';
+
+  constructor() {
+    super('An API key is required in the x-api-key header');
+  }
+}
+
+/** One message for malformed, unknown, expired and revoked keys and for keys of inactive users: which it is helps only a thief. */
+export class InvalidApiKeyError extends DomainError {
+  readonly kind = 'unauthenticated';
+
+  constructor() {
+    super('The API key is not valid');
+  }
+}
+
+export class MalformedApiKeyError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super('The secret does not have the shape and checksum of an API key');
+  }
+}
+
+export class InvalidApiKeyNameError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super('The name of an API key is 1 to 255 lower-case letters, digits and hyphens, and not "current"');
+  }
+}
+
+export class ApiKeyExpiryError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super('expires_at must be in the future');
+  }
+}
+
+export class ApiKeyNameTakenError extends DomainError {
+  readonly kind = 'conflict';
+
+  constructor(name: string) {
+    super(`There is already an API key named ${name}`);
+  }
+}

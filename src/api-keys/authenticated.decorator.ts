@@ -1,0 +1,19 @@
+import { applyDecorators, createParamDecorator, type ExecutionContext, UseGuards } from '@nestjs/common';
+import { ApiSecurity } from '@nestjs/swagger';
+import { ApiFailures } from '../common/docs/documented.decorator.js';
+import { ApiKeyGuard, type AuthenticatedRequest } from './api-key.guard.js';
+import type { Principal } from './principal.js';
+
+/** The name of the security scheme in the published document. */
+export const API_KEY_SCHEME = 'ApiKeyAuth';
+
+/** Admits callers with a live API key, and documents the key and the refusal. */
+export const Authenticated = (): ClassDecorator & MethodDecorator =>
+  applyDecorators(UseGuards(ApiKeyGuard), ApiSecurity(API_KEY_SCHEME), ApiFailures('unauthenticated', 'unavailable'));
+
+/** The `Principal` of a handler behind `@Authenticated()`. */
+export const CurrentUser = createParamDecorator((_: unknown, context: ExecutionContext): Principal => {
+  const { principal } = context.switchToHttp().getRequest<AuthenticatedRequest>();
+  if (!principal) throw new Error('@CurrentUser() stands on a handler that is not behind @Authenticated()');
+  return principal;
+});

@@ -1,0 +1,52 @@
+/** PostgreSQL's error classes and codes that say "not now" (Appendix A of its manual). */
+const SQLSTATES = new Set([
+  '25006', // read_only_sql_transaction: a standby that is being promoted
+  '55P03', // lock_not_available
+  '57014', // query_canceled: the statement time-out
+  '57P01', // admin_shutdown
+  '57P02', // crash_shutdown
+  '57P03', // cannot_connect_now: starting up or shutting down
+]);
+const SQLSTATE_CLASSES = ['08', '28', '3D', '53']; // connection, our credentials, no such database, insufficient resources
+
+const SYSTEM_CODES = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ENOENT', // the socket file of a server that is down
+]);
+
+/** `pg` and its pool tell these apart by text alone. */
+const MESSAGES = [
+  /^timeout exceeded when trying to connect$/,
+  /^Connection terminated/,
+  /^Query read timeout$/,
+  /^Client has encountered a connection error/,
+  /^Client was closed and is not queryable$/,
+  /^Cannot use a pool after calling end on the pool$/,
+];
+
+interface DriverFailure {
+  readonly code?: unknown;
+  readonly message?: unknown;
+  readonly syscall?: unknown;
+  readonly driverError?: unknown;
+}
+
+/** Whether an error says that the database cannot be reached, refuses or is too slow, rather than that we asked wrongly. */
+export function isDatabaseUnavailable(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return false;
+  const { code, message, syscall, driverError } = error as DriverFailure;
+  if (driverError !== undefined && driverError !== error) return isDatabaseUnavailable(driverError);
+  if (error instanceof AggregateError) return error.errors.some(isDatabaseUnavailable); // one per address of the host
+  if (typeof code === 'string') {
+    if (SYSTEM_CODES.has(code)) return code !== 'ENOENT' || syscall === 'connect';
+    if (SQLSTATES.has(code) || SQLSTATE_CLASSES.includes(code.slice(0, 2))) return true;
+  }
+  return typeof message === 'string' && MESSAGES.some((pattern) => pattern.test(message));
+}

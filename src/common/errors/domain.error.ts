@@ -1,0 +1,32 @@
+/**
+ * The status each kind of failure travels as: the one table from which the error filter answers and the documents are
+ * made. A kind without a status does not compile.
+ */
+export const STATUS_OF = {
+  invalid: 400,
+  unauthenticated: 401,
+  payment_required: 402,
+  forbidden: 403,
+  not_found: 404,
+  method_not_allowed: 405,
+  request_timeout: 408,
+  conflict: 409,
+  precondition_failed: 412,
+  too_large: 413,
+  unsupported_media_type: 415,
+  headers_too_large: 431,
+  internal: 500,
+  unavailable: 503,
+} as const;
+
+export type ErrorKind = keyof typeof STATUS_OF;
+
+/** A failure that has a name: its message is written for the caller and holds nothing secret. */
+export abstract class DomainError extends Error {
+  abstract readonly kind: ErrorKind;
+
+  constructor(message: string) {
+    super(message);
+    this.name = new.target.name;
+  }
+}

@@ -1,0 +1,48 @@
+import { STATUS_CODES } from 'node:http';
+import { HttpException } from '@nestjs/common';
+import { redactKeys } from '../api-key-format.js';
+import { DomainError, STATUS_OF, type ErrorKind } from './domain.error.js';
+import type { ErrorResponse } from './error.response.js';
+import { isDatabaseUnavailable } from './database-unavailable.js';
+
+export interface ErrorAnswer {
+  readonly body: ErrorResponse;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Seconds after which a caller may try again: the database's usual restart takes about that long. */
+const RETRY_AFTER = '1';
+
+/** The header fields that a kind of failure owes its caller (RFC 9110, sections 11.6.1 and 10.2.3). */
+const HEADERS_OF: Partial<Record<ErrorKind, Readonly<Record<string, string>>>> = {
+  unauthenticated: { 'WWW-Authenticate': 'ApiKey realm="users-api", header="x-api-key"' },
+  unsupported_media_type: { 'Accept-Patch': 'application/json, application/merge-patch+json' },
+  unavailable: { 'Retry-After': RETRY_AFTER },
+};
+
+/**
+ * Decides what a caller is told. Pure, so every branch is tested without a server.
+ *
+ * Only a `DomainError` speaks with its own message: those of libraries repeat URLs, bodies and SQL.
+ */
+export function toErrorAnswer(error: unknown): ErrorAnswer {
+  if (error instanceof DomainError) {
+    const own = 'headers' in error ? (error.headers as Record<string, string>) : {};
+    return answer(STATUS_OF[error.kind], error.message, { ...HEADERS_OF[error.kind], ...own });
+  }
+  if (isDatabaseUnavailable(error)) {
+    return answer(STATUS_OF.unavailable, 'The service is temporarily unavailable', HEADERS_OF.unavailable);
+  }
+  const status = clientStatusOf(error);
+  return status ? answer(status, STATUS_CODES[status] ?? 'Error') : answer(STATUS_OF.internal, 'Internal server error');
+}
+
+/** Express marks its own errors (a URL that does not decode, say) with a status; Nest wraps them in `HttpException`. */
+function clientStatusOf(error: unknown): number | undefined {
+  const status: unknown = error instanceof HttpException ? error.getStatus() : (error as { status?: unknown } | null)?.status;
+  return typeof status === 'number' && status >= 400 && status < 500 ? status : undefined;
+}
+
+function answer(status: number, message: string, headers: Readonly<Record<string, string>> = {}): ErrorAnswer {
+  return { body: { status, message: redactKeys(message) }, headers };
+}

@@ -1,0 +1,25 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter, Logger } from '@nestjs/common';
+import type { Request, Response } from 'express';
+import { describeRouteMiss } from '../http/route-miss.js';
+import { toErrorAnswer } from './error-answer.js';
+
+/** The one door by which failures leave: every error becomes an `ErrorResponse`, and from 500 up a log line as well. */
+@Catch()
+export class ErrorFilter implements ExceptionFilter {
+  private readonly logger = new Logger(ErrorFilter.name);
+
+  catch(thrown: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const request = http.getRequest<Request>();
+    const response = http.getResponse<Response>();
+    const error = describeRouteMiss(thrown, request);
+    const { body, headers } = toErrorAnswer(error);
+
+    if (body.status >= 500) this.logger.error({ request_id: request.id, err: error }, body.message);
+    if (response.headersSent) {
+      response.destroy(); // half an answer is out: cutting it off is the only honest end
+      return;
+    }
+    response.set(headers).status(body.status).json(body);
+  }
+}

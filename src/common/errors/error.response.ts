@@ -1,0 +1,10 @@
+import { ApiProperty } from '@nestjs/swagger';
+
+/** What every failure looks like on the wire: these two fields and no other. */
+export class ErrorResponse {
+  @ApiProperty({ type: 'integer', description: 'The HTTP status, repeated', example: 400 })
+  readonly status!: number;
+
+  @ApiProperty({ description: 'One sentence for the developer who reads it', example: 'name must be a string' })
+  readonly message!: string;
+}

@@ -1,0 +1,66 @@
+import { DomainError } from '../errors/domain.error.js';
+
+export class InvalidJsonError extends DomainError {
+  readonly kind = 'invalid';
+}
+
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
+
+/**
+ * Reads one JSON object (RFC 8259), more strictly than `JSON.parse` alone: the bytes must be UTF-8 and no object may name
+ * a property twice, since of two values one would be lost without a word.
+ *
+ * @throws InvalidJsonError for anything else; its message never repeats the text
+ */
+export function parseJsonObject(bytes: Buffer): Record<string, unknown> {
+  const text = decode(bytes);
+  if (text.trim() === '') throw new InvalidJsonError('The body must be a JSON object, but it is empty');
+  const value = parse(text);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new InvalidJsonError('The body must be a JSON object');
+  }
+  const twice = findRepeatedProperty(text);
+  if (twice !== undefined) throw new InvalidJsonError(`The body gives the property ${quoted(twice)} twice`);
+  return value as Record<string, unknown>;
+}
+
+/** A property name for a message: quoted, cut after 64 characters, so that a caller cannot make us repeat its body. */
+export function quoted(name: string): string {
+  return JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
+}
+
+function decode(bytes: Buffer): string {
+  try {
+    return UTF8.decode(bytes);
+  } catch {
+    throw new InvalidJsonError('The body must be in UTF-8');
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new InvalidJsonError('The body must be valid JSON');
+  }
+}
+
+/**
+ * The first property name that some object of the text gives twice. `JSON.parse` keeps only the last of them, and no
+ * parser that reports it is both maintained and quick, so this walks the strings and brackets of a text already known
+ * to be valid, in one pass.
+ */
+function findRepeatedProperty(text: string): string | undefined {
+  const open: Set<string>[] = [];
+  for (const [token, string, colon] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*(:)?|[{}]/g)) {
+    if (token === '{') open.push(new Set());
+    else if (token === '}') open.pop();
+    else if (colon && string !== undefined) {
+      const name = JSON.parse(string) as string;
+      const names = open.at(-1);
+      if (names?.has(name)) return name;
+      names?.add(name);
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,62 @@
+import type { LoggerService } from '@nestjs/common';
+import { type DestinationStream, type Logger, pino, stdSerializers } from 'pino';
+import { redactKeys } from '../api-key-format.js';
+
+export interface LogSettings {
+  readonly level: string;
+  /** Lines for people instead of JSON. */
+  readonly pretty: boolean;
+}
+
+/**
+ * The one log of the process: JSON lines on stdout (or, for the command line, whose stdout is its answer, on stderr).
+ * Every line passes `redactKeys`, so a key that slipped into some library's message is not kept for ever.
+ */
+export async function createLogger({ level, pretty }: LogSettings, fd: 1 | 2 = 1): Promise<Logger> {
+  const options = {
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+    serializers: { err: describeError },
+    hooks: { streamWrite: redactKeys },
+  };
+  return pino(options, pretty ? await prettyStream(fd) : pino.destination({ fd, sync: true }));
+}
+
+async function prettyStream(fd: 1 | 2): Promise<DestinationStream> {
+  const { default: pretty } = await import('pino-pretty');
+  return pretty({ destination: fd, sync: true, ignore: 'context', messageFormat: '{if context}[{context}] {end}{msg}' });
+}
+
+/** Names what went wrong and where. An error's other fields hold SQL, its parameters and connection settings: not for a log. */
+function describeError(error: unknown): object {
+  if (!(error instanceof Error)) return { message: String(error) };
+  const { type, message, stack } = stdSerializers.err(error);
+  const { code, constraint } = error as { code?: unknown; constraint?: unknown };
+  return { type, code, constraint, message, stack };
+}
+
+/** Lets Nest and its modules write to our log. */
+export class NestLogger implements LoggerService {
+  constructor(private readonly logger: Logger) {}
+
+  log = (message: unknown, ...rest: unknown[]): void => { this.write('debug', message, rest); };
+  error = (message: unknown, ...rest: unknown[]): void => { this.write('error', message, rest); };
+  warn = (message: unknown, ...rest: unknown[]): void => { this.write('warn', message, rest); };
+  debug = (message: unknown, ...rest: unknown[]): void => { this.write('debug', message, rest); };
+  verbose = (message: unknown, ...rest: unknown[]): void => { this.write('trace', message, rest); };
+  fatal = (message: unknown, ...rest: unknown[]): void => { this.write('fatal', message, rest); };
+
+  /** Nest passes the context last, and before it a text or, in our own calls, fields and then the text. */
+  private write(level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal', message: unknown, rest: unknown[]): void {
+    const context = rest.at(-1);
+    if (typeof message === 'object' && message !== null && !(message instanceof Error)) {
+      this.logger[level]({ context, ...message }, rest.length > 1 ? String(rest[0]) : undefined);
+    } else if (message instanceof Error) {
+      this.logger[level]({ context, err: message }, message.message);
+    } else {
+      this.logger[level]({ context }, String(message));
+    }
+  }
+}

@@ -1,0 +1,84 @@
+import { isApiKey } from '../common/api-key-format.js';
+import { z } from 'zod';
+
+/** Everything wrong with the environment, one line each; no value is repeated, since some of them are secrets. */
+export class InvalidEnvironmentError extends Error {
+  constructor(readonly problems: readonly string[]) {
+    super(['The environment is not valid:', ...problems.map((problem) => `  ${problem}`)].join('\n'));
+    this.name = 'InvalidEnvironmentError';
+  }
+}
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
+const integer = (from: number, to: number) =>
+  z
+    .string()
+    .regex(/^\d{1,9}$/, `must be an integer from ${String(from)} to ${String(to)}`)
+    .transform(Number)
+    .refine((value) => value >= from && value <= to, `must be an integer from ${String(from)} to ${String(to)}`);
+
+const flag = z.enum(['true', 'false'], 'must be true or false').transform((value) => value === 'true');
+
+const isPostgresUrl = (value: string): boolean => /^postgres(ql)?:\/\//.test(value) && URL.canParse(value);
+
+/** The environment variables the process reads. `.env.example` documents each of them. */
+export const Environment = z.object({
+  PORT: integer(0, 65535).default(3000),
+  HOST: z.string().default('127.0.0.1'),
+  DATABASE_URL: z.string().refine(isPostgresUrl, 'must be a URL that begins with postgres:// or postgresql://').optional(),
+  DATA_DIR: z.string().optional(),
+  DATABASE_POOL_SIZE: integer(1, 1000).default(10),
+  MIGRATIONS_RUN: flag.default(true),
+  LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
+  LOG_PRETTY: flag.optional(),
+  BOOTSTRAP_ADMIN_EMAIL: z.email('must be an e-mail address').default('admin@example.com'),
+  BOOTSTRAP_ADMIN_KEY: z
+    .string()
+    .refine(isApiKey, 'must be an API key with a valid checksum; `users-api keys generate` makes one')
+    .optional(),
+});
+
+/** Everything the process reads from its environment, checked before anything listens. */
+export class AppConfig {
+  readonly port: number;
+  readonly host: string;
+  /** Undefined: the app starts a PostgreSQL server of its own in `dataDir`. */
+  readonly databaseUrl: string | undefined;
+  /** Undefined: the user left the choice to us. */
+  readonly dataDir: string | undefined;
+  readonly databasePoolSize: number;
+  readonly migrationsRun: boolean;
+  readonly log: { readonly level: string; readonly pretty: boolean };
+  readonly bootstrapAdmin: { readonly email: string; readonly key: string | undefined };
+
+  /** @throws InvalidEnvironmentError naming every problem at once */
+  constructor(env: NodeJS.ProcessEnv, isTerminal = process.stdout.isTTY) {
+    const { success, data: read, error } = Environment.safeParse(withoutEmpty(env));
+    if (!success) {
+      throw new InvalidEnvironmentError(error.issues.map(({ path, message }) => `${path.join('.')} ${message}`));
+    }
+    this.port = read.PORT;
+    this.host = read.HOST;
+    this.databaseUrl = read.DATABASE_URL;
+    this.dataDir = read.DATA_DIR;
+    this.databasePoolSize = read.DATABASE_POOL_SIZE;
+    this.migrationsRun = read.MIGRATIONS_RUN;
+    this.log = { level: read.LOG_LEVEL, pretty: read.LOG_PRETTY ?? isTerminal };
+    this.bootstrapAdmin = { email: read.BOOTSTRAP_ADMIN_EMAIL, key: read.BOOTSTRAP_ADMIN_KEY };
+  }
+}
+
+/** `NAME=` in an .env or compose file means "not set". */
+function withoutEmpty(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+}
+
+/** Reads `.env` in the working directory, if there is one; what the environment already says wins. */
+export function readDotEnv(): void {
+  try {
+    process.loadEnvFile();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+}

@@ -1,0 +1,37 @@
+import { Logger } from '@nestjs/common';
+import type { DataSourceOptions } from 'typeorm';
+import { ApiKey } from '../api-keys/api-key.entity.js';
+import { User } from '../users/user.entity.js';
+import { MIGRATIONS } from './migrations.js';
+
+export const ENTITIES = [User, ApiKey];
+
+/** Milliseconds. Together they keep an answer within 3 s, whatever the database does. */
+const POOL_WAIT_MS = 1_500;
+const STATEMENT_TIMEOUT_MS = 2_000;
+/** Above the server's own time-out: it is for a server that says nothing at all. */
+const SILENCE_TIMEOUT_MS = 2_500;
+
+/** For the application: a pool that gives up in time. */
+export const poolOptions = (url: string, poolSize: number): DataSourceOptions => ({
+  ...dataSourceOptions(url),
+  poolSize,
+  connectTimeoutMS: POOL_WAIT_MS,
+  extra: {
+    application_name: 'users-api',
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    query_timeout: SILENCE_TIMEOUT_MS,
+    keepAlive: true,
+  },
+});
+
+/** For migrations, which take the time they take. */
+export const dataSourceOptions = (url: string) => ({
+  type: 'postgres' as const,
+  url,
+  entities: ENTITIES,
+  migrations: MIGRATIONS,
+  migrationsTransactionMode: 'all' as const,
+  synchronize: false,
+  poolErrorHandler: (error: unknown) => { new Logger('Database').warn({ err: error }, 'A database connection was lost'); },
+});

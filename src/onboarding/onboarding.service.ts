@@ -1,0 +1,60 @@
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { ApiKeysService } from '../api-keys/api-keys.service.js';
+import type { User } from '../users/user.entity.js';
+import { type UserRequest, UsersService } from '../users/users.service.js';
+
+/** Any number that nobody else locks in the same database. */
+const FIRST_START_LOCK = 7_573_003;
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+export const FIRST_KEY_NAME = 'first-key';
+export const DEFAULT_KEY_DAYS = 365;
+
+export interface FirstKey {
+  /** Days from now until the key expires. */
+  readonly days?: number;
+  readonly secret?: string | undefined;
+}
+
+export const daysFromNow = (days: number): Date => new Date(Date.now() + days * DAY_MS);
+
+/** Users who can start right away: each is made together with a first key, in one transaction. */
+@Injectable()
+export class OnboardingService {
+  constructor(
+    private readonly database: DataSource,
+    private readonly users: UsersService,
+    private readonly apiKeys: ApiKeysService,
+  ) {}
+
+  /**
+   * @returns the user and the secret of the key, which can never be had again
+   * @throws what `UsersService.create` and `ApiKeysService.create` throw, and then neither is made
+   */
+  createUserWithKey(user: UserRequest, key: FirstKey = {}): Promise<{ user: User; secret: string }> {
+    return this.database.transaction(async (manager) => {
+      const created = await this.users.create(user, manager);
+      const { days = DEFAULT_KEY_DAYS, secret } = key;
+      const request = { userId: created.id, name: FIRST_KEY_NAME, expiresAt: daysFromNow(days), secret };
+      return { user: created, secret: await this.apiKeys.create(request, manager) };
+    });
+  }
+
+  /**
+   * Makes the first administrator of a database that has no user yet. Of any number of instances that start at once,
+   * one does it.
+   *
+   * @returns the secret of its key, or null when there was a user already
+   */
+  createFirstAdministrator(email: string, secret?: string): Promise<string | null> {
+    return this.database.transaction(async (manager) => {
+      await manager.query('SELECT pg_advisory_xact_lock($1)', [FIRST_START_LOCK]);
+      const users = await manager.query<unknown[]>('SELECT 1 FROM users LIMIT 1');
+      if (users.length > 0) return null;
+      const admin = await this.users.create({ name: 'Administrator', email, isAdmin: true }, manager);
+      const expiresAt = daysFromNow(DEFAULT_KEY_DAYS);
+      return this.apiKeys.create({ userId: admin.id, name: FIRST_KEY_NAME, expiresAt, secret }, manager);
+    });
+  }
+}

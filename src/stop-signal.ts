@@ -1,0 +1,28 @@
+/** Enough for every request in flight: none may take longer than 3 s. */
+const GRACE_MS = 9_000;
+
+/**
+ * Ends the process in order on SIGTERM, SIGINT and SIGHUP: what `with` was given runs first, but no longer than its
+ * grace. Before that, and at a second signal, the process ends at once; 'exit' handlers run either way.
+ */
+export function onStopSignal(): { with: (close: () => Promise<void>) => void } {
+  let close: (() => Promise<void>) | undefined;
+
+  const stop = (signal: NodeJS.Signals): void => {
+    if (!close) process.exit(signal === 'SIGINT' ? 130 : 143);
+    setTimeout(() => process.exit(1), GRACE_MS).unref();
+    const closing = close();
+    close = undefined;
+    closing.then(
+      () => process.exit(0),
+      () => process.exit(1),
+    );
+  };
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, stop);
+
+  return {
+    with: (action) => {
+      close = action;
+    },
+  };
+}

@@ -1,0 +1,110 @@
+import { InvalidUserNameError } from './users.errors.js';
+
+/*
+ * The rule for a user's name, in one place: the code, the database constraint and the OpenAPI document are all made from
+ * the ranges below. They are spelled out as code points, and not as Unicode properties, because Node and PostgreSQL carry
+ * different versions of Unicode and would disagree on what a property holds.
+ */
+
+type Range = readonly [first: number, last: number];
+
+export const MAX_NAME_LENGTH = 255;
+
+/** Refused wherever they stand: they break lines and terminals (Cc), or make a text read other than it is written. */
+const FORBIDDEN: readonly Range[] = [
+  [0x0000, 0x001f], // C0 controls, NUL included
+  [0x007f, 0x009f], // DEL and C1 controls
+  [0x202a, 0x202e], // bidirectional embeddings and overrides
+  [0x2066, 0x2069], // bidirectional isolates
+];
+
+/** Never part of a well-formed text, and nothing that PostgreSQL could store. */
+const SURROGATES: Range = [0xd800, 0xdfff];
+
+/** What `String.prototype.trim` takes off, less the controls, which are refused anyway (ECMA-262, WhiteSpace). */
+const SPACES: readonly Range[] = [
+  [0x0020, 0x0020],
+  [0x00a0, 0x00a0],
+  [0x1680, 0x1680],
+  [0x2000, 0x200a],
+  [0x2028, 0x2029],
+  [0x202f, 0x202f],
+  [0x205f, 0x205f],
+  [0x3000, 0x3000],
+  [0xfeff, 0xfeff],
+];
+
+/** Shows nothing by itself: Default_Ignorable_Code_Point of Unicode 17, blank glyphs, format characters, noncharacters. */
+const INVISIBLE: readonly Range[] = [
+  [0x00ad, 0x00ad], // soft hyphen
+  [0x034f, 0x034f], // combining grapheme joiner
+  [0x061c, 0x061c], // Arabic letter mark
+  [0x115f, 0x1160], // Hangul fillers
+  [0x17b4, 0x17b5],
+  [0x180b, 0x180f],
+  [0x200b, 0x200f], // zero-width space and joiners, direction marks
+  [0x2060, 0x206f],
+  [0x2800, 0x2800], // Braille blank
+  [0x3164, 0x3164], // Hangul filler
+  [0xfdd0, 0xfdef], // noncharacters
+  [0xfe00, 0xfe0f], // variation selectors
+  [0xffa0, 0xffa0], // half-width Hangul filler
+  [0xfff0, 0xfffb], // unassigned, interlinear annotation
+  [0x13430, 0x1343f], // Egyptian format controls
+  [0x1bca0, 0x1bca3],
+  [0x1d159, 0x1d159], // musical null note head
+  [0x1d173, 0x1d17a],
+  [0xe0000, 0xe0fff], // tags, variation selectors supplement
+  ...Array.from({ length: 17 }, (_, plane): Range => [plane * 0x10000 + 0xfffe, plane * 0x10000 + 0xffff]),
+];
+
+const javaScriptEscape = (codePoint: number): string =>
+  codePoint > 0xffff ? `\\u{${codePoint.toString(16)}}` : `\\u${codePoint.toString(16).padStart(4, '0')}`;
+
+/** PostgreSQL's own spelling (9.7.3.3 of its manual). */
+const postgresEscape = (codePoint: number): string =>
+  codePoint > 0xffff ? `\\U${codePoint.toString(16).padStart(8, '0')}` : `\\u${codePoint.toString(16).padStart(4, '0')}`;
+
+function characters(ranges: readonly Range[], escape: (codePoint: number) => string): string {
+  return ranges.map(([first, last]) => (first === last ? escape(first) : `${escape(first)}-${escape(last)}`)).join('');
+}
+
+/** Only allowed characters, at least one of them visible. */
+function pattern(forbidden: readonly Range[], escape: (codePoint: number) => string): string {
+  const none = characters(forbidden, escape);
+  return `^[^${none}]*[^${none}${characters([...SPACES, ...INVISIBLE], escape)}][^${none}]*$`;
+}
+
+/** As JSON Schema wants it: ECMA-262, with the `u` flag. Length aside, it is the whole rule for a name before trimming. */
+export const NAME_PATTERN = pattern([...FORBIDDEN, SURROGATES], javaScriptEscape);
+
+/** The constraint `ck_users_name`. A text in PostgreSQL holds neither NUL nor surrogates. */
+export const NAME_CHECK = [
+  `char_length(name) BETWEEN 1 AND ${String(MAX_NAME_LENGTH)}`,
+  'name IS NFC NORMALIZED',
+  `name COLLATE "C" ~ '${pattern([[0x0001, 0x001f], ...FORBIDDEN.slice(1)], postgresEscape)}'`,
+  `name COLLATE "C" !~ '^[${characters(SPACES, postgresEscape)}]|[${characters(SPACES, postgresEscape)}]$'`,
+].join(' AND ');
+
+const WHOLE_NAME = new RegExp(NAME_PATTERN, 'u');
+
+/**
+ * Brings a name into the form in which it is stored: trimmed, in Unicode's composed form (NFC), which is all that is
+ * changed about it.
+ *
+ * @throws InvalidUserNameError unless that has 1 to 255 code points, at least one of them visible, and no control
+ * character, lone surrogate or bidirectional control
+ */
+export function parseUserName(raw: string): string {
+  const name = raw.trim().normalize('NFC');
+  // The length comes first: it bounds the work of the pattern.
+  if (name.length > 2 * MAX_NAME_LENGTH || Array.from(name).length > MAX_NAME_LENGTH) {
+    throw new InvalidUserNameError(`name must be at most ${String(MAX_NAME_LENGTH)} characters long`);
+  }
+  if (!WHOLE_NAME.test(name)) {
+    throw new InvalidUserNameError(
+      'name must have at least one visible character, and no control characters, lone surrogates or bidirectional controls',
+    );
+  }
+  return name;
+}

@@ -1,0 +1,49 @@
+import { Check, Column, Entity, Index, PrimaryGeneratedColumn } from 'typeorm';
+import { NAME_CHECK } from './user-name.js';
+
+export const USER_STATUSES = ['ACTIVE', 'INACTIVE'] as const;
+export type UserStatus = (typeof USER_STATUSES)[number];
+
+@Entity('users')
+@Index('uq_users_email', { synchronize: false }) // on lower(email), which TypeORM cannot say: see the migration
+@Check('ck_users_name', NAME_CHECK)
+@Check('ck_users_email', `email ~ '^[!-?A-~]+@[!-?A-~]+$'`)
+@Check('ck_users_status', `status IN ('ACTIVE', 'INACTIVE')`)
+@Check('ck_users_credits_balance', 'credits_balance BETWEEN 0 AND 9007199254740991')
+export class User {
+  @PrimaryGeneratedColumn('uuid', { primaryKeyConstraintName: 'pk_users' })
+  readonly id!: string;
+
+  @Column({ name: 'created_at', type: 'timestamptz', precision: 3, default: () => 'statement_timestamp()' })
+  readonly createdAt!: Date;
+
+  /** Rises with every change of the row, and only then. */
+  @Column({ name: 'updated_at', type: 'timestamptz', precision: 3, default: () => 'statement_timestamp()' })
+  readonly updatedAt!: Date;
+
+  /** Counts the changes of the row, from 1; text, as PostgreSQL's bigint arrives. */
+  @Column({ type: 'bigint', default: 1 })
+  readonly version!: string;
+
+  @Column({ type: 'varchar', length: 8, default: 'ACTIVE' })
+  readonly status!: UserStatus;
+
+  @Column({ name: 'is_admin', type: 'boolean', default: false })
+  readonly isAdmin!: boolean;
+
+  @Column({ type: 'varchar', length: 255 })
+  readonly name!: string;
+
+  /** As given; unique without regard to case. */
+  @Column({ type: 'varchar', length: 254 })
+  readonly email!: string;
+
+  /** Credits; an integer from 0 to 2^53−1. */
+  @Column({
+    name: 'credits_balance',
+    type: 'bigint',
+    default: 0,
+    transformer: { from: Number, to: (credits: number) => credits },
+  })
+  readonly creditsBalance!: number;
+}

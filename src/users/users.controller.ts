@@ -1,0 +1,58 @@
+import { Body, Controller, Get, Headers, Patch, Res } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import type { Response } from 'express';
+import { Authenticated, CurrentUser } from '../api-keys/authenticated.decorator.js';
+import type { Principal } from '../api-keys/principal.js';
+import { Documented, IF_MATCH, IF_NONE_MATCH } from '../common/docs/documented.decorator.js';
+import { entityTag, versionsMatching } from '../common/http/entity-tag.js';
+import { JsonBody } from '../common/http/json-body.guard.js';
+import { UserResponse } from './dto/user.response.js';
+import { UserUpdate } from './dto/user-update.request.js';
+import type { User } from './user.entity.js';
+import { UsersService } from './users.service.js';
+
+@ApiTags('Users')
+@Authenticated()
+@Controller({ path: 'users/me', version: '1' })
+export class UsersController {
+  constructor(private readonly users: UsersService) {}
+
+  @Get()
+  @Documented({
+    id: 'getMe',
+    summary: 'Read current user information',
+    returns: UserResponse,
+    description: 'The user that the API key belongs to',
+    condition: IF_NONE_MATCH,
+  })
+  async getMe(@CurrentUser() caller: Principal, @Res({ passthrough: true }) response: Response): Promise<UserResponse> {
+    return represent(await this.users.getById(caller.userId), response);
+  }
+
+  @Patch()
+  @JsonBody()
+  @Documented({
+    id: 'updateMe',
+    summary: 'Update current user information',
+    returns: UserResponse,
+    description: 'User information updated successfully',
+    condition: IF_MATCH,
+    fails: ['invalid', 'precondition_failed', 'too_large', 'unsupported_media_type'],
+  })
+  async updateMe(
+    @CurrentUser() caller: Principal,
+    @Headers('if-match') ifMatch: string | undefined,
+    @Body() changes: UserUpdate,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<UserResponse> {
+    const versions = versionsMatching(ifMatch, caller.userId);
+    return represent(await this.users.updateProfile(caller.userId, changes, versions), response);
+  }
+}
+
+/** Express answers 304 by itself where the `ETag` set here meets the caller's `If-None-Match`. */
+function represent(user: User, response: Response): UserResponse {
+  // One URL serves every caller, so a cache must keep their answers apart and ask before it uses one.
+  response.set({ ETag: entityTag(user), 'Cache-Control': 'private, no-cache', Vary: 'x-api-key' });
+  return UserResponse.from(user);
+}
