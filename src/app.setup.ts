@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { API_KEY_SCHEME } from './api-keys/authenticated.decorator.js';
 import { describeApi } from './common/docs/openapi.js';
 import { ErrorFilter } from './common/errors/error.filter.js';
-import { answerClientErrors } from './common/http/client-error.js';
+import { answerClientErrors, requireHost } from './common/http/client-error.js';
 import { requestLog } from './common/logging/request-log.js';
 import { RequestValidationPipe } from './common/validation/request-validation.pipe.js';
 
@@ -16,7 +16,7 @@ export const APP_OPTIONS = { bodyParser: false } as const;
 export function setUpApp(app: NestExpressApplication, logger: Logger): void {
   app.disable('x-powered-by');
   app.disable('etag'); // ours come from row versions
-  app.use(requestLog(logger));
+  app.use(requestLog(logger), requireHost);
   app.enableVersioning({ type: VersioningType.URI });
   app.useGlobalPipes(new RequestValidationPipe());
   app.useGlobalFilters(new ErrorFilter());

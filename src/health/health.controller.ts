@@ -1,4 +1,4 @@
-import { Controller, Get, VERSION_NEUTRAL } from '@nestjs/common';
+import { Controller, Get, Header, VERSION_NEUTRAL } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { DataSource } from 'typeorm';
 import { ApiFailures, Documented } from '../common/docs/documented.decorator.js';
@@ -11,6 +11,7 @@ export class HealthController {
   constructor(private readonly database: DataSource) {}
 
   @Get('livez')
+  @Header('Cache-Control', 'no-store')
   @Documented({ id: 'livez', summary: 'Tell whether the process is alive', returns: HealthResponse, description: 'It is' })
   live(): HealthResponse {
     return { status: 'ok' };
@@ -18,6 +19,7 @@ export class HealthController {
 
   /** A failing query leaves by the error filter, as 503. */
   @Get('readyz')
+  @Header('Cache-Control', 'no-store')
   @ApiFailures('unavailable')
   @Documented({ id: 'readyz', summary: 'Tell whether requests can be served', returns: HealthResponse, description: 'They can' })
   async ready(): Promise<HealthResponse> {

@@ -3,8 +3,8 @@ import { DomainError } from '../common/errors/domain.error.js';
 export class UserNotFoundError extends DomainError {
   readonly kind = 'not_found';
 
-  constructor(id: string) {
-    super(`User with ID ${id} not found`);
+  constructor(wanted: { readonly id: string } | { readonly email: string }) {
+    super('id' in wanted ? `User with ID ${wanted.id} not found` : `User with e-mail address ${wanted.email} not found`);
   }
 }
 

@@ -28,7 +28,7 @@ export class UsersService {
   /** @throws UserNotFoundError when no such user exists */
   async getById(id: string): Promise<User> {
     const user = await this.users.findById(id);
-    if (!user) throw new UserNotFoundError(id);
+    if (!user) throw new UserNotFoundError({ id });
     return user;
   }
 

@@ -44,5 +44,6 @@ function clientStatusOf(error: unknown): number | undefined {
 }
 
 function answer(status: number, message: string, headers: Readonly<Record<string, string>> = {}): ErrorAnswer {
-  return { body: { status, message: redactKeys(message) }, headers };
+  // Some failures may be cached by default (RFC 9110, section 15.1), though none of ours outlives its cause.
+  return { body: { status, message: redactKeys(message) }, headers: { 'Cache-Control': 'no-store', ...headers } };
 }

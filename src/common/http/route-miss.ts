@@ -20,6 +20,14 @@ export class MethodNotAllowedError extends DomainError {
   }
 }
 
+export class UndecodableUrlError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super('The URL does not decode');
+  }
+}
+
 interface RouterLayer {
   readonly route?: { readonly methods: Readonly<Record<string, boolean>> };
   match(path: string): boolean;
@@ -31,6 +39,7 @@ interface RouterLayer {
  */
 export function describeRouteMiss(error: unknown, request: Request): unknown {
   if (!(error instanceof NotFoundException)) return error;
+  if (!decodes(request.path)) return new UndecodableUrlError();
   const { stack } = request.app.router as unknown as { stack: readonly RouterLayer[] };
   const methods = new Set(
     stack.filter((layer) => layer.route && layer.match(request.path)).flatMap((layer) => Object.keys(layer.route?.methods ?? {})),
@@ -38,4 +47,13 @@ export function describeRouteMiss(error: unknown, request: Request): unknown {
   if (methods.size === 0) return new NoSuchRouteError();
   if (methods.has('get')) methods.add('head'); // Express answers HEAD from the GET handler
   return new MethodNotAllowedError([...methods].map((method) => method.toUpperCase()));
+}
+
+function decodes(path: string): boolean {
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    return false;
+  }
 }

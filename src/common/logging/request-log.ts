@@ -25,13 +25,17 @@ export const requestLog = (logger: Logger): RequestHandler =>
     customLogLevel: (_request, response) => (response.statusCode >= 500 ? 'error' : 'info'),
     customSuccessMessage: sentence,
     customErrorMessage: sentence,
-    customProps: (request, response) => ({
-      method: request.method,
-      route: request.route?.path ?? null,
-      status: response.statusCode,
-      user_id: request.principal?.userId,
-    }),
+    customSuccessObject: fields,
+    customErrorObject: (request, response, _error, own: object) => fields(request, response, own),
   }) as RequestHandler;
 
 const sentence = (request: LoggedRequest, response: ServerResponse): string =>
   `${request.method ?? ''} ${request.route?.path ?? '(no route)'} ${String(response.statusCode)}`;
+
+const fields = (request: LoggedRequest, { statusCode }: ServerResponse, own: object): object => ({
+  ...own,
+  method: request.method,
+  route: request.route?.path ?? null,
+  status: statusCode,
+  user_id: request.principal?.userId,
+});

@@ -1,0 +1,27 @@
+import type { INestApplicationContext } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { AppModule } from '../app.module.js';
+import { createLogger, NestLogger } from '../common/logging/logger.js';
+import { AppConfig, readDotEnv } from '../config/app.config.js';
+import { openDatabase } from '../database/open-database.js';
+import { onStopSignal } from '../stop-signal.js';
+
+/** Runs one piece of work with the application's services, on the same database, without listening. */
+export async function withApp<T>(work: (app: INestApplicationContext) => Promise<T>): Promise<T> {
+  onStopSignal();
+  readDotEnv();
+  const config = new AppConfig(process.env, process.stderr.isTTY);
+  const logger = await createLogger({ ...config.log, level: 'warn' }, 2);
+  const url = await openDatabase(config, false, (message) => {
+    console.error(message);
+  });
+  const app = await NestFactory.createApplicationContext(AppModule.forRoot(config, url), {
+    logger: new NestLogger(logger),
+    abortOnError: false,
+  });
+  try {
+    return await work(app);
+  } finally {
+    await app.close();
+  }
+}

@@ -1,0 +1,163 @@
+import type { OpenAPIObject } from '@nestjs/swagger';
+import { generateApiKey } from '../src/common/api-key-format.js';
+import { useTestApp } from './support/app.js';
+
+type Json = Record<string, unknown>;
+interface Operation {
+  readonly operationId: string;
+  readonly security?: unknown[];
+  readonly requestBody?: { readonly content: Readonly<Record<string, unknown>> };
+  readonly responses: Readonly<Record<string, { $ref?: string }>>;
+}
+
+/** The contract that this API was ordered by, in full: the published document may add to it, and never contradict it. */
+const CONTRACT = {
+  openapi: '3.0.0',
+  info: { title: 'Users API', version: '1.0.0', description: 'API for user management and authentication' },
+  paths: {
+    '/v1/users/me': {
+      patch: {
+        tags: ['Users'],
+        summary: 'Update current user information',
+        requestBody: { required: true, content: { 'application/json': { schema: { $ref: '#/components/schemas/UserUpdate' } } } },
+        responses: {
+          '200': {
+            description: 'User information updated successfully',
+            content: { 'application/json': { schema: { $ref: '#/components/schemas/UserResponse' } } },
+          },
+          '400': { $ref: '#/components/responses/BadRequest' },
+          '401': { $ref: '#/components/responses/Unauthorized' },
+        },
+        security: [{ ApiKeyAuth: [] }],
+      },
+    },
+  },
+  components: {
+    schemas: {
+      UserUpdate: { type: 'object', properties: { name: { type: 'string', description: 'The updated name of the user' } } },
+      UserResponse: {
+        type: 'object',
+        properties: {
+          id: { type: 'string', format: 'uuid' },
+          created_at: { type: 'string', format: 'date-time' },
+          updated_at: { type: 'string', format: 'date-time' },
+          status: { type: 'string', enum: ['ACTIVE', 'INACTIVE'] },
+          name: { type: 'string' },
+          email: { type: 'string', format: 'email' },
+          credits_balance: { type: 'integer', description: "The user's current credit balance" },
+        },
+      },
+      ErrorResponse: { type: 'object', properties: { status: { type: 'integer' }, message: { type: 'string' } } },
+    },
+    responses: {
+      BadRequest: {
+        description: 'Bad request',
+        content: { 'application/json': { schema: { $ref: '#/components/schemas/ErrorResponse' } } },
+      },
+      Unauthorized: {
+        description: 'Unauthorized',
+        content: { 'application/json': { schema: { $ref: '#/components/schemas/ErrorResponse' } } },
+      },
+    },
+    securitySchemes: { ApiKeyAuth: { type: 'apiKey', in: 'header', name: 'x-api-key' } },
+  },
+};
+
+describe('The published document', () => {
+  const app = useTestApp();
+  const published = async () => (await app.anyone().get('/docs-json')).body as OpenAPIObject;
+  const operations = async () =>
+    Object.entries((await published()).paths).flatMap(([path, methods]) =>
+      Object.entries(methods as Record<string, Operation>).map(([method, operation]) => ({ path, method, operation })),
+    );
+
+  it('holds the whole contract', async () => {
+    expect(await published()).toMatchObject(CONTRACT);
+  });
+
+  it('has exactly the fields of the contract in its schemas, all of them required in answers', async () => {
+    const schemas = (await published()).components?.schemas as Record<string, { properties: Json; required?: string[] }>;
+
+    for (const name of ['UserUpdate', 'UserResponse', 'ErrorResponse'] as const) {
+      const fields = Object.keys(CONTRACT.components.schemas[name].properties);
+      expect(Object.keys(schemas[name]?.properties ?? {})).toEqual(fields);
+      if (name !== 'UserUpdate') expect(schemas[name]?.required).toEqual(fields);
+    }
+    expect(schemas.UserUpdate).toMatchObject({ additionalProperties: false });
+    expect(schemas.UserUpdate?.required).toBeUndefined();
+  });
+
+  it('says the rule for the name', async () => {
+    const { properties } = (await published()).components?.schemas?.UserUpdate as { properties: { name: Json } };
+
+    expect(properties.name).toMatchObject({ minLength: 1, maxLength: 255 });
+    expect('Ada Lovelace').toMatch(new RegExp(properties.name.pattern as string, 'u'));
+    expect('Ada\nLovelace').not.toMatch(new RegExp(properties.name.pattern as string, 'u'));
+  });
+
+  it('gives every answer with a body an example, and every operation an id', async () => {
+    const { components } = await published();
+    const examples = (await operations()).flatMap(({ path, method, operation }) =>
+      Object.entries(operation.responses).map(([status, response]) => {
+        const name = response.$ref?.split('/').at(-1);
+        const { content } = (name ? components?.responses?.[name] : response) as { content?: Record<string, { schema: { $ref: string }; example?: Json }> };
+        const [media] = Object.values(content ?? {});
+        const schema = components?.schemas?.[media?.schema.$ref.split('/').at(-1) ?? ''] as { properties?: Record<string, { example?: unknown }> } | undefined;
+        const complete = Object.values(schema?.properties ?? {}).every(({ example }) => example !== undefined);
+        return { at: `${method} ${path} ${status}`, complete: media === undefined || media.example !== undefined || complete };
+      }),
+    );
+
+    expect(examples.filter(({ complete }) => !complete)).toEqual([]);
+    expect((await operations()).map(({ operation }) => operation.operationId)).toEqual(expect.arrayContaining(['getMe', 'updateMe', 'livez', 'readyz']));
+    for (const { operation } of await operations()) expect(operation.operationId).toMatch(/^[a-z][A-Za-z]+$/);
+  });
+
+  it('lists every answer that the two paths can give', async () => {
+    const { paths } = await published();
+
+    expect(Object.keys(paths['/v1/users/me']?.get?.responses ?? {})).toEqual(['200', '304', '401', '500', '503']);
+    expect(Object.keys(paths['/v1/users/me']?.patch?.responses ?? {})).toEqual(['200', '400', '401', '412', '413', '415', '500', '503']);
+  });
+
+  it('tells the truth about who needs a key: without one, and with a made-up one, each guarded operation answers 401', async () => {
+    const all = await operations();
+    const guarded = all.filter(({ operation }) => operation.security?.length);
+    expect(guarded.length).toBeGreaterThan(0);
+
+    for (const { path, method } of all) {
+      const call = () => (app.anyone() as unknown as Record<string, (path: string) => ReturnType<ReturnType<typeof app.anyone>['get']>>)[method]?.(path);
+      const isGuarded = guarded.some((one) => one.path === path && one.method === method);
+      const without = await call();
+      const madeUp = await call()?.set('x-api-key', generateApiKey());
+
+      expect([method, path, without?.status, madeUp?.status]).toEqual([method, path, ...(isGuarded ? [401, 401] : [200, 200])]);
+      if (isGuarded) expect(without?.body).toEqual({ status: 401, message: expect.any(String) });
+    }
+  });
+
+  it('documents every route that the application serves', async () => {
+    const { router } = app.nest.getHttpAdapter().getInstance() as unknown as { router: { stack: { route?: { path: string; methods: Record<string, boolean> } }[] } };
+    const served = router.stack.flatMap(({ route }) => (route && !route.path.startsWith('/docs') ? Object.keys(route.methods).map((method) => `${method} ${route.path}`) : []));
+
+    const documented = (await operations()).map(({ method, path }) => `${method} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`);
+
+    expect(served.sort()).toEqual(documented.sort());
+  });
+});
+
+describe('The documentation page', () => {
+  const app = useTestApp();
+
+  it('is served with all that it loads, from here alone', async () => {
+    const page = await app.anyone().get('/docs');
+    const assets = [...page.text.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, url = '']) => url);
+
+    expect(page.status).toBe(200);
+    expect(assets.length).toBeGreaterThan(3);
+    for (const asset of assets) {
+      expect(asset).toMatch(/^\.\/docs\//);
+      expect((await app.anyone().get(asset.slice(1))).status).toBe(200);
+    }
+  });
+});

@@ -1,0 +1,147 @@
+import { readdirSync } from 'node:fs';
+import { DataSource, MigrationExecutor } from 'typeorm';
+import { dataSourceOptions } from '../src/database/data-source.options.js';
+import { MIGRATIONS } from '../src/database/migrations.js';
+import { PendingMigrationsError, refusePendingMigrations, runMigrations } from '../src/database/run-migrations.js';
+import { administer, createDatabase, type TestDatabase } from './support/database.js';
+
+describe('The schema', () => {
+  const made: TestDatabase[] = [];
+  const open: DataSource[] = [];
+
+  const database = async (content: 'migrated' | 'empty'): Promise<string> => {
+    const one = await createDatabase(content);
+    made.push(one);
+    return one.url;
+  };
+  const connect = async (url: string): Promise<DataSource> => {
+    const dataSource = await new DataSource(dataSourceOptions(url)).initialize();
+    open.push(dataSource);
+    return dataSource;
+  };
+  afterEach(async () => {
+    await Promise.all(open.splice(0).map((dataSource) => dataSource.destroy()));
+    await Promise.all(made.splice(0).map((one) => one.drop()));
+  });
+
+  it('is what the entities say: TypeORM finds nothing to change', async () => {
+    const dataSource = await connect(await database('migrated'));
+
+    const { upQueries } = await dataSource.driver.createSchemaBuilder().log();
+
+    expect(upQueries.map(({ query }) => query)).toEqual([]);
+  });
+
+  it('lists every migration of the folder, oldest first', () => {
+    const files = readdirSync('migrations').sort();
+
+    const named = MIGRATIONS.map(({ name }) => {
+      const [, words = '', time = ''] = /^(\D+)(\d{13})$/.exec(name) ?? [];
+      return `${time}${words.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}.ts`;
+    });
+
+    expect(named).toEqual(files);
+  });
+
+  it('goes down and up again, migration by migration, to the same schema', async () => {
+    const url = await database('migrated');
+    const dataSource = await connect(url);
+    const before = await schemaOf(url);
+
+    const executor = new MigrationExecutor(dataSource);
+    for (const _ of MIGRATIONS) await executor.undoLastMigration();
+    const empty = await schemaOf(url);
+    await runMigrations(url);
+
+    expect(empty).toEqual([]);
+    expect(await schemaOf(url)).toEqual(before);
+  });
+
+  it('is made once when ten instances start at the same time on an empty database', async () => {
+    const url = await database('empty');
+
+    const ran = await Promise.all(Array.from({ length: 10 }, () => runMigrations(url)));
+
+    expect(ran.filter((names) => names.length > 0)).toHaveLength(1);
+    expect(ran.flat()).toEqual(MIGRATIONS.map(({ name }) => name));
+  });
+
+  it('is refused, with the names of what is missing, where migrations are left to the command', async () => {
+    const url = await database('empty');
+
+    await expect(refusePendingMigrations(url)).rejects.toThrow(PendingMigrationsError);
+    await expect(refusePendingMigrations(url)).rejects.toThrow(/CreateUsers1767225600000, CreateApiKeys1767225660000/);
+    expect(await schemaOf(url)).toEqual([]);
+
+    await runMigrations(url);
+    await expect(refusePendingMigrations(url)).resolves.toBeUndefined();
+  });
+
+  it('has a name of ours for every constraint and index', async () => {
+    const url = await database('migrated');
+
+    const rows = await administer<{ name: string }>(
+      `SELECT conname AS name FROM pg_constraint WHERE conrelid IN ('users'::regclass, 'api_keys'::regclass) AND contype <> 'n'
+       UNION SELECT indexname FROM pg_indexes WHERE tablename IN ('users', 'api_keys')`,
+      url,
+    );
+
+    expect(rows.map(({ name }) => name).filter((name) => !/^(pk|uq|fk|ck)_(users|api_keys)(_[a-z_]+)?$/.test(name))).toEqual([]);
+  });
+
+  it('has timestamptz for every instant', async () => {
+    const url = await database('migrated');
+
+    const rows = await administer<{ type: string }>(
+      `SELECT DISTINCT data_type AS type FROM information_schema.columns WHERE column_name LIKE '%\\_at' AND table_name IN ('users', 'api_keys')`,
+      url,
+    );
+
+    expect(rows).toEqual([{ type: 'timestamp with time zone' }]);
+  });
+
+  it.each([
+    ['ck_users_credits_balance', 'UPDATE users SET credits_balance = -1'],
+    ['ck_users_credits_balance', 'UPDATE users SET credits_balance = 9007199254740992'],
+    ['ck_users_status', `UPDATE users SET status = 'GONE'`],
+    ['ck_users_name', `UPDATE users SET name = ' Ada'`],
+    ['ck_users_name', `UPDATE users SET name = U&'Ame\\0301lie'`],
+    ['ck_users_name', `UPDATE users SET name = U&'\\202eAda'`],
+    ['ck_users_name', `UPDATE users SET name = ''`],
+    ['ck_users_email', `UPDATE users SET email = 'nobody'`],
+    ['uq_users_email', `INSERT INTO users (name, email) VALUES ('Ada', 'ADA@EXAMPLE.COM')`],
+    ['fk_api_keys_user_id', `INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
+       VALUES (gen_random_uuid(), 'a', now(), 'ua_00000', sha256('a'))`],
+    ['fk_api_keys_user_id', 'DELETE FROM users'],
+    ['ck_api_keys_name', `UPDATE api_keys SET name = 'current'`],
+    ['ck_api_keys_name', `UPDATE api_keys SET name = 'Not This'`],
+    ['ck_api_keys_digest', `UPDATE api_keys SET digest = 'short'`],
+    ['uq_api_keys_user_id_name', `INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
+       SELECT id, 'first', now(), 'ua_00000', sha256('b') FROM users`],
+    ['uq_api_keys_digest', `INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
+       SELECT id, 'second', now(), 'ua_00000', sha256('first') FROM users`],
+  ])('%s refuses: %s', async (constraint, sql) => {
+    const url = await database('migrated');
+    await administer(`INSERT INTO users (name, email) VALUES ('Ada', 'ada@example.com')`, url);
+    await administer(
+      `INSERT INTO api_keys (user_id, name, expires_at, prefix, digest) SELECT id, 'first', now(), 'ua_00000', sha256('first') FROM users`,
+      url,
+    );
+
+    await expect(administer(sql, url)).rejects.toMatchObject({ constraint });
+  });
+});
+
+/** Every table with its columns, constraints and indexes, as text that two schemas can be compared by. */
+async function schemaOf(url: string): Promise<unknown[]> {
+  return administer(
+    `SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull, pg_get_expr(d.adbin, d.adrelid) AS byDefault,
+            (SELECT array_agg(conname || pg_get_constraintdef(oid) ORDER BY conname) FROM pg_constraint WHERE conrelid = c.oid) AS constraints,
+            (SELECT array_agg(indexdef ORDER BY indexname) FROM pg_indexes WHERE tablename = c.relname) AS indexes
+       FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+       LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+      WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'migrations'
+      ORDER BY c.relname, a.attnum`,
+    url,
+  );
+}

@@ -1,0 +1,36 @@
+import { randomBytes } from 'node:crypto';
+import { Client } from 'pg';
+
+const setting = (name: 'TEST_SERVER_URL' | 'TEST_TEMPLATE'): string => {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is not set: run the end-to-end tests through npm`);
+  return value;
+};
+
+export const serverUrl = (): string => setting('TEST_SERVER_URL');
+
+/** Runs one statement on the server itself, outside of any suite's database. */
+export async function administer<T extends object>(sql: string, url = serverUrl()): Promise<T[]> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query<T>(sql)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+export interface TestDatabase {
+  readonly url: string;
+  drop(): Promise<void>;
+}
+
+/** A database of its own: a copy of the migrated template, or an empty one. */
+export async function createDatabase(content: 'migrated' | 'empty' = 'migrated'): Promise<TestDatabase> {
+  const name = `users_api_test_${randomBytes(6).toString('hex')}`;
+  const template = content === 'migrated' ? setting('TEST_TEMPLATE') : 'template0';
+  await administer(`CREATE DATABASE ${name} TEMPLATE ${template} ENCODING 'UTF8'`);
+  const url = new URL(serverUrl());
+  url.pathname = `/${name}`;
+  return { url: url.href, drop: async () => void (await administer(`DROP DATABASE ${name} WITH (FORCE)`)) };
+}

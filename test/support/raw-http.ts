@@ -1,0 +1,35 @@
+import { connect } from 'node:net';
+
+export interface RawAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** Sends bytes as they are, which no HTTP client would, and reads until the server closes or has answered in full. */
+export function sendRaw(port: number, request: string | Buffer): Promise<RawAnswer> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(request));
+    let received = '';
+    const finish = (): void => {
+      socket.destroy();
+      resolve(parse(received));
+    };
+    socket.on('data', (chunk) => {
+      received += chunk.toString('latin1');
+      const answer = parse(received);
+      if (answer.status && answer.body.length >= Number(answer.headers['content-length'] ?? Infinity)) finish();
+    });
+    socket.on('close', finish);
+    socket.on('error', (error) => (received ? finish() : reject(error)));
+  });
+}
+
+function parse(text: string): RawAnswer {
+  const [head = '', body = ''] = [text.split('\r\n\r\n', 1)[0], text.slice(text.indexOf('\r\n\r\n') + 4)];
+  const [statusLine = '', ...fields] = head.split('\r\n');
+  const headers = Object.fromEntries(
+    fields.map((field) => [field.slice(0, field.indexOf(':')).toLowerCase(), field.slice(field.indexOf(':') + 1).trim()]),
+  );
+  return { status: Number(statusLine.split(' ')[1] ?? 0), headers, body };
+}
