@@ -16,7 +16,9 @@ async function start(): Promise<void> {
   readDotEnv();
   const config = new AppConfig(process.env);
   const logger = await createLogger(config.log);
-  const databaseUrl = await openDatabase(config, true, (message) => { logger.info(message); });
+  const databaseUrl = await openDatabase(config, true, (message) => {
+    logger.info(message);
+  });
 
   const app = await NestFactory.create<NestExpressApplication>(AppModule.forRoot(config, databaseUrl), {
     ...APP_OPTIONS,
@@ -30,12 +32,14 @@ async function start(): Promise<void> {
   stop.with(() => app.close());
 
   const url = await app.getUrl();
-  logger.info(`Listening on ${url}`);
   if (secret !== null && key === undefined) process.stdout.write(greet(url, email, secret));
+  logger.info(`Listening on ${url}`);
 }
 
 start().catch((error: unknown) => {
-  const explained = [InvalidEnvironmentError, EmbeddedPostgresError, PendingMigrationsError].some((known) => error instanceof known);
+  const explained = [InvalidEnvironmentError, EmbeddedPostgresError, PendingMigrationsError].some(
+    (known) => error instanceof known,
+  );
   console.error(explained ? (error as Error).message : error);
   process.exit(1);
 });

@@ -117,7 +117,9 @@ describe('The x-api-key header', () => {
   it('keeps no key at rest, only its digest and the prefix that its owner knows it by', async () => {
     const { key, id } = await app.given.user();
 
-    const [row] = (await app.rows('SELECT * FROM api_keys WHERE user_id = $1', [id])) as [{ digest: Buffer; prefix: string }];
+    const [row] = (await app.rows('SELECT * FROM api_keys WHERE user_id = $1', [id])) as [
+      { digest: Buffer; prefix: string },
+    ];
 
     expect(row.digest).toEqual(digestOf(key));
     expect(key.startsWith(row.prefix)).toBe(true);

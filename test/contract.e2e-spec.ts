@@ -19,7 +19,10 @@ const CONTRACT = {
       patch: {
         tags: ['Users'],
         summary: 'Update current user information',
-        requestBody: { required: true, content: { 'application/json': { schema: { $ref: '#/components/schemas/UserUpdate' } } } },
+        requestBody: {
+          required: true,
+          content: { 'application/json': { schema: { $ref: '#/components/schemas/UserUpdate' } } },
+        },
         responses: {
           '200': {
             description: 'User information updated successfully',
@@ -34,7 +37,10 @@ const CONTRACT = {
   },
   components: {
     schemas: {
-      UserUpdate: { type: 'object', properties: { name: { type: 'string', description: 'The updated name of the user' } } },
+      UserUpdate: {
+        type: 'object',
+        properties: { name: { type: 'string', description: 'The updated name of the user' } },
+      },
       UserResponse: {
         type: 'object',
         properties: {
@@ -76,7 +82,10 @@ describe('The published document', () => {
   });
 
   it('has exactly the fields of the contract in its schemas, all of them required in answers', async () => {
-    const schemas = (await published()).components?.schemas as Record<string, { properties: Json; required?: string[] }>;
+    const schemas = (await published()).components?.schemas as Record<
+      string,
+      { properties: Json; required?: string[] }
+    >;
 
     for (const name of ['UserUpdate', 'UserResponse', 'ErrorResponse'] as const) {
       const fields = Object.keys(CONTRACT.components.schemas[name].properties);
@@ -100,16 +109,24 @@ describe('The published document', () => {
     const examples = (await operations()).flatMap(({ path, method, operation }) =>
       Object.entries(operation.responses).map(([status, response]) => {
         const name = response.$ref?.split('/').at(-1);
-        const { content } = (name ? components?.responses?.[name] : response) as { content?: Record<string, { schema: { $ref: string }; example?: Json }> };
+        const { content } = (name ? components?.responses?.[name] : response) as {
+          content?: Record<string, { schema: { $ref: string }; example?: Json }>;
+        };
         const [media] = Object.values(content ?? {});
-        const schema = components?.schemas?.[media?.schema.$ref.split('/').at(-1) ?? ''] as { properties?: Record<string, { example?: unknown }> } | undefined;
+        const schema = components?.schemas?.[media?.schema.$ref.split('/').at(-1) ?? ''] as
+          { properties?: Record<string, { example?: unknown }> } | undefined;
         const complete = Object.values(schema?.properties ?? {}).every(({ example }) => example !== undefined);
-        return { at: `${method} ${path} ${status}`, complete: media === undefined || media.example !== undefined || complete };
+        return {
+          at: `${method} ${path} ${status}`,
+          complete: media === undefined || media.example !== undefined || complete,
+        };
       }),
     );
 
     expect(examples.filter(({ complete }) => !complete)).toEqual([]);
-    expect((await operations()).map(({ operation }) => operation.operationId)).toEqual(expect.arrayContaining(['getMe', 'updateMe', 'livez', 'readyz']));
+    expect((await operations()).map(({ operation }) => operation.operationId)).toEqual(
+      expect.arrayContaining(['getMe', 'updateMe', 'livez', 'readyz']),
+    );
     for (const { operation } of await operations()) expect(operation.operationId).toMatch(/^[a-z][A-Za-z]+$/);
   });
 
@@ -117,7 +134,16 @@ describe('The published document', () => {
     const { paths } = await published();
 
     expect(Object.keys(paths['/v1/users/me']?.get?.responses ?? {})).toEqual(['200', '304', '401', '500', '503']);
-    expect(Object.keys(paths['/v1/users/me']?.patch?.responses ?? {})).toEqual(['200', '400', '401', '412', '413', '415', '500', '503']);
+    expect(Object.keys(paths['/v1/users/me']?.patch?.responses ?? {})).toEqual([
+      '200',
+      '400',
+      '401',
+      '412',
+      '413',
+      '415',
+      '500',
+      '503',
+    ]);
   });
 
   it('tells the truth about who needs a key: without one, and with a made-up one, each guarded operation answers 401', async () => {
@@ -126,21 +152,36 @@ describe('The published document', () => {
     expect(guarded.length).toBeGreaterThan(0);
 
     for (const { path, method } of all) {
-      const call = () => (app.anyone() as unknown as Record<string, (path: string) => ReturnType<ReturnType<typeof app.anyone>['get']>>)[method]?.(path);
+      const call = () =>
+        (app.anyone() as unknown as Record<string, (path: string) => ReturnType<ReturnType<typeof app.anyone>['get']>>)[
+          method
+        ]?.(path);
       const isGuarded = guarded.some((one) => one.path === path && one.method === method);
       const without = await call();
       const madeUp = await call()?.set('x-api-key', generateApiKey());
 
-      expect([method, path, without?.status, madeUp?.status]).toEqual([method, path, ...(isGuarded ? [401, 401] : [200, 200])]);
+      expect([method, path, without?.status, madeUp?.status]).toEqual([
+        method,
+        path,
+        ...(isGuarded ? [401, 401] : [200, 200]),
+      ]);
       if (isGuarded) expect(without?.body).toEqual({ status: 401, message: expect.any(String) });
     }
   });
 
   it('documents every route that the application serves', async () => {
-    const { router } = app.nest.getHttpAdapter().getInstance() as unknown as { router: { stack: { route?: { path: string; methods: Record<string, boolean> } }[] } };
-    const served = router.stack.flatMap(({ route }) => (route && !route.path.startsWith('/docs') ? Object.keys(route.methods).map((method) => `${method} ${route.path}`) : []));
+    const { router } = app.nest.getHttpAdapter().getInstance() as unknown as {
+      router: { stack: { route?: { path: string; methods: Record<string, boolean> } }[] };
+    };
+    const served = router.stack.flatMap(({ route }) =>
+      route && !route.path.startsWith('/docs')
+        ? Object.keys(route.methods).map((method) => `${method} ${route.path}`)
+        : [],
+    );
 
-    const documented = (await operations()).map(({ method, path }) => `${method} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`);
+    const documented = (await operations()).map(
+      ({ method, path }) => `${method} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`,
+    );
 
     expect(served.sort()).toEqual(documented.sort());
   });

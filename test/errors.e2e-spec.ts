@@ -13,12 +13,15 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 describe('A request that no handler takes', () => {
   const app = useTestApp();
 
-  it.each(['/', '/v1', '/v1/users/me/nope', '/v2/users/me', '/users/me', '/docs/nope', '/v1/users/me%2f'])('404 for %s', async (path) => {
-    const response = await app.anyone().get(path);
+  it.each(['/', '/v1', '/v1/users/me/nope', '/v2/users/me', '/users/me', '/docs/nope', '/v1/users/me%2f'])(
+    '404 for %s',
+    async (path) => {
+      const response = await app.anyone().get(path);
 
-    expect(response.status).toBe(404);
-    expect(response.body).toEqual({ status: 404, message: 'No such route' });
-  });
+      expect(response.status).toBe(404);
+      expect(response.body).toEqual({ status: 404, message: 'No such route' });
+    },
+  );
 
   it('404 repeats nothing of the URL', async () => {
     const { key } = await app.given.user();
@@ -45,7 +48,10 @@ describe('A request that no handler takes', () => {
   });
 
   it.each(['/%', '/v1/users/%E0%A4%A', '/docs/%ff'])('400 for a URL that does not decode: %s', async (path) => {
-    const { status, body, headers } = await sendRaw(app.port, `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    const { status, body, headers } = await sendRaw(
+      app.port,
+      `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+    );
 
     expect(status).toBe(400);
     expect(JSON.parse(body)).toEqual({ status: 400, message: 'The URL does not decode' });
@@ -61,7 +67,11 @@ describe('What never becomes a request', () => {
     ['an unknown method', 'FROB / HTTP/1.1\r\nHost: x\r\n\r\n', 400],
     ['an unknown protocol version', 'GET / HTTP/9.9\r\nHost: x\r\n\r\n', 400],
     ['a header field without a name', 'GET / HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n', 400],
-    ['two ways to tell the length', 'PATCH /v1/users/me HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}', 400],
+    [
+      'two ways to tell the length',
+      'PATCH /v1/users/me HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}',
+      400,
+    ],
     ['two lengths', 'PATCH /v1/users/me HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}', 400],
     ['no Host', 'GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n', 400],
     ['CONNECT', 'CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n', 405],
@@ -81,11 +91,17 @@ describe('What never becomes a request', () => {
     const server = app.nest.getHttpServer();
     const answer = sendRaw(app.port, 'GET /livez HTTP/1.1\r\nHost: x\r\n');
     const [socket] = await new Promise<[NodeJS.EventEmitter]>((resolve) => {
-      server.once('connection', (...given: [NodeJS.EventEmitter]) => { resolve(given); });
+      server.once('connection', (...given: [NodeJS.EventEmitter]) => {
+        resolve(given);
+      });
     });
 
     // What Node emits when `requestTimeout` is over, without waiting for it.
-    server.emit('clientError', Object.assign(new Error('Request timeout'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), socket);
+    server.emit(
+      'clientError',
+      Object.assign(new Error('Request timeout'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }),
+      socket,
+    );
 
     expect((await answer).status).toBe(408);
     expect(JSON.parse((await answer).body)).toEqual({ status: 408, message: 'Request Timeout' });
@@ -101,17 +117,23 @@ describe('What never becomes a request', () => {
 describe('X-Request-Id', () => {
   const app = useTestApp();
 
-  it.each(['abc', '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90', 'Root=1-67a2/self', 'x'.repeat(128)])('is kept when it is well-formed: %s', async (id) => {
-    const response = await app.anyone().get('/livez').set('X-Request-Id', id);
+  it.each(['abc', '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90', 'Root=1-67a2/self', 'x'.repeat(128)])(
+    'is kept when it is well-formed: %s',
+    async (id) => {
+      const response = await app.anyone().get('/livez').set('X-Request-Id', id);
 
-    expect(response.headers['x-request-id']).toBe(id);
-  });
+      expect(response.headers['x-request-id']).toBe(id);
+    },
+  );
 
-  it.each(['', 'a b', '<script>', 'x'.repeat(129), '"quoted"', 'a,b'])('is made anew when it is not: %s', async (id) => {
-    const response = await app.anyone().get('/livez').set('X-Request-Id', id);
+  it.each(['', 'a b', '<script>', 'x'.repeat(129), '"quoted"', 'a,b'])(
+    'is made anew when it is not: %s',
+    async (id) => {
+      const response = await app.anyone().get('/livez').set('X-Request-Id', id);
 
-    expect(response.headers['x-request-id']).toMatch(UUID);
-  });
+      expect(response.headers['x-request-id']).toMatch(UUID);
+    },
+  );
 
   // A caller that mixes up its headers must not have its key sent back and logged.
   it('is made anew when it is an API key', async () => {
@@ -122,11 +144,14 @@ describe('X-Request-Id', () => {
     expect(response.headers['x-request-id']).toMatch(UUID);
   });
 
-  it.each(['/livez', '/readyz', '/docs', '/docs-json', '/docs/swagger-ui.css', '/v1/users/me', '/nope'])('stands on the answer of %s', async (path) => {
-    const response = await app.anyone().get(path);
+  it.each(['/livez', '/readyz', '/docs', '/docs-json', '/docs/swagger-ui.css', '/v1/users/me', '/nope'])(
+    'stands on the answer of %s',
+    async (path) => {
+      const response = await app.anyone().get(path);
 
-    expect(response.headers['x-request-id']).toMatch(UUID);
-  });
+      expect(response.headers['x-request-id']).toMatch(UUID);
+    },
+  );
 });
 
 describe('A bug', () => {
@@ -139,7 +164,11 @@ describe('A bug', () => {
 
     @Get('sql')
     sql(): never {
-      throw new QueryFailedError('SELECT secret FROM insides', ['parameter'], Object.assign(new Error('syntax error'), { code: '42601' }));
+      throw new QueryFailedError(
+        'SELECT secret FROM insides',
+        ['parameter'],
+        Object.assign(new Error('syntax error'), { code: '42601' }),
+      );
     }
 
     @Get('throws-null')
@@ -167,7 +196,9 @@ describe('A bug', () => {
 
     expect(response.status).toBe(500);
     expect(response.body).toEqual({ status: 500, message: 'Internal server error' });
-    expect(lines.some((line) => line.includes(`"request_id":"${response.headers['x-request-id'] ?? 'none'}"`))).toBe(true);
+    expect(lines.some((line) => line.includes(`"request_id":"${response.headers['x-request-id'] ?? 'none'}"`))).toBe(
+      true,
+    );
   });
 });
 
@@ -176,12 +207,18 @@ describe('A database that cannot be reached', () => {
 
   it('503 with Retry-After for requests and readiness, never 401 or 500, while the process lives on; then all is well again', async () => {
     const ada = await app.given.user();
-    const pool = app.nest.get(DataSource).driver as unknown as { master: { options: { connectionString?: string }; options_: unknown } };
+    const pool = app.nest.get(DataSource).driver as unknown as {
+      master: { options: { connectionString?: string }; options_: unknown };
+    };
     const { options } = pool.master;
     const { connectionString = '' } = options;
 
     options.connectionString = 'postgresql://nobody:nothing@127.0.0.1:1/nowhere';
-    await app.given.sql('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()').catch(() => undefined);
+    await app.given
+      .sql(
+        'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()',
+      )
+      .catch(() => undefined);
     await app.given.sql('SELECT pg_terminate_backend(pg_backend_pid())').catch(() => undefined);
     const answers = await Promise.all([
       app.as(ada).get('/v1/users/me'),

@@ -9,11 +9,26 @@ const RUNS = 140;
 
 /** Code points that rules on text tend to get wrong, and their neighbours. */
 const NASTY = [
-  ...[0x00, 0x01, 0x09, 0x0a, 0x0d, 0x1f, 0x20, 0x21, 0x7e, 0x7f, 0x80, 0x85, 0x9f, 0xa0, 0xa1, 0xad, 0x300, 0x301, 0x34f, 0x378],
-  ...[0x600, 0x61c, 0x6dd, 0x115f, 0x1160, 0x1161, 0x1100, 0x11a8, 0x1680, 0x17b4, 0x180e, 0x1fef, 0x2000, 0x2001, 0x200a, 0x200b],
-  ...[0x200d, 0x200e, 0x200f, 0x2010, 0x2028, 0x2029, 0x202a, 0x202e, 0x202f, 0x205f, 0x2060, 0x2065, 0x2066, 0x2069, 0x206a, 0x2126],
-  ...[0x212b, 0x2329, 0x2800, 0x3000, 0x3164, 0xac00, 0xd7ff, 0xe000, 0xf900, 0xfb1d, 0xfdd0, 0xfe0f, 0xfeff, 0xffa0, 0xfff9, 0xfffc],
-  ...[0xfffd, 0xfffe, 0xffff, 0x10000, 0x105c9, 0x105d2, 0x1133e, 0x1193b, 0x13430, 0x1bca0, 0x1d159, 0x1d15e, 0x1d173, 0x1f600],
+  ...[
+    0x00, 0x01, 0x09, 0x0a, 0x0d, 0x1f, 0x20, 0x21, 0x7e, 0x7f, 0x80, 0x85, 0x9f, 0xa0, 0xa1, 0xad, 0x300, 0x301, 0x34f,
+    0x378,
+  ],
+  ...[
+    0x600, 0x61c, 0x6dd, 0x115f, 0x1160, 0x1161, 0x1100, 0x11a8, 0x1680, 0x17b4, 0x180e, 0x1fef, 0x2000, 0x2001, 0x200a,
+    0x200b,
+  ],
+  ...[
+    0x200d, 0x200e, 0x200f, 0x2010, 0x2028, 0x2029, 0x202a, 0x202e, 0x202f, 0x205f, 0x2060, 0x2065, 0x2066, 0x2069,
+    0x206a, 0x2126,
+  ],
+  ...[
+    0x212b, 0x2329, 0x2800, 0x3000, 0x3164, 0xac00, 0xd7ff, 0xe000, 0xf900, 0xfb1d, 0xfdd0, 0xfe0f, 0xfeff, 0xffa0,
+    0xfff9, 0xfffc,
+  ],
+  ...[
+    0xfffd, 0xfffe, 0xffff, 0x10000, 0x105c9, 0x105d2, 0x1133e, 0x1193b, 0x13430, 0x1bca0, 0x1d159, 0x1d15e, 0x1d173,
+    0x1f600,
+  ],
   ...[0x1f9ff, 0x1fffe, 0x2f800, 0xe0001, 0xe0020, 0xe01ef, 0xe1000, 0xf0000, 0x10fffd, 0x10fffe, 0x10ffff],
 ];
 
@@ -27,7 +42,12 @@ const codePoint = fc.oneof(
 const text = fc
   .oneof(
     { weight: 8, arbitrary: fc.array(codePoint, { maxLength: 8 }) },
-    { weight: 1, arbitrary: fc.tuple(codePoint, fc.integer({ min: 250, max: 260 })).map(([one, length]) => Array<number>(length).fill(one)) },
+    {
+      weight: 1,
+      arbitrary: fc
+        .tuple(codePoint, fc.integer({ min: 250, max: 260 }))
+        .map(([one, length]) => Array<number>(length).fill(one)),
+    },
     { weight: 1, arbitrary: fc.array(codePoint, { minLength: 240, maxLength: 270 }) },
   )
   .map((points) => String.fromCodePoint(...points));
@@ -87,7 +107,9 @@ describe('The rule for a name', () => {
           const differing = storable.filter((name, index) => (parsed(name) === name) !== byDatabase[index]?.allowed);
 
           // Node and PostgreSQL carry different versions of Unicode: on NFC itself they may differ, for new characters.
-          const unexcused = differing.filter((name) => (name.normalize('NFC') === name) === byDatabase[storable.indexOf(name)]?.nfc);
+          const unexcused = differing.filter(
+            (name) => (name.normalize('NFC') === name) === byDatabase[storable.indexOf(name)]?.nfc,
+          );
           expect(unexcused.map((name) => JSON.stringify(name))).toEqual([]);
           compared += storable.length;
           excused += differing.length;
@@ -103,7 +125,10 @@ describe('The rule for a name', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(text, { minLength: BATCH, maxLength: BATCH, size: 'max' }), async (raws) => {
         const names = raws.map(parsed).filter((name) => name !== null);
-        const { rows } = await client.query<{ name: string }>('SELECT normalize(name, NFC) AS name FROM unnest($1::text[]) AS t(name)', [names]);
+        const { rows } = await client.query<{ name: string }>(
+          'SELECT normalize(name, NFC) AS name FROM unnest($1::text[]) AS t(name)',
+          [names],
+        );
 
         const answers = await askDatabase(rows.map(({ name }) => name));
         expect(answers).toEqual(rows.map(() => ({ allowed: true, nfc: true })));

@@ -134,7 +134,9 @@ describe('PATCH /v1/users/me', () => {
 
     await Promise.all([
       ...Array.from({ length: 20 }, (_, turn) => patch(ada, { name: `Name ${String(turn)}` })),
-      ...Array.from({ length: 20 }, () => app.given.sql('UPDATE users SET credits_balance = credits_balance + 1 WHERE id = $1', [ada.id])),
+      ...Array.from({ length: 20 }, () =>
+        app.given.sql('UPDATE users SET credits_balance = credits_balance + 1 WHERE id = $1', [ada.id]),
+      ),
     ]);
 
     expect((await app.stored(ada)).creditsBalance).toBe(20);
@@ -148,7 +150,7 @@ describe('PATCH /v1/users/me', () => {
 
     expect(responses.map(({ status }) => status)).toEqual(names.map(() => 200));
     expect(responses.map(({ body }) => (body as { name: string }).name)).toEqual(names);
-    expect(new Set(responses.map(({ headers }) => headers.etag as string)).size).toBe(100);
+    expect(new Set(responses.map(({ headers }) => headers.etag)).size).toBe(100);
     expect((await app.stored(ada)).version).toBe('101');
   });
 
@@ -184,7 +186,10 @@ describe('PATCH /v1/users/me', () => {
       const empty = await patch(ada, {}).set('If-Match', header);
 
       expect(response.status).toBe(412);
-      expect(response.body).toEqual({ status: 412, message: 'The user has changed since the version that If-Match names' });
+      expect(response.body).toEqual({
+        status: 412,
+        message: 'The user has changed since the version that If-Match names',
+      });
       expect(empty.status).toBe(412);
       expect(await app.stored(ada)).toEqual(ada.row);
     },
@@ -203,7 +208,11 @@ describe('PATCH /v1/users/me', () => {
     ['a line break', '{"name":"A\\nda"}', /no control characters/],
     ['a lone surrogate', '{"name":"A\\ud83dda"}', /lone surrogates/],
     ['a bidirectional override', '{"name":"A\\u202eda"}', /bidirectional/],
-    ['a name that is too long', JSON.stringify({ name: '\u{1f600}'.repeat(256) }), 'name must be at most 255 characters long'],
+    [
+      'a name that is too long',
+      JSON.stringify({ name: '\u{1f600}'.repeat(256) }),
+      'name must be at most 255 characters long',
+    ],
     ['email', '{"email":"eve@example.com"}', 'The property "email" is not known here'],
     ['status', '{"name":"Ada","status":"INACTIVE"}', 'The property "status" is not known here'],
     ['credits_balance', '{"credits_balance":1000000}', 'The property "credits_balance" is not known here'],
@@ -213,7 +222,11 @@ describe('PATCH /v1/users/me', () => {
     ['constructor', '{"constructor":{"prototype":{"isAdmin":true}}}', 'The property "constructor" is not known here'],
     ['toString', '{"toString":"Ada"}', 'The property "toString" is not known here'],
     ['a property given twice', '{"name":"Ada","name":"Eve"}', 'The body gives the property "name" twice'],
-    ['a property given twice in two spellings', '{"name":"Ada","n\\u0061me":"Ada"}', 'The body gives the property "name" twice'],
+    [
+      'a property given twice in two spellings',
+      '{"name":"Ada","n\\u0061me":"Ada"}',
+      'The body gives the property "name" twice',
+    ],
     ['nothing', '', 'The body must be a JSON object, but it is empty'],
     ['white space', ' \n', 'The body must be a JSON object, but it is empty'],
     ['null', 'null', 'The body must be a JSON object'],
@@ -229,7 +242,10 @@ describe('PATCH /v1/users/me', () => {
     const response = await patch(ada, body);
 
     expect(response.status).toBe(400);
-    expect(response.body).toEqual({ status: 400, message: typeof message === 'string' ? message : expect.stringMatching(message) });
+    expect(response.body).toEqual({
+      status: 400,
+      message: typeof message === 'string' ? message : expect.stringMatching(message),
+    });
     expect(await app.stored(ada)).toEqual(ada.row);
   });
 
@@ -256,16 +272,18 @@ describe('PATCH /v1/users/me', () => {
     expect((await app.stored(ada)).name).toBe(name);
   });
 
-  it.each(['application/json', 'application/merge-patch+json', 'APPLICATION/JSON; charset="UTF-8"', 'application/json;charset=utf-8'])(
-    '200 takes %s',
-    async (type) => {
-      const ada = await app.given.user();
+  it.each([
+    'application/json',
+    'application/merge-patch+json',
+    'APPLICATION/JSON; charset="UTF-8"',
+    'application/json;charset=utf-8',
+  ])('200 takes %s', async (type) => {
+    const ada = await app.given.user();
 
-      const response = await patch(ada, '{"name":"New"}', type);
+    const response = await patch(ada, '{"name":"New"}', type);
 
-      expect(response.status).toBe(200);
-    },
-  );
+    expect(response.status).toBe(200);
+  });
 
   it.each([
     'text/plain',
@@ -322,14 +340,18 @@ describe('PATCH /v1/users/me', () => {
 
   it('413 refuses a body without an announced length as soon as it is too large', async () => {
     const ada = await app.given.user();
-    const endless = new ReadableStream({ pull: (controller) => { controller.enqueue(Buffer.alloc(1024, ' ')); } });
+    const endless = new ReadableStream({
+      pull: (controller) => {
+        controller.enqueue(Buffer.alloc(1024, ' '));
+      },
+    });
 
     const response = await fetch(`http://127.0.0.1:${String(app.port)}${ME}`, {
       method: 'PATCH',
       headers: { 'x-api-key': ada.key, 'content-type': 'application/json' },
       body: endless,
       duplex: 'half',
-    } as RequestInit);
+    });
 
     expect(response.status).toBe(413);
   });

@@ -51,7 +51,10 @@ export class ApiKeysService {
    * @returns the secret, which is stored nowhere and can never be had again
    * @throws InvalidApiKeyNameError, MalformedApiKeyError, ApiKeyExpiryError, ApiKeyNameTakenError
    */
-  async create({ userId, name, expiresAt, secret = generateApiKey() }: ApiKeyRequest, manager?: EntityManager): Promise<string> {
+  async create(
+    { userId, name, expiresAt, secret = generateApiKey() }: ApiKeyRequest,
+    manager?: EntityManager,
+  ): Promise<string> {
     if (!NAME.test(name) || name === 'current') throw new InvalidApiKeyNameError();
     if (!isApiKey(secret)) throw new MalformedApiKeyError();
     try {

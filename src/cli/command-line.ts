@@ -38,7 +38,9 @@ function addUserCommands(users: Command): void {
     .option('--json', 'print { "user", "api_key" } instead of text')
     .action(async (options: Json & { email: string; name: string; admin?: true; expiresInDays: number }) => {
       const { email, name, admin = false, expiresInDays: days } = options;
-      const made = await withApp((app) => app.get(OnboardingService).createUserWithKey({ email, name, isAdmin: admin }, { days }));
+      const made = await withApp((app) =>
+        app.get(OnboardingService).createUserWithKey({ email, name, isAdmin: admin }, { days }),
+      );
       const user = UserResponse.from(made.user);
       if (options.json) print({ user, api_key: made.secret });
       else printKey(`User ${user.id} <${user.email}> was made.`, made.secret);
@@ -49,7 +51,9 @@ function addUserCommands(users: Command): void {
     .option('--limit <count>', 'how many at most', integer(1, MAX_LISTED), 100)
     .option('--json', 'print an array of users instead of a table')
     .action(async (options: Json & { limit: number }) => {
-      const rows = (await withApp((app) => app.get(UsersService).listNewest(options.limit))).map((user) => UserResponse.from(user));
+      const rows = (await withApp((app) => app.get(UsersService).listNewest(options.limit))).map((user) =>
+        UserResponse.from(user),
+      );
       if (options.json) print(rows);
       else table(rows);
     });

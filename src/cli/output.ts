@@ -10,7 +10,19 @@ export const printKey = (sentence: string, secret: string): void => {
 };
 
 export function table(users: readonly UserResponse[]): void {
-  const drawn = new Table({ head: ['ID', 'E-MAIL', 'NAME', 'STATUS', 'CREDITS', 'CREATED'], style: { head: [], border: [] } });
-  drawn.push(...users.map(({ id, email, name, status, credits_balance, created_at }) => [id, email, name, status, credits_balance, created_at]));
+  const drawn = new Table({
+    head: ['ID', 'E-MAIL', 'NAME', 'STATUS', 'CREDITS', 'CREATED'],
+    style: { head: [], border: [] },
+  });
+  drawn.push(
+    ...users.map(({ id, email, name, status, credits_balance, created_at }) => [
+      id,
+      email,
+      name,
+      status,
+      credits_balance,
+      created_at,
+    ]),
+  );
   process.stdout.write(`${drawn.toString()}\n`);
 }

@@ -29,7 +29,8 @@ export function generateApiKey(): string {
 }
 
 /** Whether a text could be a key of ours: right shape and right checksum. Says nothing about whether it is one. */
-export const isApiKey = (text: string): boolean => ONE_KEY.test(text) && withChecksum(text.slice(0, -CHECKSUM_LENGTH)) === text;
+export const isApiKey = (text: string): boolean =>
+  ONE_KEY.test(text) && withChecksum(text.slice(0, -CHECKSUM_LENGTH)) === text;
 
 /** Replaces every key in a text: the last line of defence for logs and messages. */
 export const redactKeys = (text: string): string => text.replace(ANY_KEYS, `${PREFIX}[redacted]`);

@@ -26,7 +26,10 @@ const isPostgresUrl = (value: string): boolean => /^postgres(ql)?:\/\//.test(val
 export const Environment = z.object({
   PORT: integer(0, 65535).default(3000),
   HOST: z.string().default('127.0.0.1'),
-  DATABASE_URL: z.string().refine(isPostgresUrl, 'must be a URL that begins with postgres:// or postgresql://').optional(),
+  DATABASE_URL: z
+    .string()
+    .refine(isPostgresUrl, 'must be a URL that begins with postgres:// or postgresql://')
+    .optional(),
   DATA_DIR: z.string().optional(),
   DATABASE_POOL_SIZE: integer(1, 1000).default(10),
   MIGRATIONS_RUN: flag.default(true),

@@ -4,6 +4,8 @@ import { ApiKey } from '../api-keys/api-key.entity.js';
 import { User } from '../users/user.entity.js';
 import { MIGRATIONS } from './migrations.js';
 
+type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
+
 export const ENTITIES = [User, ApiKey];
 
 /** Milliseconds. Together they keep an answer within 3 s, whatever the database does. */
@@ -13,7 +15,7 @@ const STATEMENT_TIMEOUT_MS = 2_000;
 const SILENCE_TIMEOUT_MS = 2_500;
 
 /** For the application: a pool that gives up in time. */
-export const poolOptions = (url: string, poolSize: number): DataSourceOptions => ({
+export const poolOptions = (url: string, poolSize: number): PostgresOptions => ({
   ...dataSourceOptions(url),
   poolSize,
   connectTimeoutMS: POOL_WAIT_MS,
@@ -26,12 +28,14 @@ export const poolOptions = (url: string, poolSize: number): DataSourceOptions =>
 });
 
 /** For migrations, which take the time they take. */
-export const dataSourceOptions = (url: string) => ({
-  type: 'postgres' as const,
+export const dataSourceOptions = (url: string): PostgresOptions => ({
+  type: 'postgres',
   url,
   entities: ENTITIES,
   migrations: MIGRATIONS,
-  migrationsTransactionMode: 'all' as const,
+  migrationsTransactionMode: 'all',
   synchronize: false,
-  poolErrorHandler: (error: unknown) => { new Logger('Database').warn({ err: error }, 'A database connection was lost'); },
+  poolErrorHandler: (error: unknown) => {
+    new Logger('Database').warn({ err: error }, 'A database connection was lost');
+  },
 });

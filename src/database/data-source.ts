@@ -8,4 +8,6 @@ import { openEmbeddedPostgres } from './embedded/open-embedded-postgres.js';
 readDotEnv();
 const { databaseUrl, dataDir } = new AppConfig(process.env);
 
-export default new DataSource(dataSourceOptions(databaseUrl ?? (await openEmbeddedPostgres({ dataDir, owner: false, log: console.error }))));
+export default new DataSource(
+  dataSourceOptions(databaseUrl ?? (await openEmbeddedPostgres({ dataDir, owner: false, log: console.error }))),
+);

@@ -6,7 +6,9 @@ const MIGRATION_LOCK = 7_573_002;
 
 export class PendingMigrationsError extends Error {
   constructor(names: readonly string[]) {
-    super(`The database lacks the migrations ${names.join(', ')}. Run "npm run migration:run", or start with MIGRATIONS_RUN=true.`);
+    super(
+      `The database lacks the migrations ${names.join(', ')}. Run "npm run migration:run", or start with MIGRATIONS_RUN=true.`,
+    );
     this.name = 'PendingMigrationsError';
   }
 }

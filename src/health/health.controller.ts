@@ -12,7 +12,12 @@ export class HealthController {
 
   @Get('livez')
   @Header('Cache-Control', 'no-store')
-  @Documented({ id: 'livez', summary: 'Tell whether the process is alive', returns: HealthResponse, description: 'It is' })
+  @Documented({
+    id: 'livez',
+    summary: 'Tell whether the process is alive',
+    returns: HealthResponse,
+    description: 'It is',
+  })
   live(): HealthResponse {
     return { status: 'ok' };
   }
@@ -21,7 +26,12 @@ export class HealthController {
   @Get('readyz')
   @Header('Cache-Control', 'no-store')
   @ApiFailures('unavailable')
-  @Documented({ id: 'readyz', summary: 'Tell whether requests can be served', returns: HealthResponse, description: 'They can' })
+  @Documented({
+    id: 'readyz',
+    summary: 'Tell whether requests can be served',
+    returns: HealthResponse,
+    description: 'They can',
+  })
   async ready(): Promise<HealthResponse> {
     await this.database.query('SELECT 1');
     return { status: 'ok' };

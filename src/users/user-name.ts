@@ -63,7 +63,9 @@ const javaScriptEscape = (codePoint: number): string =>
 
 /** PostgreSQL's own spelling (9.7.3.3 of its manual). */
 const postgresEscape = (codePoint: number): string =>
-  codePoint > 0xffff ? `\\U${codePoint.toString(16).padStart(8, '0')}` : `\\u${codePoint.toString(16).padStart(4, '0')}`;
+  codePoint > 0xffff
+    ? `\\U${codePoint.toString(16).padStart(8, '0')}`
+    : `\\u${codePoint.toString(16).padStart(4, '0')}`;
 
 function characters(ranges: readonly Range[], escape: (codePoint: number) => string): string {
   return ranges.map(([first, last]) => (first === last ? escape(first) : `${escape(first)}-${escape(last)}`)).join('');

@@ -4,7 +4,9 @@ export class UserNotFoundError extends DomainError {
   readonly kind = 'not_found';
 
   constructor(wanted: { readonly id: string } | { readonly email: string }) {
-    super('id' in wanted ? `User with ID ${wanted.id} not found` : `User with e-mail address ${wanted.email} not found`);
+    super(
+      'id' in wanted ? `User with ID ${wanted.id} not found` : `User with e-mail address ${wanted.email} not found`,
+    );
   }
 }
 

@@ -4,7 +4,13 @@ import type { EntityManager } from 'typeorm';
 import { violates } from '../common/errors/constraint.js';
 import type { User } from './user.entity.js';
 import { parseUserName } from './user-name.js';
-import { EmailTakenError, InvalidEmailError, InvalidUserNameError, UserChangedError, UserNotFoundError } from './users.errors.js';
+import {
+  EmailTakenError,
+  InvalidEmailError,
+  InvalidUserNameError,
+  UserChangedError,
+  UserNotFoundError,
+} from './users.errors.js';
 import { UsersRepository } from './users.repository.js';
 
 /** What users may change about themselves. */

@@ -32,5 +32,10 @@ export async function createDatabase(content: 'migrated' | 'empty' = 'migrated')
   await administer(`CREATE DATABASE ${name} TEMPLATE ${template} ENCODING 'UTF8'`);
   const url = new URL(serverUrl());
   url.pathname = `/${name}`;
-  return { url: url.href, drop: async () => void (await administer(`DROP DATABASE ${name} WITH (FORCE)`)) };
+  return {
+    url: url.href,
+    drop: async () => {
+      await administer(`DROP DATABASE ${name} WITH (FORCE)`);
+    },
+  };
 }

@@ -16,7 +16,11 @@ export interface GivenUser {
 export class Given {
   constructor(private readonly app: INestApplicationContext) {}
 
-  async user({ name = 'Dull Default', email = `${randomUUID()}@example.com`, isAdmin = false } = {}): Promise<GivenUser> {
+  async user({
+    name = 'Dull Default',
+    email = `${randomUUID()}@example.com`,
+    isAdmin = false,
+  } = {}): Promise<GivenUser> {
     const { user, secret } = await this.app.get(OnboardingService).createUserWithKey({ name, email, isAdmin });
     return { row: user, id: user.id, key: secret };
   }

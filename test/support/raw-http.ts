@@ -21,15 +21,22 @@ export function sendRaw(port: number, request: string | Buffer): Promise<RawAnsw
       if (answer.status && answer.body.length >= Number(answer.headers['content-length'] ?? Infinity)) finish();
     });
     socket.on('close', finish);
-    socket.on('error', (error) => (received ? finish() : reject(error)));
+    socket.on('error', (error) => {
+      if (received) finish();
+      else reject(error);
+    });
   });
 }
 
 function parse(text: string): RawAnswer {
-  const [head = '', body = ''] = [text.split('\r\n\r\n', 1)[0], text.slice(text.indexOf('\r\n\r\n') + 4)];
+  const [head = '', ...rest] = text.split('\r\n\r\n');
+  const body = rest.join('\r\n\r\n');
   const [statusLine = '', ...fields] = head.split('\r\n');
   const headers = Object.fromEntries(
-    fields.map((field) => [field.slice(0, field.indexOf(':')).toLowerCase(), field.slice(field.indexOf(':') + 1).trim()]),
+    fields.map((field) => [
+      field.slice(0, field.indexOf(':')).toLowerCase(),
+      field.slice(field.indexOf(':') + 1).trim(),
+    ]),
   );
   return { status: Number(statusLine.split(' ')[1] ?? 0), headers, body };
 }

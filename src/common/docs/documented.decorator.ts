@@ -39,13 +39,29 @@ const REQUEST_ID = { 'X-Request-Id': { description: 'Names this request in the l
 const ETAG = { ETag: { description: 'Changes with the resource', schema: { type: 'string' } } };
 
 /** Documents a handler: what it does, what it answers, and the failures it adds to those of its guards. */
-export const Documented = ({ id, summary, returns, description, condition, fails = [] }: Documentation): MethodDecorator =>
+export const Documented = ({
+  id,
+  summary,
+  returns,
+  description,
+  condition,
+  fails = [],
+}: Documentation): MethodDecorator =>
   applyDecorators(
     ApiOperation({ operationId: id, summary }),
     ApiResponse({ status: 200, description, type: returns, headers: { ...REQUEST_ID, ...(condition && ETAG) } }),
     ...(condition
-      ? [ApiHeader({ name: condition.header, description: condition.description, required: false, schema: { type: 'string' } })]
+      ? [
+          ApiHeader({
+            name: condition.header,
+            description: condition.description,
+            required: false,
+            schema: { type: 'string' },
+          }),
+        ]
       : []),
-    ...(condition?.notModified ? [ApiResponse({ status: 304, description: 'Not modified', headers: { ...REQUEST_ID, ...ETAG } })] : []),
+    ...(condition?.notModified
+      ? [ApiResponse({ status: 304, description: 'Not modified', headers: { ...REQUEST_ID, ...ETAG } })]
+      : []),
     ApiFailures(...fails, 'internal'),
   );

@@ -46,7 +46,9 @@ export function describeApi(app: INestApplication, securityScheme: string): Open
 function shareFailures(document: OpenAPIObject, operations: readonly Operation[]): void {
   const shared: NonNullable<NonNullable<OpenAPIObject['components']>['responses']> = {};
   for (const { responses } of operations) {
-    for (const status of Object.keys(responses).map(Number).filter((code) => code >= 400)) {
+    for (const status of Object.keys(responses)
+      .map(Number)
+      .filter((code) => code >= 400)) {
       const reason = STATUS_CODES[status] ?? 'Error';
       const name = reason.replaceAll(' ', '');
       shared[name] ??= failure(status, reason);
@@ -75,7 +77,9 @@ function failure(status: number, reason: string) {
 /** The validation pipe refuses properties it does not know; the document says so. */
 function closeRequestBodies(document: OpenAPIObject, operations: readonly Operation[]): void {
   for (const { requestBody } of operations) {
-    const bodies = Object.values((requestBody as { content?: Record<string, { schema?: { $ref?: string } }> } | undefined)?.content ?? {});
+    const bodies = Object.values(
+      (requestBody as { content?: Record<string, { schema?: { $ref?: string } }> } | undefined)?.content ?? {},
+    );
     for (const { schema } of bodies) {
       const model = document.components?.schemas?.[schema?.$ref?.split('/').at(-1) ?? ''];
       if (model) Object.assign(model, { additionalProperties: false });

@@ -39,7 +39,8 @@ export function toErrorAnswer(error: unknown): ErrorAnswer {
 
 /** Express marks its own errors (a URL that does not decode, say) with a status; Nest wraps them in `HttpException`. */
 function clientStatusOf(error: unknown): number | undefined {
-  const status: unknown = error instanceof HttpException ? error.getStatus() : (error as { status?: unknown } | null)?.status;
+  const status: unknown =
+    error instanceof HttpException ? error.getStatus() : (error as { status?: unknown } | null)?.status;
   return typeof status === 'number' && status >= 400 && status < 500 ? status : undefined;
 }
 

@@ -1,5 +1,6 @@
 /** A strong validator (RFC 9110, section 8.8.3) for one version of one row: another caller's row never shares it. */
-export const entityTag = (row: { readonly id: string; readonly version: string }): string => `"${row.id}.${row.version}"`;
+export const entityTag = (row: { readonly id: string; readonly version: string }): string =>
+  `"${row.id}.${row.version}"`;
 
 /**
  * The versions of a row that an `If-Match` header names (RFC 9110, section 13.1.1), for a write that must hit one of

@@ -69,7 +69,8 @@ function refuseOtherMediaTypes(request: Request): void {
   if (!MEDIA_TYPES.includes(mediaType)) {
     throw new UnsupportedMediaTypeError(`The body must be ${MEDIA_TYPES.join(' or ')}`);
   }
-  if (!/^utf-?8$/i.test(parameters.charset ?? 'utf-8')) throw new UnsupportedMediaTypeError('The body must be in UTF-8');
+  if (!/^utf-?8$/i.test(parameters.charset ?? 'utf-8'))
+    throw new UnsupportedMediaTypeError('The body must be in UTF-8');
   if (encoding.toLowerCase() !== 'identity') {
     throw new UnsupportedMediaTypeError('The body must not be compressed');
   }

@@ -42,7 +42,9 @@ export function describeRouteMiss(error: unknown, request: Request): unknown {
   if (!decodes(request.path)) return new UndecodableUrlError();
   const { stack } = request.app.router as unknown as { stack: readonly RouterLayer[] };
   const methods = new Set(
-    stack.filter((layer) => layer.route && layer.match(request.path)).flatMap((layer) => Object.keys(layer.route?.methods ?? {})),
+    stack
+      .filter((layer) => layer.route && layer.match(request.path))
+      .flatMap((layer) => Object.keys(layer.route?.methods ?? {})),
   );
   if (methods.size === 0) return new NoSuchRouteError();
   if (methods.has('get')) methods.add('head'); // Express answers HEAD from the GET handler

@@ -26,7 +26,12 @@ export async function createLogger({ level, pretty }: LogSettings, fd: 1 | 2 = 1
 
 async function prettyStream(fd: 1 | 2): Promise<DestinationStream> {
   const { default: pretty } = await import('pino-pretty');
-  return pretty({ destination: fd, sync: true, ignore: 'context', messageFormat: '{if context}[{context}] {end}{msg}' });
+  return pretty({
+    destination: fd,
+    sync: true,
+    ignore: 'context',
+    messageFormat: '{if context}[{context}] {end}{msg}',
+  });
 }
 
 /** Names what went wrong and where. An error's other fields hold SQL, its parameters and connection settings: not for a log. */
@@ -41,15 +46,31 @@ function describeError(error: unknown): object {
 export class NestLogger implements LoggerService {
   constructor(private readonly logger: Logger) {}
 
-  log = (message: unknown, ...rest: unknown[]): void => { this.write('debug', message, rest); };
-  error = (message: unknown, ...rest: unknown[]): void => { this.write('error', message, rest); };
-  warn = (message: unknown, ...rest: unknown[]): void => { this.write('warn', message, rest); };
-  debug = (message: unknown, ...rest: unknown[]): void => { this.write('debug', message, rest); };
-  verbose = (message: unknown, ...rest: unknown[]): void => { this.write('trace', message, rest); };
-  fatal = (message: unknown, ...rest: unknown[]): void => { this.write('fatal', message, rest); };
+  log = (message: unknown, ...rest: unknown[]): void => {
+    this.write('debug', message, rest);
+  };
+  error = (message: unknown, ...rest: unknown[]): void => {
+    this.write('error', message, rest);
+  };
+  warn = (message: unknown, ...rest: unknown[]): void => {
+    this.write('warn', message, rest);
+  };
+  debug = (message: unknown, ...rest: unknown[]): void => {
+    this.write('debug', message, rest);
+  };
+  verbose = (message: unknown, ...rest: unknown[]): void => {
+    this.write('trace', message, rest);
+  };
+  fatal = (message: unknown, ...rest: unknown[]): void => {
+    this.write('fatal', message, rest);
+  };
 
   /** Nest passes the context last, and before it a text or, in our own calls, fields and then the text. */
-  private write(level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal', message: unknown, rest: unknown[]): void {
+  private write(
+    level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal',
+    message: unknown,
+    rest: unknown[],
+  ): void {
     const context = rest.at(-1);
     if (typeof message === 'object' && message !== null && !(message instanceof Error)) {
       this.logger[level]({ context, ...message }, rest.length > 1 ? String(rest[0]) : undefined);

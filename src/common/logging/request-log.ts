@@ -1,12 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Request, RequestHandler } from 'express';
+import type { RequestHandler } from 'express';
 import type { Logger } from 'pino';
 import { pinoHttp } from 'pino-http';
 import { requestIdFrom } from '../http/request-id.js';
 
 /** What the log may know of a request: nothing that a caller wrote freely, so no URL, header or body. */
 interface LoggedRequest extends IncomingMessage {
-  readonly route?: Request['route'] & { readonly path: string };
+  readonly route?: { readonly path: string };
   readonly principal?: { readonly userId: string };
 }
 

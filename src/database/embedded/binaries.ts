@@ -27,14 +27,16 @@ export function findBinaries(account: ServerAccount | undefined, log: (message: 
   const own = join(installed, 'native');
   restoreSymlinks(installed);
   if (runs(own, account)) return describe(own, account);
-  if (!account) throw new EmbeddedPostgresError(`The PostgreSQL in ${own} does not run on this machine. Set DATABASE_URL.`);
+  if (!account)
+    throw new EmbeddedPostgresError(`The PostgreSQL in ${own} does not run on this machine. Set DATABASE_URL.`);
 
   const copy = join(SYSTEM_STATE_DIR, `postgresql-${packageVersion(installed)}`);
   if (!existsSync(copy)) {
     copyForEveryone(own, copy);
     log(`PostgreSQL's programs were copied to ${copy}, since its account cannot reach ${own}`);
   }
-  if (!runs(copy, account)) throw new EmbeddedPostgresError(`The PostgreSQL in ${copy} does not run on this machine. Set DATABASE_URL.`);
+  if (!runs(copy, account))
+    throw new EmbeddedPostgresError(`The PostgreSQL in ${copy} does not run on this machine. Set DATABASE_URL.`);
   return describe(copy, account);
 }
 
@@ -68,7 +70,11 @@ function restoreSymlinks(directory: string): void {
 const runs = (home: string, account: ServerAccount | undefined): boolean => version(home, account) !== undefined;
 
 function version(home: string, account: ServerAccount | undefined): string | undefined {
-  const { status, stdout } = spawnSync(join(home, 'bin', 'postgres'), ['--version'], { ...account, cwd: '/', encoding: 'utf8' });
+  const { status, stdout } = spawnSync(join(home, 'bin', 'postgres'), ['--version'], {
+    ...account,
+    cwd: '/',
+    encoding: 'utf8',
+  });
   return status === 0 ? stdout : undefined;
 }
 

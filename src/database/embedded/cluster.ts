@@ -1,6 +1,17 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import type { Binaries } from './binaries.js';
@@ -42,7 +53,9 @@ export class Cluster {
         '--encoding=UTF8',
         '--locale-provider=builtin', // the same order on every machine, whatever locales it has
         '--locale=C.UTF-8',
-        ...['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_connections=200'].map((line) => `--set=${line}`),
+        ...['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_connections=200'].map(
+          (line) => `--set=${line}`,
+        ),
       ]);
       renameSync(passwordFile, join(data, PASSWORD_FILE));
       renameSync(data, this.directory);
@@ -78,7 +91,11 @@ export class Cluster {
   async connect(): Promise<Client | null> {
     const url = this.url();
     if (!url) return null;
-    const client = new Client({ connectionString: url, connectionTimeoutMillis: 5000, application_name: 'users-api owner' });
+    const client = new Client({
+      connectionString: url,
+      connectionTimeoutMillis: 5000,
+      application_name: 'users-api owner',
+    });
     client.on('error', () => undefined); // the pool, which meets the same failure, reports it
     try {
       await client.connect();
@@ -117,17 +134,27 @@ export class Cluster {
   }
 
   private notOurs(error: unknown): EmbeddedPostgresError {
-    return new EmbeddedPostgresError(`${this.directory} cannot be read, perhaps because another user made it: ${(error as Error).message}`);
+    return new EmbeddedPostgresError(
+      `${this.directory} cannot be read, perhaps because another user made it: ${(error as Error).message}`,
+    );
   }
 
   private give(...paths: string[]): void {
     const { account } = this;
-    if (account) paths.forEach((path) => { chownSync(path, account.uid, account.gid); });
+    if (account)
+      paths.forEach((path) => {
+        chownSync(path, account.uid, account.gid);
+      });
   }
 
   private run(program: string, flags: string[]): void {
     // The working directory may be one that the server's account cannot enter.
-    const { status, error, stderr, stdout } = spawnSync(program, flags, { ...this.account, cwd: '/', encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+    const { status, error, stderr, stdout } = spawnSync(program, flags, {
+      ...this.account,
+      cwd: '/',
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     if (status === 0) return;
     throw new EmbeddedPostgresError(`${program} failed: ${error?.message ?? (stderr.trim() || stdout.trim())}`);
   }

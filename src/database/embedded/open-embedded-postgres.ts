@@ -57,11 +57,17 @@ export async function openEmbeddedPostgres({ dataDir, owner, log }: EmbeddedPost
   throw new EmbeddedPostgresError(`The PostgreSQL server in ${home} does not come up`);
 }
 
-function chooseHome(dataDir: string | undefined, account: ServerAccount | undefined, log: (message: string) => void): string {
+function chooseHome(
+  dataDir: string | undefined,
+  account: ServerAccount | undefined,
+  log: (message: string) => void,
+): string {
   let home = resolve(dataDir ?? '.data');
   if (account && !canEnter(account, home)) {
     if (dataDir !== undefined) {
-      throw new EmbeddedPostgresError(`DATA_DIR cannot be ${home}: PostgreSQL does not run as root, and the account "postgres" cannot enter it`);
+      throw new EmbeddedPostgresError(
+        `DATA_DIR cannot be ${home}: PostgreSQL does not run as root, and the account "postgres" cannot enter it`,
+      );
     }
     const name = `${basename(process.cwd())}-${createHash('sha256').update(home).digest('hex').slice(0, 12)}`;
     log(`The database is in ${join(SYSTEM_STATE_DIR, name)}, since PostgreSQL's account cannot enter ${home}`);
@@ -70,7 +76,9 @@ function chooseHome(dataDir: string | undefined, account: ServerAccount | undefi
   try {
     makeHome(home);
   } catch (error) {
-    throw new EmbeddedPostgresError(`${dataDir === undefined ? 'The data directory' : 'DATA_DIR'} cannot be ${home}: ${(error as Error).message}`);
+    throw new EmbeddedPostgresError(
+      `${dataDir === undefined ? 'The data directory' : 'DATA_DIR'} cannot be ${home}: ${(error as Error).message}`,
+    );
   }
   return home;
 }
@@ -85,7 +93,9 @@ async function own(client: Client, home: string): Promise<boolean> {
   } catch (error) {
     await client.end().catch(() => undefined);
     if ((error as { code?: unknown }).code !== '55P03') return false;
-    throw new EmbeddedPostgresError(`${home} is in use by another instance. Give this one a DATA_DIR of its own, or set DATABASE_URL for both.`);
+    throw new EmbeddedPostgresError(
+      `${home} is in use by another instance. Give this one a DATA_DIR of its own, or set DATABASE_URL for both.`,
+    );
   }
 }
 
@@ -97,7 +107,9 @@ function urlOf(cluster: Cluster): string {
 
 /** The 'exit' event comes on every way out but a kill, and lets us finish, as long as all is synchronous. */
 function stopAtExit(cluster: Cluster): void {
-  process.once('exit', () => { cluster.stop(); });
+  process.once('exit', () => {
+    cluster.stop();
+  });
 }
 
 async function freePort(): Promise<number> {

@@ -24,7 +24,13 @@ export class UserResponse {
   @ApiProperty({ format: 'email', example: 'ada@example.com' })
   readonly email!: string;
 
-  @ApiProperty({ type: 'integer', description: "The user's current credit balance", minimum: 0, maximum: Number.MAX_SAFE_INTEGER, example: 40 })
+  @ApiProperty({
+    type: 'integer',
+    description: "The user's current credit balance",
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    example: 40,
+  })
   readonly credits_balance!: number;
 
   /** Copies named fields only: a new column stays private until someone adds it here. */

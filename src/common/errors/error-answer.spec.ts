@@ -1,0 +1,74 @@
+import { HttpException, NotFoundException } from '@nestjs/common';
+import { QueryFailedError } from 'typeorm';
+import { InvalidApiKeyError } from '../../api-keys/api-keys.errors.js';
+import { MethodNotAllowedError } from '../http/route-miss.js';
+import { generateApiKey } from '../api-key-format.js';
+import { DomainError, type ErrorKind, STATUS_OF } from './domain.error.js';
+import { toErrorAnswer } from './error-answer.js';
+
+const failed = (fields: object): QueryFailedError =>
+  new QueryFailedError('SELECT secret', ['secret'], Object.assign(new Error('secret'), fields));
+
+describe('toErrorAnswer', () => {
+  it.each(Object.entries(STATUS_OF) as [ErrorKind, number][])(
+    'answers a domain error of kind %s with %i and its own message',
+    (kind, status) => {
+      class SomeError extends DomainError {
+        readonly kind = kind;
+      }
+
+      expect(toErrorAnswer(new SomeError('some message')).body).toEqual({ status, message: 'some message' });
+    },
+  );
+
+  it('tells how to authenticate with a 401, what is allowed with a 405, and that nothing of it may be cached', () => {
+    expect(toErrorAnswer(new InvalidApiKeyError()).headers).toMatchObject({
+      'WWW-Authenticate': expect.stringMatching(/^ApiKey /),
+      'Cache-Control': 'no-store',
+    });
+    expect(toErrorAnswer(new MethodNotAllowedError(['GET', 'HEAD'])).headers).toMatchObject({ Allow: 'GET, HEAD' });
+  });
+
+  it('hides keys in messages', () => {
+    class EchoError extends DomainError {
+      readonly kind = 'invalid';
+    }
+
+    expect(toErrorAnswer(new EchoError(`no ${generateApiKey()} here`)).body.message).toBe('no ua_[redacted] here');
+  });
+
+  it.each([
+    ['a library error with a status', Object.assign(new Error('/secret?x'), { status: 400 }), 400, 'Bad Request'],
+    ['an HttpException', new HttpException('secret', 418), 418, "I'm a Teapot"],
+    ['a not-found of Nest', new NotFoundException('Cannot GET /secret'), 404, 'Not Found'],
+    ['a server error of a library', Object.assign(new Error('secret'), { status: 503 }), 500, 'Internal server error'],
+    ['an unknown error', new Error('secret'), 500, 'Internal server error'],
+    ['a statement that is wrong', failed({ code: '42601' }), 500, 'Internal server error'],
+    ['a constraint nobody named', failed({ code: '23505' }), 500, 'Internal server error'],
+    ['nothing at all', undefined, 500, 'Internal server error'],
+    ['a text', 'secret', 500, 'Internal server error'],
+  ])('does not repeat what %s says', (_, error, status, message) => {
+    expect(toErrorAnswer(error).body).toEqual({ status, message });
+  });
+
+  it.each([
+    ['refused', Object.assign(new Error('connect'), { code: 'ECONNREFUSED', syscall: 'connect' })],
+    ['refused at every address', new AggregateError([Object.assign(new Error(), { code: 'ECONNREFUSED' })])],
+    ['its socket file is missing', Object.assign(new Error(), { code: 'ENOENT', syscall: 'connect' })],
+    ['the pool is full', new Error('timeout exceeded when trying to connect')],
+    ['cut off', new Error('Connection terminated unexpectedly')],
+    ['silent', failed({ message: 'Query read timeout' })],
+    ['too slow', failed({ code: '57014' })],
+    ['shutting down', failed({ code: '57P01' })],
+    ['starting up', failed({ code: '57P03' })],
+    ['out of connections', failed({ code: '53300' })],
+    ['read-only', failed({ code: '25006' })],
+    ['refusing our password', failed({ code: '28P01' })],
+  ])('answers 503 with Retry-After while the database is %s', (_, error) => {
+    expect(toErrorAnswer(error)).toMatchObject({ body: { status: 503 }, headers: { 'Retry-After': '1' } });
+  });
+
+  it('does not take a missing file of ours for a missing database', () => {
+    expect(toErrorAnswer(Object.assign(new Error(), { code: 'ENOENT', syscall: 'open' })).body.status).toBe(500);
+  });
+});

@@ -1,0 +1,32 @@
+import { entityTag, versionsMatching } from './entity-tag.js';
+
+const id = '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90';
+
+describe('versionsMatching', () => {
+  it('reads back what entityTag writes', () => {
+    expect(versionsMatching(entityTag({ id, version: '7' }), id)).toEqual(['7']);
+  });
+
+  it.each([undefined, '*', ' * '])('lets any version do for %j', (header) => {
+    expect(versionsMatching(header, id)).toBeUndefined();
+  });
+
+  it('takes every tag of a list that names this row', () => {
+    expect(versionsMatching(`"x", "${id}.1" ,"${id}.22"`, id)).toEqual(['1', '22']);
+  });
+
+  it.each([
+    '',
+    '"',
+    '"1"',
+    `W/"${id}.1"`,
+    `"${id}.1`,
+    `${id}.1`,
+    `"${id}.-1"`,
+    `"${id}.9999999999999999999"`,
+    `"${id}."`,
+    `"x${id}.1"`,
+  ])('lets no version do for %j', (header) => {
+    expect(versionsMatching(header, id)).toEqual([]);
+  });
+});

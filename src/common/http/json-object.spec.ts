@@ -1,0 +1,71 @@
+import fc from 'fast-check';
+import { InvalidJsonError, parseJsonObject, quoted } from './json-object.js';
+
+const parse = (text: string): unknown => parseJsonObject(Buffer.from(text));
+
+describe('parseJsonObject', () => {
+  it('reads every object that JSON.stringify writes', () => {
+    fc.assert(
+      fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.constantFrom(0, 1, '\t'), (value, indent) => {
+        const text = JSON.stringify(value, null, indent);
+        expect(parse(text)).toEqual(JSON.parse(text));
+      }),
+    );
+  });
+
+  it('refuses an object that gives any property twice, at any depth and in any spelling', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.jsonValue(), fc.jsonValue(), fc.boolean(), (name, one, other, nested) => {
+        const escaped = [...name]
+          .map((character) =>
+            [...Array(character.length).keys()]
+              .map((at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`)
+              .join(''),
+          )
+          .join('');
+        const object = `{${JSON.stringify(name)}:${JSON.stringify(one)}, "${escaped}" : ${JSON.stringify(other)}}`;
+        expect(() => parse(nested ? `{"in":[1,${object}]}` : object)).toThrow(InvalidJsonError);
+      }),
+    );
+  });
+
+  it('is not misled by strings that look like properties, nor by the same name in different objects', () => {
+    expect(parse('{"a":"b\\":","b":"{\\"a\\":1}","c":{"a":1},"d":[{"a":1},{"a":2}]}')).toBeDefined();
+  });
+
+  it('keeps __proto__ as a property of its own, for the pipe to refuse', () => {
+    expect(Object.keys(parse('{"__proto__":1}') as object)).toEqual(['__proto__']);
+  });
+
+  it.each(['', ' ', 'null', '[]', '1', '"a"', '{', '{"a":1}x', "{'a':1}", '{"a":NaN}', '{"a":1,}', '\u0000'])(
+    'refuses %j',
+    (text) => {
+      expect(() => parse(text)).toThrow(InvalidJsonError);
+    },
+  );
+
+  it('refuses bytes that are not UTF-8, overlong forms and surrogates included', () => {
+    for (const bytes of [[0xff], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xe9]]) {
+      expect(() => parseJsonObject(Buffer.from([...Buffer.from('{"a":"'), ...bytes, ...Buffer.from('"}')]))).toThrow(
+        'must be in UTF-8',
+      );
+    }
+  });
+
+  it('reads 16 KiB of nested brackets and quotes without running out of stack', () => {
+    for (const text of [
+      '{"a":'.repeat(2700) + '1' + '}'.repeat(2700),
+      `{"a":"${'\\"'.repeat(8000)}"}`,
+      `{"a":${'['.repeat(8000)}${']'.repeat(8000)}}`,
+    ]) {
+      expect(parse(text)).toHaveProperty('a');
+    }
+  });
+});
+
+describe('quoted', () => {
+  it('cuts long names, so that a caller cannot make us repeat its body', () => {
+    expect(quoted('a'.repeat(1000))).toBe(`"${'a'.repeat(64)}…"`);
+    expect(quoted('"\n')).toBe('"\\"\\n"');
+  });
+});

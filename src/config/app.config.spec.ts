@@ -1,0 +1,72 @@
+import { readFileSync } from 'node:fs';
+import { parseEnv } from 'node:util';
+import { generateApiKey } from '../common/api-key-format.js';
+import { AppConfig, Environment, InvalidEnvironmentError } from './app.config.js';
+
+const problemsOf = (env: NodeJS.ProcessEnv): readonly string[] => {
+  try {
+    new AppConfig(env);
+    return [];
+  } catch (error) {
+    if (error instanceof InvalidEnvironmentError) return error.problems;
+    throw error;
+  }
+};
+
+describe('AppConfig', () => {
+  it('has a default for everything', () => {
+    expect({ ...new AppConfig({}, false) }).toEqual({
+      port: 3000,
+      host: '127.0.0.1',
+      databaseUrl: undefined,
+      dataDir: undefined,
+      databasePoolSize: 10,
+      migrationsRun: true,
+      log: { level: 'info', pretty: false },
+      bootstrapAdmin: { email: 'admin@example.com', key: undefined },
+    });
+  });
+
+  it('logs for people in a terminal, unless told otherwise', () => {
+    expect(new AppConfig({}, true).log.pretty).toBe(true);
+    expect(new AppConfig({ LOG_PRETTY: 'false' }, true).log.pretty).toBe(false);
+    expect(new AppConfig({ LOG_PRETTY: 'true' }, false).log.pretty).toBe(true);
+  });
+
+  it('takes an empty value for one that is not set', () => {
+    expect(new AppConfig({ PORT: '', DATABASE_URL: '', BOOTSTRAP_ADMIN_KEY: '' }).port).toBe(3000);
+  });
+
+  it.each([
+    ['PORT', 'http'],
+    ['PORT', '65536'],
+    ['PORT', '-1'],
+    ['PORT', '3000.5'],
+    ['PORT', ' 3000'],
+    ['PORT', '0x10'],
+    ['DATABASE_URL', 'mysql://localhost/x'],
+    ['DATABASE_URL', 'localhost:5432'],
+    ['DATABASE_POOL_SIZE', '0'],
+    ['MIGRATIONS_RUN', 'yes'],
+    ['LOG_LEVEL', 'loud'],
+    ['LOG_PRETTY', '1'],
+    ['BOOTSTRAP_ADMIN_EMAIL', 'nobody'],
+    ['BOOTSTRAP_ADMIN_KEY', generateApiKey().slice(0, -1)],
+  ])('refuses %s=%s in one line that does not repeat the value', (name, value) => {
+    const problems = problemsOf({ [name]: value });
+
+    expect(problems).toEqual([expect.stringMatching(new RegExp(`^${name} must `))]);
+    expect(problems[0]).not.toContain(` ${value} `);
+  });
+
+  it('names every problem at once', () => {
+    expect(problemsOf({ PORT: 'a', LOG_LEVEL: 'b', MIGRATIONS_RUN: 'c' })).toHaveLength(3);
+  });
+
+  it('reads exactly the variables that .env.example documents, with the defaults that it gives', () => {
+    const documented = parseEnv(readFileSync('.env.example', 'utf8'));
+
+    expect(Object.keys(documented).sort()).toEqual(Object.keys(Environment.shape).sort());
+    expect(new AppConfig(documented, false)).toEqual(new AppConfig({}, false));
+  });
+});

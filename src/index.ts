@@ -1,0 +1,15 @@
+/* What another Nest application may import. */
+
+export { ApiKeysModule } from './api-keys/api-keys.module.js';
+export { ApiKeysService, type ApiKeyRequest } from './api-keys/api-keys.service.js';
+export * from './api-keys/api-keys.errors.js';
+export { Authenticated, CurrentUser } from './api-keys/authenticated.decorator.js';
+export type { Principal } from './api-keys/principal.js';
+export { DomainError, type ErrorKind, STATUS_OF } from './common/errors/domain.error.js';
+export { ErrorFilter } from './common/errors/error.filter.js';
+export { ENTITIES } from './database/data-source.options.js';
+export { MIGRATIONS } from './database/migrations.js';
+export type { User, UserStatus } from './users/user.entity.js';
+export * from './users/users.errors.js';
+export { UsersModule } from './users/users.module.js';
+export { type ProfileChanges, type UserRequest, UsersService } from './users/users.service.js';

@@ -1,0 +1,166 @@
+import { chmod } from 'node:fs/promises';
+import { createDatabase, type TestDatabase } from './support/database.js';
+import { Programs } from './support/server-process.js';
+
+const KEY = /ua_[0-9A-Za-z]{49}/;
+
+describe('users-api', () => {
+  let programs: Programs;
+  let database: TestDatabase;
+  let env: NodeJS.ProcessEnv;
+  beforeAll(async () => {
+    programs = await Programs.inEmptyDirectory();
+    database = await createDatabase();
+    env = { DATABASE_URL: database.url };
+  });
+  afterAll(async () => {
+    await programs.dispose();
+    await database.drop();
+  });
+
+  it('users create --json prints the user and its key, alone on stdout', async () => {
+    const { code, stdout, stderr } = await programs.cli(
+      ['users', 'create', '--email', 'ada@example.com', '--name', ' Ada ', '--json'],
+      env,
+    );
+
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(JSON.parse(stdout)).toEqual({
+      user: {
+        id: expect.any(String),
+        created_at: expect.any(String),
+        updated_at: expect.any(String),
+        status: 'ACTIVE',
+        name: 'Ada',
+        email: 'ada@example.com',
+        credits_balance: 0,
+      },
+      api_key: expect.stringMatching(KEY),
+    });
+  });
+
+  it('users create shows the key once to people', async () => {
+    const { code, stdout } = await programs.cli(
+      ['users', 'create', '--email', 'bob@example.com', '--name', 'Bob', '--admin'],
+      env,
+    );
+
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/User [0-9a-f-]{36} <bob@example.com> was made\./);
+    expect(stdout.match(new RegExp(KEY, 'g'))).toHaveLength(1);
+  });
+
+  it('makes keys that the API takes, until they expire', async () => {
+    const server = await programs.startServer(env);
+    const made = await programs.cli(['users', 'create', '--email', 'eve@example.com', '--name', 'Eve', '--json'], env);
+    const { api_key: first } = JSON.parse(made.stdout) as { api_key: string };
+
+    const second = await programs.cli(
+      ['keys', 'create', '--email', 'EVE@example.com', '--name', 'ci', '--expires-in-days', '1'],
+      env,
+    );
+
+    for (const key of [first, KEY.exec(second.stdout)?.[0] ?? '']) {
+      const answer = await fetch(`${server.url}/v1/users/me`, { headers: { 'x-api-key': key } });
+      expect(await answer.json()).toMatchObject({ name: 'Eve' });
+    }
+    await server.end('SIGTERM');
+  });
+
+  it('users list draws a table, the newest user first, or prints an array with --json', async () => {
+    const env = { DATABASE_URL: (await createDatabase()).url };
+    await programs.cli(['users', 'create', '--email', 'old@example.com', '--name', 'Old'], env);
+    await programs.cli(['users', 'create', '--email', 'new@example.com', '--name', 'New'], env);
+
+    const table = await programs.cli(['users', 'list'], env);
+    const json = await programs.cli(['users', 'list', '--json', '--limit', '1'], env);
+
+    expect(table.stdout).toMatch(/E-MAIL[\s\S]+new@example\.com[\s\S]+old@example\.com/);
+    expect(JSON.parse(json.stdout)).toEqual([expect.objectContaining({ email: 'new@example.com' })]);
+  });
+
+  it.each([
+    [['users', 'create', '--email', 'not-an-address', '--name', 'X'], 'email must be an e-mail address'],
+    [
+      ['users', 'create', '--email', 'x@example.com', '--name', '\u202eX'],
+      'name must have at least one visible character',
+    ],
+    [['users', 'create', '--email', 'x@example.com'], "required option '--name <name>' not specified"],
+    [
+      ['users', 'create', '--email', 'x@example.com', '--name', 'X', '--expires-in-days', '0'],
+      'It must be an integer from 1 to 3650',
+    ],
+    [
+      ['keys', 'create', '--email', 'nobody@example.com', '--name', 'x'],
+      'User with e-mail address nobody@example.com not found',
+    ],
+    [['keys', 'create', '--email', 'nobody@example.com', '--name', 'x', '--frob'], "unknown option '--frob'"],
+    [['frob'], "unknown command 'frob'"],
+    [['users', 'frob'], "unknown command 'frob'"],
+  ])('%j fails on stderr, with a status other than 0 and nothing on stdout', async (words, message) => {
+    const { code, stdout, stderr } = await programs.cli(words, env);
+
+    expect(code).toBe(1);
+    expect(stdout).toBe('');
+    expect(stderr).toContain(message);
+  });
+
+  it('refuses an address and a key name that are taken', async () => {
+    await programs.cli(['users', 'create', '--email', 'taken@example.com', '--name', 'T'], env);
+
+    const user = await programs.cli(['users', 'create', '--email', 'Taken@Example.com', '--name', 'T'], env);
+    const key = await programs.cli(['keys', 'create', '--email', 'taken@example.com', '--name', 'first-key'], env);
+
+    expect([user.code, user.stderr]).toEqual([1, 'users-api: There is already a user with this e-mail address\n']);
+    expect([key.code, key.stderr]).toEqual([1, 'users-api: There is already an API key named first-key\n']);
+  });
+
+  it.each([
+    [['--help']],
+    [['users', '--help']],
+    [['users', 'create', '--help']],
+    [['users', 'list', '--help']],
+    [['keys', '--help']],
+    [['keys', 'create', '--help']],
+  ])('%j helps, without a database', async (words) => {
+    const { code, stdout } = await programs.cli(words, { DATABASE_URL: 'postgresql://127.0.0.1:1/none' });
+
+    expect(code).toBe(0);
+    expect(stdout).toContain(`Usage: users-api ${words.slice(0, -1).join(' ')}`.trim());
+  });
+
+  it('keys generate prints a well-formed key that is stored nowhere', async () => {
+    const { stdout } = await programs.cli(['keys', 'generate']);
+
+    expect(stdout).toMatch(/^ua_[0-9A-Za-z]{49}\n$/);
+  });
+});
+
+describe('users-api on the database that the app runs by itself', () => {
+  it('works while the server runs and while it does not, and leaves each as it was', async () => {
+    const programs = await Programs.inEmptyDirectory();
+    await chmod(programs.cwd, 0o755);
+    const before = await programs.cli([
+      'users',
+      'create',
+      '--email',
+      'before@example.com',
+      '--name',
+      'Before',
+      '--json',
+    ]);
+    const server = await programs.startServer();
+
+    const during = await programs.cli(['users', 'list', '--json']);
+    const { api_key: key } = JSON.parse(before.stdout) as { api_key: string };
+    const answer = await fetch(`${server.url}/v1/users/me`, { headers: { 'x-api-key': key } });
+    await server.end('SIGTERM');
+    const after = await programs.cli(['users', 'list', '--json']);
+
+    expect(during).toMatchObject({ code: 0, stderr: '' });
+    expect(answer.status).toBe(200);
+    expect(server.output()).not.toContain('administrator'); // there was a user already
+    expect(JSON.parse(after.stdout)).toEqual([expect.objectContaining({ email: 'before@example.com' })]);
+    await programs.dispose();
+  });
+});

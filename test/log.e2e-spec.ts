@@ -1,0 +1,152 @@
+import { createDatabase, type TestDatabase } from './support/database.js';
+import { sendRaw } from './support/raw-http.js';
+import { Programs, type RunningServer } from './support/server-process.js';
+
+describe('The log', () => {
+  let programs: Programs;
+  let database: TestDatabase;
+  let server: RunningServer;
+  let key: string;
+
+  beforeAll(async () => {
+    programs = await Programs.inEmptyDirectory();
+    database = await createDatabase();
+    const env = { DATABASE_URL: database.url, LOG_LEVEL: 'trace' };
+    const made = await programs.cli(['users', 'create', '--email', 'ada@example.com', '--name', 'Ada', '--json'], env);
+    key = (JSON.parse(made.stdout) as { api_key: string }).api_key;
+    server = await programs.startServer(env);
+  });
+  afterAll(async () => {
+    await programs.dispose();
+    await database.drop();
+  });
+
+  const linesAbout = async (id: string): Promise<Record<string, unknown>[]> => {
+    // A later request's line is written after those of all earlier ones.
+    await fetch(`${server.url}/livez`, { headers: { 'x-request-id': `after-${id}` } });
+    for (;;) {
+      const lines = server
+        .output()
+        .split('\n')
+        .filter((line) => line.startsWith('{'))
+        .map((line) => JSON.parse(line) as Record<string, unknown>);
+      if (lines.some((line) => line.request_id === `after-${id}`))
+        return lines.filter((line) => line.request_id === id);
+      await new Promise(setImmediate);
+    }
+  };
+
+  it('has one JSON line a request: method, route, status, duration, request id and user id', async () => {
+    const answer = await fetch(`${server.url}/v1/users/me?secret=1`, {
+      headers: { 'x-api-key': key, 'x-request-id': 'read-1' },
+    });
+    const { id } = (await answer.json()) as { id: string };
+
+    const lines = await linesAbout('read-1');
+
+    expect(lines).toEqual([
+      {
+        level: 'info',
+        time: expect.any(String),
+        request_id: 'read-1',
+        method: 'GET',
+        route: '/v1/users/me',
+        status: 200,
+        duration_ms: expect.any(Number),
+        user_id: id,
+        msg: 'GET /v1/users/me 200',
+      },
+    ]);
+  });
+
+  it('names no user for a refused key, and no URL for an unknown route', async () => {
+    await fetch(`${server.url}/v1/users/me`, { headers: { 'x-api-key': 'made-up', 'x-request-id': 'refused-1' } });
+    await fetch(`${server.url}/where/ever`, { headers: { 'x-api-key': key, 'x-request-id': 'unknown-1' } });
+
+    expect(await linesAbout('refused-1')).toEqual([expect.objectContaining({ status: 401, route: '/v1/users/me' })]);
+    expect((await linesAbout('refused-1'))[0]).not.toHaveProperty('user_id');
+    expect(await linesAbout('unknown-1')).toEqual([expect.objectContaining({ status: 404, route: null })]);
+  });
+
+  it('and the answers never hold a key, a header or a body, whatever is sent and wherever it fails', async () => {
+    const { port } = new URL(server.url);
+    const canary = 'canary-7f3a';
+    const json = { 'content-type': 'application/json' };
+    const calls: [string, string, Record<string, string>, string?][] = [
+      ['GET', `/v1/users/me?${canary}=${key}`, {}],
+      ['GET', `/${canary}/${key}`, {}],
+      ['GET', `/v1/users/me/${key}?x=${canary}`, {}],
+      ['DELETE', `/v1/users/me?${canary}=${key}`, {}],
+      ['GET', `/docs/${key}-${canary}`, {}],
+      [
+        'GET',
+        '/v1/users/me',
+        {
+          'x-api-key': key,
+          'x-canary': canary,
+          cookie: `${canary}=${key}`,
+          'user-agent': key,
+          referer: `http://${canary}/${key}`,
+        },
+      ],
+      ['GET', '/v1/users/me', { 'x-api-key': `${key}x` }],
+      ['GET', '/v1/users/me', { 'x-api-key': key, 'x-request-id': key }],
+      ['GET', '/v1/users/me', { authorization: `Bearer ${key}` }],
+      ['PATCH', '/v1/users/me', { 'x-api-key': key, ...json }, JSON.stringify({ name: `${canary}\u0000` })],
+      ['PATCH', '/v1/users/me', { 'x-api-key': key, ...json }, JSON.stringify({ [key]: canary })],
+      ['PATCH', '/v1/users/me', { 'x-api-key': key, ...json }, `{"${key}":1,"${key}":"${canary}"}`],
+      ['PATCH', '/v1/users/me', { 'x-api-key': key, ...json }, `{"name":"${canary}" ${key}`],
+      ['PATCH', '/v1/users/me', { 'x-api-key': key, ...json, 'if-match': `"${canary}${key}"` }, '{"name":"x"}'],
+      ['PATCH', '/v1/users/me', { 'x-api-key': key, 'content-type': `${canary}/${key}` }, canary],
+      ['PATCH', '/v1/users/me', { 'x-api-key': key, ...json }, JSON.stringify({ name: canary.repeat(5000) })],
+      ['PATCH', '/v1/users/me', json, JSON.stringify({ name: canary })],
+    ];
+
+    const texts: string[] = [];
+    for (const [method, path, headers, body] of calls) {
+      const answer = await fetch(server.url + path, { method, headers, ...(body !== undefined && { body }) });
+      texts.push(JSON.stringify([...answer.headers]) + (await answer.text()));
+    }
+    for (const bytes of [
+      `GET /${canary} ${key} HTTP/1.1\r\n\r\n`,
+      `GET / HTTP/1.1\r\nHost: x\r\nx-api-key: ${key}\r\n${canary}\r\n\r\n`,
+      `GET / HTTP/1.1\r\nHost: x\r\nx-api-key: ${key}\r\nX-Long: ${canary.repeat(2000)}\r\n\r\n`,
+      `GET /%${key}${canary} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+      `CONNECT ${canary}:1 HTTP/1.1\r\nHost: x\r\nx-api-key: ${key}\r\n\r\n`,
+    ]) {
+      texts.push(JSON.stringify(await sendRaw(Number(port), bytes)));
+    }
+    // What the API itself fails at: the statement dies while the request waits for it.
+    await Promise.all([
+      fetch(`${server.url}/v1/users/me`, {
+        method: 'PATCH',
+        headers: { 'x-api-key': key, ...json, 'x-request-id': 'last' },
+        body: '{"name":"Ok"}',
+      }).then(async (answer) => texts.push(await answer.text())),
+    ]);
+    await linesAbout('last');
+
+    expect(texts.filter((text) => text.includes(key))).toEqual([]);
+    expect(texts.filter((text) => text.includes(canary))).toEqual([]);
+    expect(server.output()).not.toContain(key);
+    expect(server.output()).not.toContain(canary);
+    expect(server.output()).not.toMatch(/x-api-key|user-agent/i);
+  });
+
+  it('tells of a lost database without its password, its SQL or its parameters', async () => {
+    const lost = await createDatabase();
+    const other = await programs.startServer({
+      DATABASE_URL: lost.url.replace('//', '//').replace(/\?.*$/, ''),
+      LOG_LEVEL: 'trace',
+    });
+    await lost.drop();
+
+    const answer = await fetch(`${other.url}/readyz`, { headers: { 'x-request-id': 'lost-1' } });
+    const ended = await other.end('SIGTERM');
+
+    expect(answer.status).toBe(503);
+    expect(ended.stdout).toContain('"request_id":"lost-1"');
+    expect(ended.stdout).not.toMatch(/SELECT|postgresql:\/\//);
+    expect(ended.code).toBe(0);
+  });
+});

@@ -1,0 +1,103 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+/** Where `npm run build` puts the programs. */
+const programs = { server: resolve('dist/src/main.js'), cli: resolve('dist/src/cli.js') };
+
+/** The environment of a program: nothing of ours but what a test gives it, and no `.env` of the developer's. */
+const environment = (extra: NodeJS.ProcessEnv): NodeJS.ProcessEnv => ({
+  PATH: process.env.PATH,
+  HOME: process.env.HOME,
+  ...extra,
+});
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A program of ours in a process of its own. */
+class Program {
+  private readonly child: ChildProcess;
+  private readonly closed: Promise<unknown>;
+  stdout = '';
+  stderr = '';
+
+  constructor(program: keyof typeof programs, words: readonly string[], env: NodeJS.ProcessEnv, cwd: string) {
+    this.child = spawn(process.execPath, [programs[program], ...words], {
+      env: environment(env),
+      cwd,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.closed = once(this.child, 'close');
+    this.child.stdout?.on('data', (chunk) => (this.stdout += String(chunk)));
+    this.child.stderr?.on('data', (chunk) => (this.stderr += String(chunk)));
+  }
+
+  /** Waits until the output so far matches, and gives the match. */
+  async says(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const match = pattern.exec(this.stdout);
+      if (match) return match;
+      const ended = await Promise.race([
+        this.closed.then(() => true),
+        once(this.child.stdout ?? this.child, 'data').then(() => false),
+      ]);
+      if (ended && !pattern.test(this.stdout))
+        throw new Error(`The program ended and never said ${String(pattern)}:\n${this.stdout}${this.stderr}`);
+    }
+  }
+
+  async end(signal?: NodeJS.Signals): Promise<Ended> {
+    if (signal) this.child.kill(signal);
+    await this.closed;
+    return { code: this.child.exitCode, stdout: this.stdout, stderr: this.stderr };
+  }
+}
+
+export interface RunningServer {
+  readonly url: string;
+  readonly output: () => string;
+  end(signal: NodeJS.Signals): Promise<Ended>;
+}
+
+/** Programs for one test suite, in an empty working directory; none outlives the suite. */
+export class Programs {
+  private readonly running = new Set<Program>();
+
+  private constructor(readonly cwd: string) {}
+
+  static async inEmptyDirectory(parent = tmpdir()): Promise<Programs> {
+    return new Programs(await mkdtemp(join(parent, 'users-api-test-')));
+  }
+
+  private run(program: keyof typeof programs, words: readonly string[], env: NodeJS.ProcessEnv): Program {
+    const started = new Program(program, words, env, this.cwd);
+    this.running.add(started);
+    return started;
+  }
+
+  async startServer(env: NodeJS.ProcessEnv = {}): Promise<RunningServer> {
+    const program = this.run('server', [], { PORT: '0', ...env });
+    const [, url = ''] = await program.says(/Listening on (http:\/\/[^"\s]+)/);
+    return { url, output: () => program.stdout + program.stderr, end: (signal) => program.end(signal) };
+  }
+
+  /** A start that is expected to fail. */
+  failToStart(env: NodeJS.ProcessEnv): Promise<Ended> {
+    return this.run('server', [], { PORT: '0', ...env }).end();
+  }
+
+  cli(words: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
+    return this.run('cli', words, env).end();
+  }
+
+  async dispose(): Promise<void> {
+    await Promise.all([...this.running].map((program) => program.end('SIGTERM')));
+    await rm(this.cwd, { recursive: true, force: true });
+  }
+}
