@@ -22,6 +22,7 @@ export default {
   collectCoverageFrom: ['src/**/*.ts', '!src/**/*.spec.ts'],
   // A process that must be started, killed and started again takes its time on a busy machine.
   testTimeout: 60_000,
+  maxWorkers: '100%',
   projects: [
     { ...shared, displayName: 'unit', roots: ['<rootDir>/src'], testRegex: '\\.spec\\.ts$' },
     {
