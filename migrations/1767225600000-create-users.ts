@@ -38,9 +38,26 @@ export class CreateUsers1767225600000 implements MigrationInterface {
     )`);
     // Addresses are ASCII (ck_users_email), so the C collation folds their case the same way everywhere.
     await runner.query('CREATE UNIQUE INDEX uq_users_email ON users (lower(email COLLATE "C"))');
+    await runner.query('CREATE INDEX ix_users_newest ON users (created_at DESC, id DESC)');
+
+    // Deactivations of administrators take turns, so that each sees what the others left.
+    await runner.query(`CREATE FUNCTION refuse_to_lose_the_last_administrator() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        PERFORM pg_advisory_xact_lock(7573004);
+        IF NOT EXISTS (SELECT FROM users WHERE is_admin AND status = 'ACTIVE' AND id <> OLD.id) THEN
+          RAISE EXCEPTION 'this is the last active administrator'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'ck_users_last_administrator';
+        END IF;
+        RETURN NEW;
+      END
+    $$`);
+    await runner.query(`CREATE TRIGGER tr_users_last_administrator BEFORE UPDATE ON users
+      FOR EACH ROW WHEN (OLD.is_admin AND OLD.status = 'ACTIVE' AND NOT (NEW.is_admin AND NEW.status = 'ACTIVE'))
+      EXECUTE FUNCTION refuse_to_lose_the_last_administrator()`);
   }
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query('DROP TABLE users');
+    await runner.query('DROP FUNCTION refuse_to_lose_the_last_administrator()');
   }
 }

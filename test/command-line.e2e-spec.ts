@@ -1,5 +1,5 @@
 import { chmod } from 'node:fs/promises';
-import { createDatabase, type TestDatabase } from './support/database.js';
+import { administer, createDatabase, type TestDatabase } from './support/database.js';
 import { Programs } from './support/server-process.js';
 
 const KEY = /ua_[0-9A-Za-z]{49}/;
@@ -77,6 +77,55 @@ describe('users-api', () => {
 
     expect(table.stdout).toMatch(/E-MAIL[\s\S]+new@example\.com[\s\S]+old@example\.com/);
     expect(JSON.parse(json.stdout)).toEqual([expect.objectContaining({ email: 'new@example.com' })]);
+  });
+
+  it('users show, deactivate and activate print the user, and change whether its keys work', async () => {
+    const server = await programs.startServer(env);
+    const made = await programs.cli(['users', 'create', '--email', 'moe@example.com', '--name', 'Moe', '--json'], env);
+    const { api_key: key } = JSON.parse(made.stdout) as { api_key: string };
+    const run = async (command: string) =>
+      JSON.parse(
+        (await programs.cli(['users', command, '--email', 'MOE@example.com', '--json'], env)).stdout,
+      ) as object;
+    const works = async () => (await fetch(`${server.url}/v1/users/me`, { headers: { 'x-api-key': key } })).status;
+
+    expect([await run('show'), await works()]).toEqual([
+      expect.objectContaining({ email: 'moe@example.com', status: 'ACTIVE' }),
+      200,
+    ]);
+    expect([await run('deactivate'), await works()]).toEqual([expect.objectContaining({ status: 'INACTIVE' }), 401]);
+    expect([await run('activate'), await works()]).toEqual([expect.objectContaining({ status: 'ACTIVE' }), 200]);
+    await server.end('SIGTERM');
+  });
+
+  it('keys list, rotate and revoke do what the API does, and the audit trail names the command line', async () => {
+    await programs.cli(['users', 'create', '--email', 'zoe@example.com', '--name', 'Zoe'], env);
+    const zoe = ['--email', 'zoe@example.com'];
+
+    const rotated = await programs.cli(
+      ['keys', 'rotate', ...zoe, '--name', 'first-key', '--overlap-seconds', '60', '--json'],
+      env,
+    );
+    const revoked = await programs.cli(['keys', 'revoke', ...zoe, '--name', 'first-key'], env);
+    const listed = await programs.cli(['keys', 'list', ...zoe, '--json'], env);
+    const again = await programs.cli(['keys', 'rotate', ...zoe, '--name', 'first-key'], env);
+
+    expect(JSON.parse(rotated.stdout)).toEqual({ api_key: expect.stringMatching(KEY) });
+    expect(revoked.stdout).toMatch(/NAME[\s\S]+first-key[\s\S]+REVOKED/);
+    expect(JSON.parse(listed.stdout)).toEqual([
+      expect.objectContaining({ name: 'first-key', status: 'REVOKED', last_used_at: null }),
+    ]);
+    expect([again.code, again.stderr]).toEqual([1, 'users-api: The API key is REVOKED, which is final\n']);
+    const trail = await administer(
+      `SELECT action FROM audit_events e JOIN users u ON u.id = e.user_id WHERE u.email = 'zoe@example.com' AND actor = 'COMMAND_LINE'`,
+      database.url,
+    );
+    expect(trail.map((event) => (event as { action: string }).action).sort()).toEqual([
+      'api_key.created',
+      'api_key.revoked',
+      'api_key.rotated',
+      'user.created',
+    ]);
   });
 
   it.each([

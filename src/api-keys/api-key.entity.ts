@@ -1,9 +1,10 @@
-import { Check, Column, Entity, JoinColumn, ManyToOne, PrimaryGeneratedColumn, Unique } from 'typeorm';
+import { Check, Column, Entity, Index, JoinColumn, ManyToOne, PrimaryGeneratedColumn, Unique } from 'typeorm';
 import { User } from '../users/user.entity.js';
 
 @Entity('api_keys')
 @Unique('uq_api_keys_digest', ['digest'])
 @Unique('uq_api_keys_user_id_name', ['userId', 'name'])
+@Index('ix_api_keys_newest', { synchronize: false }) // descends, which TypeORM cannot say: see the migration
 @Check('ck_api_keys_name', `name ~ '^[a-z0-9-]{1,255}$' AND name <> 'current'`)
 @Check('ck_api_keys_prefix', `prefix ~ '^ua_[0-9A-Za-z]{5}$'`)
 @Check('ck_api_keys_digest', `octet_length(digest) = 32`)
@@ -13,6 +14,10 @@ export class ApiKey {
 
   @Column({ name: 'created_at', type: 'timestamptz', precision: 3, default: () => 'statement_timestamp()' })
   readonly createdAt!: Date;
+
+  /** May lag by a minute. */
+  @Column({ name: 'last_used_at', type: 'timestamptz', precision: 3, nullable: true })
+  readonly lastUsedAt!: Date | null;
 
   /** The first instant at which the key no longer works, by the database's clock. */
   @Column({ name: 'expires_at', type: 'timestamptz', precision: 3 })
@@ -31,6 +36,7 @@ export class ApiKey {
   @Column({ type: 'varchar', length: 255 })
   readonly name!: string;
 
+  /** The first characters of the secret, by which its owner recognises it. */
   @Column({ type: 'varchar', length: 8 })
   readonly prefix!: string;
 

@@ -17,6 +17,14 @@ export class InvalidApiKeyError extends DomainError {
   }
 }
 
+export class NotAdministratorError extends DomainError {
+  readonly kind = 'forbidden';
+
+  constructor() {
+    super('Only administrators may do this');
+  }
+}
+
 export class MalformedApiKeyError extends DomainError {
   readonly kind = 'invalid';
 
@@ -29,7 +37,7 @@ export class InvalidApiKeyNameError extends DomainError {
   readonly kind = 'invalid';
 
   constructor() {
-    super('The name of an API key is 1 to 255 lower-case letters, digits and hyphens, and not "current"');
+    super('name must be 1 to 255 lower-case letters, digits and hyphens, and not "current"');
   }
 }
 
@@ -41,10 +49,34 @@ export class ApiKeyExpiryError extends DomainError {
   }
 }
 
+export class ApiKeyNotFoundError extends DomainError {
+  readonly kind = 'not_found';
+
+  constructor() {
+    super('There is no such API key');
+  }
+}
+
 export class ApiKeyNameTakenError extends DomainError {
   readonly kind = 'conflict';
 
   constructor(name: string) {
     super(`There is already an API key named ${name}`);
+  }
+}
+
+export class TooManyApiKeysError extends DomainError {
+  readonly kind = 'conflict';
+
+  constructor() {
+    super('The user has 100 active API keys, which is the limit');
+  }
+}
+
+export class ApiKeyNotActiveError extends DomainError {
+  readonly kind = 'conflict';
+
+  constructor(status: string) {
+    super(`The API key is ${status}, which is final`);
   }
 }

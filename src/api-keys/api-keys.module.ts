@@ -1,12 +1,16 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { ApiKey } from './api-key.entity.js';
+import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysRepository } from './api-keys.repository.js';
 import { ApiKeysService } from './api-keys.service.js';
+import { AuthenticationService } from './authentication.service.js';
+import { KeyUsage } from './key-usage.js';
 
 @Module({
   imports: [TypeOrmModule.forFeature([ApiKey])],
-  providers: [ApiKeysService, ApiKeysRepository],
-  exports: [ApiKeysService],
+  controllers: [ApiKeysController],
+  providers: [ApiKeysService, AuthenticationService, ApiKeysRepository, KeyUsage],
+  exports: [ApiKeysService, AuthenticationService],
 })
 export class ApiKeysModule {}

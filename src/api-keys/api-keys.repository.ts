@@ -1,9 +1,23 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import type { EntityManager } from 'typeorm';
-import { Repository } from 'typeorm';
+import { type EntityManager, Repository } from 'typeorm';
+import type { Actor } from '../common/audit/actor.js';
+import { actorParameters, changed, created, recorded } from '../common/audit/recording.js';
+import { newestFirst, type Page, type Slice } from '../common/pagination/page.js';
 import { ApiKey } from './api-key.entity.js';
-import type { Principal } from './principal.js';
+
+export type ApiKeyStatus = 'ACTIVE' | 'EXPIRED' | 'REVOKED';
+
+/** A key as its owner may see it, with its status at the instant of the statement, by the database's clock. */
+export interface KeyView {
+  readonly id: string;
+  readonly createdAt: Date;
+  readonly lastUsedAt: Date | null;
+  readonly expiresAt: Date;
+  readonly status: ApiKeyStatus;
+  readonly name: string;
+  readonly prefix: string;
+}
 
 export interface NewApiKey {
   readonly userId: string;
@@ -13,36 +27,171 @@ export interface NewApiKey {
   readonly digest: Buffer;
 }
 
-export interface LiveApiKey extends Principal {
+export interface ApiKeyChanges {
+  readonly name?: string | undefined;
+  readonly expiresAt?: Date | undefined;
+}
+
+export interface Rotation {
+  readonly expiresAt: Date;
+  readonly overlapSeconds: number;
+  readonly prefix: string;
   readonly digest: Buffer;
 }
+
+/** A secret that works, and whose. */
+export interface LiveSecret {
+  readonly digest: Buffer;
+  readonly keyId: string;
+  readonly userId: string;
+  readonly isAdmin: boolean;
+  /** Set while the secret is one that a rotation replaced. */
+  readonly supersededAt: Date | null;
+  readonly supersededUntil: Date | null;
+}
+
+/** The columns of a `KeyView`, of the table or alias that stands before each. */
+const view = (k: string): string => `${k}.id, ${k}.created_at AS "createdAt", ${k}.last_used_at AS "lastUsedAt",
+  ${k}.expires_at AS "expiresAt", ${k}.name, ${k}.prefix,
+  CASE WHEN ${k}.revoked_at IS NOT NULL THEN 'REVOKED'
+       WHEN ${k}.expires_at <= statement_timestamp() THEN 'EXPIRED' ELSE 'ACTIVE' END AS status`;
+
+const VIEW = view('api_keys');
+
+const instant = (column: string): string => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
 @Injectable()
 export class ApiKeysRepository {
   constructor(@InjectRepository(ApiKey) private readonly rows: Repository<ApiKey>) {}
 
   /**
-   * The key with this digest and its owner, if both are live at this instant of the database's clock: one statement for
-   * all of it, so there is no moment in between and no cached answer that outlives a revocation.
+   * The secret with this digest, if it and its key and its owner are all live at this instant of the database's clock:
+   * one statement for all of it, so there is no moment in between and no cached answer that outlives a revocation.
    */
-  async findLive(digest: Buffer): Promise<LiveApiKey | null> {
-    const [row] = await this.rows.query<LiveApiKey[]>(
-      `SELECT k.id AS "keyId", k.digest, k.user_id AS "userId", u.is_admin AS "isAdmin"
+  async findLive(digest: Buffer): Promise<LiveSecret | null> {
+    const live = `k.revoked_at IS NULL AND k.expires_at > statement_timestamp() AND u.status = 'ACTIVE'`;
+    const [row] = await this.rows.query<LiveSecret[]>(
+      `SELECT k.digest, k.id AS "keyId", u.id AS "userId", u.is_admin AS "isAdmin",
+              NULL::timestamptz AS "supersededAt", NULL::timestamptz AS "supersededUntil"
          FROM api_keys k JOIN users u ON u.id = k.user_id
-        WHERE k.digest = $1 AND k.revoked_at IS NULL AND k.expires_at > statement_timestamp() AND u.status = 'ACTIVE'`,
+        WHERE k.digest = $1 AND ${live}
+       UNION ALL
+       SELECT s.digest, k.id, u.id, u.is_admin, s.superseded_at, s.expires_at
+         FROM superseded_secrets s JOIN api_keys k ON k.id = s.api_key_id JOIN users u ON u.id = k.user_id
+        WHERE s.digest = $1 AND s.expires_at > statement_timestamp() AND ${live}`,
       [digest],
     );
     return row ?? null;
   }
 
-  /** @returns whether the key was stored: not when `expiresAt` has passed by the database's clock */
-  async insert(key: NewApiKey, manager: EntityManager = this.rows.manager): Promise<boolean> {
-    const stored = await manager.query<unknown[]>(
-      `INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
-       SELECT $1, $2, $3, $4, $5 WHERE $3::timestamptz > statement_timestamp()
-       RETURNING id`,
-      [key.userId, key.name, key.expiresAt, key.prefix, key.digest],
+  async findByName(userId: string, name: string): Promise<KeyView | null> {
+    return this.one(`SELECT ${VIEW} FROM api_keys WHERE user_id = $1 AND name = $2`, [userId, name]);
+  }
+
+  async findById(userId: string, id: string): Promise<KeyView | null> {
+    return this.one(`SELECT ${VIEW} FROM api_keys WHERE user_id = $1 AND id = $2`, [userId, id]);
+  }
+
+  /** The user's keys, whatever became of them, the newest first. */
+  async findPage(userId: string, slice: Slice): Promise<Page<KeyView>> {
+    const { sql, parameters } = newestFirst(slice, [userId]);
+    const [rows, [counted]] = await Promise.all([
+      this.rows.query<KeyView[]>(`SELECT ${VIEW} FROM api_keys WHERE user_id = $1 ${sql}`, parameters),
+      this.rows.query<[{ total: number }]>('SELECT count(*)::int AS total FROM api_keys WHERE user_id = $1', [userId]),
+    ]);
+    return { rows, total: counted.total };
+  }
+
+  /**
+   * @param manager joins the caller's transaction
+   * @returns the key as stored, or null when `expiresAt` has passed by the database's clock
+   */
+  async insert(key: NewApiKey, actor: Actor, manager?: EntityManager): Promise<KeyView | null> {
+    const inserting = `INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
+      SELECT $1, $2, $3, $4, $5 WHERE $3::timestamptz > statement_timestamp()
+      RETURNING ${VIEW}, user_id AS audit_user_id, id AS audit_api_key_id,
+        ${created({ name: 'name', expires_at: instant('expires_at'), prefix: 'prefix' })} AS audit_changes`;
+    const { userId, name, expiresAt, prefix, digest } = key;
+    return this.one(
+      recorded('api_key.created', inserting, 6),
+      [userId, name, expiresAt, prefix, digest, ...actorParameters(actor)],
+      manager,
     );
-    return stored.length === 1;
+  }
+
+  /**
+   * Changes the given fields of a key. `expiresAt` moves only while the key is active, and only into the future.
+   *
+   * @returns the key as stored, or null when there is no such key or it does not let itself be changed so
+   */
+  async patch(
+    userId: string,
+    name: string,
+    { name: newName, expiresAt }: ApiKeyChanges,
+    actor: Actor,
+  ): Promise<KeyView | null> {
+    const updating = `UPDATE api_keys k SET name = coalesce($3, k.name), expires_at = coalesce($4, k.expires_at)
+      FROM (SELECT id, name, expires_at FROM api_keys WHERE user_id = $1 AND name = $2 FOR UPDATE) AS old
+      WHERE k.id = old.id AND ($4::timestamptz IS NULL OR
+        ($4 > statement_timestamp() AND k.expires_at > statement_timestamp() AND k.revoked_at IS NULL))
+      RETURNING ${view('k')}, k.user_id AS audit_user_id, k.id AS audit_api_key_id,
+        ${changed({ name: ['old.name', 'k.name'], expires_at: [instant('old.expires_at'), instant('k.expires_at')] })} AS audit_changes`;
+    return this.one(recorded('api_key.updated', updating, 5), [
+      userId,
+      name,
+      newName,
+      expiresAt,
+      ...actorParameters(actor),
+    ]);
+  }
+
+  /** Revokes a key for good. Safe to repeat: the first revocation stands. */
+  async revoke(userId: string, name: string, actor: Actor): Promise<KeyView | null> {
+    const updating = `UPDATE api_keys k SET revoked_at = coalesce(k.revoked_at, statement_timestamp())
+      FROM (SELECT id, revoked_at FROM api_keys WHERE user_id = $1 AND name = $2 FOR UPDATE) AS old
+      WHERE k.id = old.id
+      RETURNING ${view('k')}, k.user_id AS audit_user_id, k.id AS audit_api_key_id,
+        CASE WHEN old.revoked_at IS NULL THEN ${created({ revoked_at: instant('k.revoked_at') })} ELSE '{}' END AS audit_changes`;
+    return this.one(recorded('api_key.revoked', updating, 3), [userId, name, ...actorParameters(actor)]);
+  }
+
+  /**
+   * Gives an active key a new secret; the old one lives on for the overlap, but no longer than it would have lived.
+   *
+   * @returns the key as stored, or null when there is no such key, it is not active, or `expiresAt` has passed
+   */
+  async rotate(
+    userId: string,
+    name: string,
+    { expiresAt, overlapSeconds, prefix, digest }: Rotation,
+    actor: Actor,
+  ): Promise<KeyView | null> {
+    const rotating = `UPDATE api_keys k SET digest = $3, prefix = $4, expires_at = $5
+      FROM (SELECT id, digest, prefix, expires_at FROM api_keys WHERE user_id = $1 AND name = $2 FOR UPDATE) AS old
+      WHERE k.id = old.id AND k.revoked_at IS NULL AND k.expires_at > statement_timestamp() AND $5::timestamptz > statement_timestamp()
+      RETURNING ${view('k')}, old.digest AS old_digest, old.expires_at AS old_expires_at,
+        k.user_id AS audit_user_id, k.id AS audit_api_key_id,
+        ${changed({ prefix: ['old.prefix', 'k.prefix'], expires_at: [instant('old.expires_at'), instant('k.expires_at')] })} AS audit_changes`;
+    const superseding = `INSERT INTO superseded_secrets (digest, api_key_id, superseded_at, expires_at)
+      SELECT old_digest, id, statement_timestamp(), least(old_expires_at, statement_timestamp() + make_interval(secs => $6::int))
+        FROM changed WHERE $6::int > 0`;
+    return this.one(recorded('api_key.rotated', rotating, 7, superseding), [
+      userId,
+      name,
+      digest,
+      prefix,
+      expiresAt,
+      overlapSeconds,
+      ...actorParameters(actor),
+    ]);
+  }
+
+  private async one(
+    sql: string,
+    parameters: readonly unknown[],
+    manager: EntityManager = this.rows.manager,
+  ): Promise<KeyView | null> {
+    const [row] = await manager.query<KeyView[]>(sql, [...parameters]);
+    return row ?? null;
   }
 }

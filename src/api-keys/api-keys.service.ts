@@ -1,69 +1,146 @@
-import { timingSafeEqual } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { type Actor, APPLICATION } from '../common/audit/actor.js';
 import { generateApiKey, isApiKey } from '../common/api-key-format.js';
 import { violates } from '../common/errors/constraint.js';
+import type { Page, Slice } from '../common/pagination/page.js';
 import { digestOf, prefixOf } from './api-key.secret.js';
 import {
   ApiKeyExpiryError,
   ApiKeyNameTakenError,
-  InvalidApiKeyError,
+  ApiKeyNotActiveError,
+  ApiKeyNotFoundError,
   InvalidApiKeyNameError,
   MalformedApiKeyError,
-  MissingApiKeyError,
+  TooManyApiKeysError,
 } from './api-keys.errors.js';
-import { ApiKeysRepository } from './api-keys.repository.js';
-import type { Principal } from './principal.js';
+import { type ApiKeyChanges, ApiKeysRepository, type KeyView } from './api-keys.repository.js';
 
 export interface ApiKeyRequest {
   readonly userId: string;
   /** 1 to 255 lower-case letters, digits and hyphens; unique among the user's keys, whatever became of them. */
   readonly name: string;
+  /** In the future, by the database's clock. */
   readonly expiresAt: Date;
   /** A secret that was made elsewhere, for unattended installs; by default a new one. */
   readonly secret?: string | undefined;
 }
 
-const NAME = /^[a-z0-9-]{1,255}$/;
+export interface RotationRequest {
+  readonly expiresAt: Date;
+  /** How long the old secret goes on working; 0 ends it at once. */
+  readonly overlapSeconds: number;
+}
 
+/** A key together with its secret, which is stored nowhere and can never be had again. */
+export interface KeyWithSecret {
+  readonly key: KeyView;
+  readonly secret: string;
+}
+
+/** The same as the constraint `ck_api_keys_name`. */
+export const API_KEY_NAME = '^[a-z0-9-]{1,255}$';
+
+/** Stands for the key that a call is made with, so no key may have it as its name. */
+export const CURRENT = 'current';
+
+/** What can be done to the keys of a user. Someone else's key is not found, like one that does not exist. */
 @Injectable()
 export class ApiKeysService {
   constructor(private readonly apiKeys: ApiKeysRepository) {}
 
   /**
-   * Tells who presents a key. The checksum is verified before anything else happens, so a made-up key costs no SQL.
-   *
-   * @throws MissingApiKeyError when there is none, InvalidApiKeyError when it does not work at this instant
-   */
-  async authenticate(presented: string | undefined): Promise<Principal> {
-    if (presented === undefined) throw new MissingApiKeyError();
-    if (!isApiKey(presented)) throw new InvalidApiKeyError();
-    const digest = digestOf(presented);
-    const key = await this.apiKeys.findLive(digest);
-    if (!key || !timingSafeEqual(key.digest, digest)) throw new InvalidApiKeyError();
-    return { userId: key.userId, keyId: key.keyId, isAdmin: key.isAdmin };
-  }
-
-  /**
    * Makes a key for a user who exists. Not safe to repeat: a second call with the same name is refused.
    *
    * @param manager joins the caller's transaction
-   * @returns the secret, which is stored nowhere and can never be had again
-   * @throws InvalidApiKeyNameError, MalformedApiKeyError, ApiKeyExpiryError, ApiKeyNameTakenError
+   * @throws InvalidApiKeyNameError, MalformedApiKeyError, ApiKeyExpiryError, ApiKeyNameTakenError, TooManyApiKeysError
    */
-  async create(
-    { userId, name, expiresAt, secret = generateApiKey() }: ApiKeyRequest,
-    manager?: EntityManager,
-  ): Promise<string> {
-    if (!NAME.test(name) || name === 'current') throw new InvalidApiKeyNameError();
+  async create(request: ApiKeyRequest, by: Actor = APPLICATION, manager?: EntityManager): Promise<KeyWithSecret> {
+    const { userId, name, expiresAt, secret = generateApiKey() } = request;
+    refuseBadName(name);
     if (!isApiKey(secret)) throw new MalformedApiKeyError();
-    try {
-      const key = { userId, name, expiresAt, prefix: prefixOf(secret), digest: digestOf(secret) };
-      if (!(await this.apiKeys.insert(key, manager))) throw new ApiKeyExpiryError();
-    } catch (error) {
+    const row = { userId, name, expiresAt, prefix: prefixOf(secret), digest: digestOf(secret) };
+    const key = await this.apiKeys.insert(row, by, manager).catch((error: unknown) => {
       if (violates(error, 'uq_api_keys_user_id_name')) throw new ApiKeyNameTakenError(name);
+      if (violates(error, 'ck_api_keys_active_limit')) throw new TooManyApiKeysError();
       throw error;
-    }
-    return secret;
+    });
+    if (!key) throw new ApiKeyExpiryError();
+    return { key, secret };
   }
+
+  /** @throws ApiKeyNotFoundError */
+  async getByName(userId: string, name: string): Promise<KeyView> {
+    return found(isName(name) ? await this.apiKeys.findByName(userId, name) : null);
+  }
+
+  /** @throws ApiKeyNotFoundError */
+  async getById(userId: string, id: string): Promise<KeyView> {
+    return found(await this.apiKeys.findById(userId, id));
+  }
+
+  /** The user's keys, whatever became of them, the newest first. */
+  list(userId: string, slice: Slice): Promise<Page<KeyView>> {
+    return this.apiKeys.findPage(userId, slice);
+  }
+
+  /**
+   * Renames a key or moves its expiry, of which the latter takes an active key. Safe to repeat.
+   *
+   * @throws ApiKeyNotFoundError, InvalidApiKeyNameError, ApiKeyExpiryError, ApiKeyNameTakenError, ApiKeyNotActiveError
+   */
+  async update(userId: string, name: string, changes: ApiKeyChanges, by: Actor = APPLICATION): Promise<KeyView> {
+    const { name: newName } = changes;
+    if (newName !== undefined) refuseBadName(newName);
+    const current = await this.getByName(userId, name);
+    const key = await this.apiKeys.patch(userId, name, changes, by).catch((error: unknown) => {
+      if (newName !== undefined && violates(error, 'uq_api_keys_user_id_name')) throw new ApiKeyNameTakenError(newName);
+      throw error;
+    });
+    if (key) return key;
+    if (current.status === 'ACTIVE') throw new ApiKeyExpiryError();
+    throw new ApiKeyNotActiveError(current.status);
+  }
+
+  /**
+   * Revokes a key for good: it is refused from the next request on. Safe to repeat.
+   *
+   * @throws ApiKeyNotFoundError
+   */
+  async revoke(userId: string, name: string, by: Actor = APPLICATION): Promise<KeyView> {
+    return found(isName(name) ? await this.apiKeys.revoke(userId, name, by) : null);
+  }
+
+  /**
+   * Gives an active key a new secret. Not safe to repeat: each call makes another.
+   *
+   * @throws ApiKeyNotFoundError, ApiKeyExpiryError, ApiKeyNotActiveError
+   */
+  async rotate(
+    userId: string,
+    name: string,
+    { expiresAt, overlapSeconds }: RotationRequest,
+    by: Actor = APPLICATION,
+  ): Promise<KeyWithSecret> {
+    const current = await this.getByName(userId, name);
+    const secret = generateApiKey();
+    const rotation = { expiresAt, overlapSeconds, prefix: prefixOf(secret), digest: digestOf(secret) };
+    const key = await this.apiKeys.rotate(userId, name, rotation, by);
+    if (key) return { key, secret };
+    if (current.status === 'ACTIVE') throw new ApiKeyExpiryError();
+    throw new ApiKeyNotActiveError(current.status);
+  }
+}
+
+const NAME = new RegExp(API_KEY_NAME);
+
+const isName = (name: string): boolean => NAME.test(name) && name !== CURRENT;
+
+function refuseBadName(name: string): void {
+  if (!isName(name)) throw new InvalidApiKeyNameError();
+}
+
+function found(key: KeyView | null): KeyView {
+  if (!key) throw new ApiKeyNotFoundError();
+  return key;
 }

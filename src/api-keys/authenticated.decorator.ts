@@ -1,7 +1,7 @@
 import { applyDecorators, createParamDecorator, type ExecutionContext, UseGuards } from '@nestjs/common';
 import { ApiSecurity } from '@nestjs/swagger';
 import { ApiFailures } from '../common/docs/documented.decorator.js';
-import { ApiKeyGuard, type AuthenticatedRequest } from './api-key.guard.js';
+import { AdministratorGuard, ApiKeyGuard, type AuthenticatedRequest } from './api-key.guard.js';
 import type { Principal } from './principal.js';
 
 /** The name of the security scheme in the published document. */
@@ -10,6 +10,10 @@ export const API_KEY_SCHEME = 'ApiKeyAuth';
 /** Admits callers with a live API key, and documents the key and the refusal. */
 export const Authenticated = (): ClassDecorator & MethodDecorator =>
   applyDecorators(UseGuards(ApiKeyGuard), ApiSecurity(API_KEY_SCHEME), ApiFailures('unauthenticated', 'unavailable'));
+
+/** Admits administrators alone, and documents that. */
+export const Administrators = (): ClassDecorator & MethodDecorator =>
+  applyDecorators(Authenticated(), UseGuards(AdministratorGuard), ApiFailures('forbidden'));
 
 /** The `Principal` of a handler behind `@Authenticated()`. */
 export const CurrentUser = createParamDecorator((_: unknown, context: ExecutionContext): Principal => {

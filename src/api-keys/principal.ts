@@ -1,5 +1,8 @@
+import type { Actor } from '../common/audit/actor.js';
+
 /** Who is calling: all that a handler may know of the key and the request. */
-export interface Principal {
+export interface Principal extends Actor {
+  readonly type: 'API_KEY';
   readonly userId: string;
   readonly keyId: string;
   readonly isAdmin: boolean;

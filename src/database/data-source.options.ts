@@ -1,12 +1,14 @@
 import { Logger } from '@nestjs/common';
 import type { DataSourceOptions } from 'typeorm';
 import { ApiKey } from '../api-keys/api-key.entity.js';
+import { SupersededSecret } from '../api-keys/superseded-secret.entity.js';
+import { AuditEvent } from '../audit/audit-event.entity.js';
 import { User } from '../users/user.entity.js';
 import { MIGRATIONS } from './migrations.js';
 
 type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 
-export const ENTITIES = [User, ApiKey];
+export const ENTITIES = [User, ApiKey, SupersededSecret, AuditEvent];
 
 /** Milliseconds. Together they keep an answer within 3 s, whatever the database does. */
 const POOL_WAIT_MS = 1_500;

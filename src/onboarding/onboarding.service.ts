@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { type Actor, APPLICATION } from '../common/audit/actor.js';
 import { ApiKeysService } from '../api-keys/api-keys.service.js';
 import type { User } from '../users/user.entity.js';
 import { type UserRequest, UsersService } from '../users/users.service.js';
@@ -10,6 +11,9 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 
 export const FIRST_KEY_NAME = 'first-key';
 export const DEFAULT_KEY_DAYS = 365;
+
+/** The longest an operator can let a key live: ten years. */
+export const MAX_KEY_DAYS = 3650;
 
 export interface FirstKey {
   /** Days from now until the key expires. */
@@ -32,12 +36,17 @@ export class OnboardingService {
    * @returns the user and the secret of the key, which can never be had again
    * @throws what `UsersService.create` and `ApiKeysService.create` throw, and then neither is made
    */
-  createUserWithKey(user: UserRequest, key: FirstKey = {}): Promise<{ user: User; secret: string }> {
+  createUserWithKey(
+    user: UserRequest,
+    key: FirstKey = {},
+    by: Actor = APPLICATION,
+  ): Promise<{ user: User; secret: string }> {
     return this.database.transaction(async (manager) => {
-      const created = await this.users.create(user, manager);
+      const created = await this.users.create(user, by, manager);
       const { days = DEFAULT_KEY_DAYS, secret } = key;
       const request = { userId: created.id, name: FIRST_KEY_NAME, expiresAt: daysFromNow(days), secret };
-      return { user: created, secret: await this.apiKeys.create(request, manager) };
+      const made = await this.apiKeys.create(request, by, manager);
+      return { user: created, secret: made.secret };
     });
   }
 
@@ -52,9 +61,10 @@ export class OnboardingService {
       await manager.query('SELECT pg_advisory_xact_lock($1)', [FIRST_START_LOCK]);
       const users = await manager.query<unknown[]>('SELECT 1 FROM users LIMIT 1');
       if (users.length > 0) return null;
-      const admin = await this.users.create({ name: 'Administrator', email, isAdmin: true }, manager);
+      const admin = await this.users.create({ name: 'Administrator', email, isAdmin: true }, APPLICATION, manager);
       const expiresAt = daysFromNow(DEFAULT_KEY_DAYS);
-      return this.apiKeys.create({ userId: admin.id, name: FIRST_KEY_NAME, expiresAt, secret }, manager);
+      const request = { userId: admin.id, name: FIRST_KEY_NAME, expiresAt, secret };
+      return (await this.apiKeys.create(request, APPLICATION, manager)).secret;
     });
   }
 }

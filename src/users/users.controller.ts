@@ -4,11 +4,11 @@ import type { Response } from 'express';
 import { Authenticated, CurrentUser } from '../api-keys/authenticated.decorator.js';
 import type { Principal } from '../api-keys/principal.js';
 import { Documented, IF_MATCH, IF_NONE_MATCH } from '../common/docs/documented.decorator.js';
-import { entityTag, versionsMatching } from '../common/http/entity-tag.js';
+import { versionsMatching } from '../common/http/entity-tag.js';
 import { JsonBody } from '../common/http/json-body.guard.js';
 import { UserResponse } from './dto/user.response.js';
-import { UserUpdate } from './dto/user-update.request.js';
-import type { User } from './user.entity.js';
+import { UserUpdate } from './dto/user.requests.js';
+import { represent } from './represent.js';
 import { UsersService } from './users.service.js';
 
 @ApiTags('Users')
@@ -46,13 +46,6 @@ export class UsersController {
     @Res({ passthrough: true }) response: Response,
   ): Promise<UserResponse> {
     const versions = versionsMatching(ifMatch, caller.userId);
-    return represent(await this.users.updateProfile(caller.userId, changes, versions), response);
+    return represent(await this.users.updateProfile(caller.userId, changes, caller, versions), response);
   }
-}
-
-/** Express answers 304 by itself where the `ETag` set here meets the caller's `If-None-Match`. */
-function represent(user: User, response: Response): UserResponse {
-  // One URL serves every caller, so a cache must keep their answers apart and ask before it uses one.
-  response.set({ ETag: entityTag(user), 'Cache-Control': 'private, no-cache', Vary: 'x-api-key' });
-  return UserResponse.from(user);
 }

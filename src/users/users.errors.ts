@@ -37,3 +37,11 @@ export class UserChangedError extends DomainError {
     super('The user has changed since the version that If-Match names');
   }
 }
+
+export class LastAdministratorError extends DomainError {
+  readonly kind = 'conflict';
+
+  constructor() {
+    super('The last active administrator cannot be deactivated');
+  }
+}

@@ -1,3 +1,4 @@
+import { type Actor, APPLICATION } from '../common/audit/actor.js';
 import type { User } from './user.entity.js';
 import { InvalidUserNameError, UserChangedError, UserNotFoundError } from './users.errors.js';
 import type { UserChanges, UsersRepository } from './users.repository.js';
@@ -15,7 +16,7 @@ class FakeRepository implements Pick<UsersRepository, 'findById' | 'patch'> {
     return Promise.resolve(this.row);
   }
 
-  patch(_id: string, { name }: UserChanges, versions?: readonly string[]): Promise<User | null> {
+  patch(_id: string, { name = '' }: UserChanges, _by: Actor, versions?: readonly string[]): Promise<User | null> {
     this.writes += 1;
     if (!this.row || (versions && !versions.includes(this.row.version))) return Promise.resolve(null);
     this.row = { ...this.row, name };
@@ -54,10 +55,14 @@ describe('UsersService', () => {
   it.each([{}, { name: 'New' }])(
     'updateProfile throws UserChangedError for %j on another version, and UserNotFoundError without a user',
     async (changes) => {
-      await expect(given(ADA).users.updateProfile('a', changes, ['2'])).rejects.toThrow(UserChangedError);
-      await expect(given(ADA).users.updateProfile('a', changes, [])).rejects.toThrow(UserChangedError);
-      await expect(given(null).users.updateProfile('a', changes, ['2'])).rejects.toThrow(UserNotFoundError);
-      await expect(given(ADA).users.updateProfile('a', changes, ['2', '3'])).resolves.toMatchObject({ id: 'a' });
+      await expect(given(ADA).users.updateProfile('a', changes, APPLICATION, ['2'])).rejects.toThrow(UserChangedError);
+      await expect(given(ADA).users.updateProfile('a', changes, APPLICATION, [])).rejects.toThrow(UserChangedError);
+      await expect(given(null).users.updateProfile('a', changes, APPLICATION, ['2'])).rejects.toThrow(
+        UserNotFoundError,
+      );
+      await expect(given(ADA).users.updateProfile('a', changes, APPLICATION, ['2', '3'])).resolves.toMatchObject({
+        id: 'a',
+      });
     },
   );
 });

@@ -2,16 +2,19 @@ import { Injectable } from '@nestjs/common';
 import { isEmail } from 'class-validator';
 import type { EntityManager } from 'typeorm';
 import { violates } from '../common/errors/constraint.js';
+import { type Actor, APPLICATION } from '../common/audit/actor.js';
+import type { Page, Slice } from '../common/pagination/page.js';
 import type { User } from './user.entity.js';
 import { parseUserName } from './user-name.js';
 import {
   EmailTakenError,
   InvalidEmailError,
   InvalidUserNameError,
+  LastAdministratorError,
   UserChangedError,
   UserNotFoundError,
 } from './users.errors.js';
-import { UsersRepository } from './users.repository.js';
+import { type UserChanges, type UserFilter, UsersRepository } from './users.repository.js';
 
 /** What users may change about themselves. */
 export interface ProfileChanges {
@@ -25,6 +28,9 @@ export interface UserRequest {
   readonly email: string;
   readonly isAdmin?: boolean;
 }
+
+/** Addresses are kept in ASCII, so that their case folds the same way everywhere; `ck_users_email` says so too. */
+const ASCII = /^[!-~]+$/;
 
 /** What can be done to a user. Holds for every caller: HTTP, the command line and other modules. */
 @Injectable()
@@ -43,9 +49,9 @@ export class UsersService {
     return this.users.findByEmail(email);
   }
 
-  /** Up to `limit` users, the newest first. */
-  listNewest(limit: number): Promise<User[]> {
-    return this.users.findNewest(limit);
+  /** The users that the filter lets pass, the newest first. */
+  list(filter: UserFilter, slice: Slice): Promise<Page<User>> {
+    return this.users.findPage(filter, slice);
   }
 
   /**
@@ -54,14 +60,16 @@ export class UsersService {
    * @param manager joins the caller's transaction
    * @throws InvalidUserNameError, InvalidEmailError, EmailTakenError
    */
-  async create({ name, email, isAdmin = false }: UserRequest, manager?: EntityManager): Promise<User> {
-    if (!isEmail(email, { allow_utf8_local_part: false })) throw new InvalidEmailError();
-    try {
-      return await this.users.insert({ name: parseUserName(name), email, isAdmin }, manager);
-    } catch (error) {
-      if (violates(error, 'uq_users_email')) throw new EmailTakenError();
-      throw refusedName(error);
-    }
+  async create(
+    { name, email, isAdmin = false }: UserRequest,
+    by: Actor = APPLICATION,
+    manager?: EntityManager,
+  ): Promise<User> {
+    if (!ASCII.test(email) || !isEmail(email)) throw new InvalidEmailError();
+    const user = { name: parseUserName(name), email, isAdmin };
+    return this.users.insert(user, by, manager).catch((error: unknown) => {
+      throw violates(error, 'uq_users_email') ? new EmailTakenError() : refusal(error);
+    });
   }
 
   /**
@@ -71,25 +79,44 @@ export class UsersService {
    * @returns the user as stored by this very call
    * @throws InvalidUserNameError, UserNotFoundError, or UserChangedError when the version is another, and then nothing is written
    */
-  async updateProfile(id: string, { name }: ProfileChanges, versions?: readonly string[]): Promise<User> {
-    if (name !== undefined) {
-      const user = await this.rename(id, parseUserName(name), versions);
+  updateProfile(
+    id: string,
+    { name }: ProfileChanges,
+    by: Actor = APPLICATION,
+    versions?: readonly string[],
+  ): Promise<User> {
+    return this.change(id, { name }, by, versions);
+  }
+
+  /**
+   * Like `updateProfile`, and also moves the status. An INACTIVE user's keys stop working with the next request, and work
+   * again once the user is ACTIVE.
+   *
+   * @throws what `updateProfile` throws, and LastAdministratorError
+   */
+  async change(
+    id: string,
+    { name, status }: UserChanges,
+    by: Actor = APPLICATION,
+    versions?: readonly string[],
+  ): Promise<User> {
+    const changes = { name: name === undefined ? undefined : parseUserName(name), status };
+    const isEmpty = name === undefined && status === undefined;
+    if (!isEmpty) {
+      const user = await this.users.patch(id, changes, by, versions).catch((error: unknown) => {
+        throw refusal(error);
+      });
       if (user) return user;
     }
     const user = await this.getById(id);
-    if (versions && (name !== undefined || !versions.includes(user.version))) throw new UserChangedError();
+    if (versions && !(isEmpty && versions.includes(user.version))) throw new UserChangedError();
     return user;
-  }
-
-  private async rename(id: string, name: string, versions?: readonly string[]): Promise<User | null> {
-    try {
-      return await this.users.patch(id, { name }, versions);
-    } catch (error) {
-      throw refusedName(error);
-    }
   }
 }
 
-/** PostgreSQL has the last word on a name: its tables of Unicode may be newer than ours. */
-const refusedName = (error: unknown): unknown =>
-  violates(error, 'ck_users_name') ? new InvalidUserNameError('name is not one that can be stored') : error;
+/** PostgreSQL has the last word: its tables of Unicode may be newer than ours, and only it sees every administrator. */
+function refusal(error: unknown): unknown {
+  if (violates(error, 'ck_users_name')) return new InvalidUserNameError('name is not one that can be stored');
+  if (violates(error, 'ck_users_last_administrator')) return new LastAdministratorError();
+  return error;
+}

@@ -22,11 +22,22 @@ export const IF_MATCH: Condition = {
   notModified: false,
 };
 
+/** Header fields of a successful answer, with what they say. */
+type Headers = Readonly<Record<string, string>>;
+
+export const LOCATION: Headers = { Location: 'Where the new resource can be read' };
+export const NEXT_PAGE: Headers = { Link: 'The next page, as `<url>; rel="next"`, while there is one (RFC 8288)' };
+const REQUEST_ID: Headers = { 'X-Request-Id': 'Names this request in the log' };
+const ETAG: Headers = { ETag: 'Changes with the resource' };
+
 interface Documentation {
   readonly id: string;
   readonly summary: string;
-  readonly returns: Type;
+  /** The body of the answer; undefined for one without. */
+  readonly returns?: Type;
+  readonly status?: number;
   readonly description: string;
+  readonly headers?: Headers;
   readonly condition?: Condition;
   readonly fails?: readonly ErrorKind[];
 }
@@ -35,33 +46,26 @@ interface Documentation {
 export const ApiFailures = (...kinds: readonly ErrorKind[]): ClassDecorator & MethodDecorator =>
   applyDecorators(...kinds.map((kind) => ApiResponse({ status: STATUS_OF[kind], type: ErrorResponse })));
 
-const REQUEST_ID = { 'X-Request-Id': { description: 'Names this request in the log', schema: { type: 'string' } } };
-const ETAG = { ETag: { description: 'Changes with the resource', schema: { type: 'string' } } };
+const headerObjects = (headers: Headers) =>
+  Object.fromEntries(
+    Object.entries(headers).map(([name, description]) => [name, { description, schema: { type: 'string' as const } }]),
+  );
 
 /** Documents a handler: what it does, what it answers, and the failures it adds to those of its guards. */
-export const Documented = ({
-  id,
-  summary,
-  returns,
-  description,
-  condition,
-  fails = [],
-}: Documentation): MethodDecorator =>
-  applyDecorators(
+export const Documented = (documentation: Documentation): MethodDecorator => {
+  const { id, summary, returns, status = 200, description, headers, condition, fails = [] } = documentation;
+  const answer = { status, description, headers: headerObjects({ ...REQUEST_ID, ...(condition && ETAG), ...headers }) };
+  return applyDecorators(
     ApiOperation({ operationId: id, summary }),
-    ApiResponse({ status: 200, description, type: returns, headers: { ...REQUEST_ID, ...(condition && ETAG) } }),
-    ...(condition
-      ? [
-          ApiHeader({
-            name: condition.header,
-            description: condition.description,
-            required: false,
-            schema: { type: 'string' },
-          }),
-        ]
-      : []),
-    ...(condition?.notModified
-      ? [ApiResponse({ status: 304, description: 'Not modified', headers: { ...REQUEST_ID, ...ETAG } })]
-      : []),
+    ApiResponse(returns ? { ...answer, type: returns } : answer),
+    ...(condition ? conditional(condition) : []),
     ApiFailures(...fails, 'internal'),
   );
+};
+
+const conditional = ({ header, description, notModified }: Condition): MethodDecorator[] => [
+  ApiHeader({ name: header, description, required: false, schema: { type: 'string' } }),
+  ...(notModified
+    ? [ApiResponse({ status: 304, description: 'Not modified', headers: headerObjects({ ...REQUEST_ID, ...ETAG }) })]
+    : []),
+];

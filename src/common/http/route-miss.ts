@@ -1,4 +1,4 @@
-import { NotFoundException } from '@nestjs/common';
+import { BadRequestException, NotFoundException } from '@nestjs/common';
 import type { Request } from 'express';
 import { DomainError } from '../errors/domain.error.js';
 
@@ -29,26 +29,33 @@ export class UndecodableUrlError extends DomainError {
 }
 
 interface RouterLayer {
-  readonly route?: { readonly methods: Readonly<Record<string, boolean>> };
+  readonly route?: { readonly path: string; readonly methods: Readonly<Record<string, boolean>> };
   match(path: string): boolean;
 }
 
 /**
- * Nest throws a `NotFoundException` when no handler took a request, and nobody else here does. Whether the path or only
- * the method is unknown (RFC 9110, section 15.5.6) is read off the routes that Express serves, so no list can go stale.
+ * Nest throws a `NotFoundException` when no handler took a request, and `ParamMatches` does. Whether the path or only the
+ * method is unknown (RFC 9110, section 15.5.6) is read off the routes that Express serves, so no list can go stale.
  */
 export function describeRouteMiss(error: unknown, request: Request): unknown {
-  if (!(error instanceof NotFoundException)) return error;
-  if (!decodes(request.path)) return new UndecodableUrlError();
-  const { stack } = request.app.router as unknown as { stack: readonly RouterLayer[] };
-  const methods = new Set(
-    stack
-      .filter((layer) => layer.route && layer.match(request.path))
-      .flatMap((layer) => Object.keys(layer.route?.methods ?? {})),
-  );
+  const isMiss = error instanceof NotFoundException;
+  // Express says it by a bad request where the path has parameters, and by finding no route where it has none.
+  if ((isMiss || error instanceof BadRequestException) && !decodes(request.path)) return new UndecodableUrlError();
+  if (!isMiss) return error;
+  const methods = methodsOf(request);
   if (methods.size === 0) return new NoSuchRouteError();
   if (methods.has('get')) methods.add('head'); // Express answers HEAD from the GET handler
   return new MethodNotAllowedError([...methods].map((method) => method.toUpperCase()));
+}
+
+/** The methods of the first path that matches, unless they hold the one in question: then it was refused for its parameter. */
+function methodsOf({ app, path, method }: Request): Set<string> {
+  const { stack } = app.router as unknown as { stack: readonly RouterLayer[] };
+  const routes = stack.filter((layer) => layer.match(path)).flatMap(({ route }) => route ?? []);
+  const methods = new Set(
+    routes.filter((route) => route.path === routes[0]?.path).flatMap((route) => Object.keys(route.methods)),
+  );
+  return methods.has(method.toLowerCase()) ? new Set() : methods;
 }
 
 function decodes(path: string): boolean {

@@ -8,7 +8,7 @@ export class InvalidRequestError extends DomainError {
 }
 
 /**
- * Checks a body against its request class: unknown properties first, then the rules on its fields. Answers with one
+ * Checks a body or a query against its request class: unknown properties first, then the rules on its fields. Answers with one
  * sentence that names the property.
  *
  * The look-up of unknown properties is ours because `forbidNonWhitelisted` lets `__proto__` and the other names that
@@ -23,7 +23,9 @@ export class RequestValidationPipe extends ValidationPipe {
   }
 
   override async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
-    if (metadata.type === 'body' && metadata.metatype) this.refuseUnknownProperties(value as object, metadata.metatype);
+    const { type, metatype, data } = metadata;
+    if ((type === 'body' || type === 'query') && metatype && data === undefined)
+      this.refuseUnknownProperties(value as object, metatype);
     return super.transform(value, metadata);
   }
 

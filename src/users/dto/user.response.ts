@@ -1,4 +1,5 @@
 import { ApiProperty } from '@nestjs/swagger';
+import { pageOf } from '../../common/pagination/pagination.response.js';
 import { USER_STATUSES, type User, type UserStatus } from '../user.entity.js';
 
 export class UserResponse {
@@ -46,3 +47,5 @@ export class UserResponse {
     };
   }
 }
+
+export class UserPage extends pageOf(UserResponse) {}

@@ -1,0 +1,149 @@
+import { Body, Controller, Delete, Get, Header, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import type { Request, Response } from 'express';
+import { Documented, LOCATION, NEXT_PAGE } from '../common/docs/documented.decorator.js';
+import { JsonBody } from '../common/http/json-body.guard.js';
+import { ParamMatches } from '../common/http/param-matches.decorator.js';
+import { paginated, sliceOf } from '../common/pagination/page.js';
+import { PageRequest } from '../common/pagination/page.request.js';
+import { ApiKeysService } from './api-keys.service.js';
+import { Authenticated, CurrentUser } from './authenticated.decorator.js';
+import { ApiKeyCreate, ApiKeyRotate, ApiKeyUpdate } from './dto/api-key.requests.js';
+import { ApiKeyPage, ApiKeyResponse, ApiKeyWithSecretResponse } from './dto/api-key.response.js';
+import type { Principal } from './principal.js';
+
+const KEY_NAME = /^(?!current$)[a-z0-9-]{1,255}$/;
+
+@ApiTags('API keys')
+@Authenticated()
+@ParamMatches('key_name', KEY_NAME)
+@Controller({ path: 'api-keys', version: '1' })
+export class ApiKeysController {
+  constructor(private readonly apiKeys: ApiKeysService) {}
+
+  @Post()
+  @JsonBody()
+  @Header('Cache-Control', 'no-store')
+  @Documented({
+    id: 'createApiKey',
+    summary: 'Make an API key for the calling user',
+    returns: ApiKeyWithSecretResponse,
+    status: 201,
+    description: 'The key with its secret, which no other answer will show',
+    headers: LOCATION,
+    fails: ['invalid', 'conflict', 'too_large', 'unsupported_media_type'],
+  })
+  async create(
+    @CurrentUser() caller: Principal,
+    @Body() { name, expires_at }: ApiKeyCreate,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<ApiKeyWithSecretResponse> {
+    const made = await this.apiKeys.create({ userId: caller.userId, name, expiresAt: expires_at }, caller);
+    response.location(`/v1/api-keys/${made.key.name}`);
+    return ApiKeyWithSecretResponse.withSecret(made);
+  }
+
+  @Get()
+  @Documented({
+    id: 'listApiKeys',
+    summary: 'List the API keys of the calling user, the newest first',
+    returns: ApiKeyPage,
+    description: 'One page of keys, whatever became of them',
+    headers: NEXT_PAGE,
+    fails: ['invalid'],
+  })
+  async list(
+    @CurrentUser() caller: Principal,
+    @Query() query: PageRequest,
+    @Req() request: Request,
+  ): Promise<ApiKeyPage> {
+    const page = await this.apiKeys.list(caller.userId, sliceOf(query));
+    return paginated(page, query, (key) => ApiKeyResponse.from(key), request);
+  }
+
+  @Get('current')
+  @Documented({
+    id: 'getCurrentApiKey',
+    summary: 'Read the API key that this call is made with',
+    returns: ApiKeyResponse,
+    description: 'The key',
+  })
+  async getCurrent(@CurrentUser() caller: Principal): Promise<ApiKeyResponse> {
+    return ApiKeyResponse.from(await this.apiKeys.getById(caller.userId, caller.keyId));
+  }
+
+  @Delete('current')
+  @Documented({
+    id: 'revokeCurrentApiKey',
+    summary: 'Revoke the API key that this call is made with, as whoever finds a leaked one should',
+    returns: ApiKeyResponse,
+    description: 'The key, REVOKED; the next call with it is refused',
+  })
+  async revokeCurrent(@CurrentUser() caller: Principal): Promise<ApiKeyResponse> {
+    const { name } = await this.apiKeys.getById(caller.userId, caller.keyId);
+    return ApiKeyResponse.from(await this.apiKeys.revoke(caller.userId, name, caller));
+  }
+
+  @Get(':key_name')
+  @Documented({
+    id: 'getApiKey',
+    summary: 'Read an API key',
+    returns: ApiKeyResponse,
+    description: 'The key',
+    fails: ['not_found'],
+  })
+  async get(@CurrentUser() caller: Principal, @Param('key_name') name: string): Promise<ApiKeyResponse> {
+    return ApiKeyResponse.from(await this.apiKeys.getByName(caller.userId, name));
+  }
+
+  @Patch(':key_name')
+  @JsonBody()
+  @Documented({
+    id: 'updateApiKey',
+    summary: 'Rename an API key, or move the expiry of an active one',
+    returns: ApiKeyResponse,
+    description: 'The key as stored',
+    fails: ['invalid', 'not_found', 'conflict', 'too_large', 'unsupported_media_type'],
+  })
+  async update(
+    @CurrentUser() caller: Principal,
+    @Param('key_name') name: string,
+    @Body() changes: ApiKeyUpdate,
+  ): Promise<ApiKeyResponse> {
+    const { name: newName, expires_at: expiresAt } = changes;
+    return ApiKeyResponse.from(await this.apiKeys.update(caller.userId, name, { name: newName, expiresAt }, caller));
+  }
+
+  @Delete(':key_name')
+  @Documented({
+    id: 'revokeApiKey',
+    summary: 'Revoke an API key for good; safe to repeat',
+    returns: ApiKeyResponse,
+    description: 'The key, REVOKED',
+    fails: ['not_found'],
+  })
+  async revoke(@CurrentUser() caller: Principal, @Param('key_name') name: string): Promise<ApiKeyResponse> {
+    return ApiKeyResponse.from(await this.apiKeys.revoke(caller.userId, name, caller));
+  }
+
+  @Post(':key_name/rotate')
+  @JsonBody()
+  @Header('Cache-Control', 'no-store')
+  @Documented({
+    id: 'rotateApiKey',
+    summary: 'Give an active API key a new secret',
+    returns: ApiKeyWithSecretResponse,
+    status: 201,
+    description:
+      'The key with its new secret. Answers to the old one carry `Deprecation` and `Sunset` while it lives on.',
+    fails: ['invalid', 'not_found', 'conflict', 'too_large', 'unsupported_media_type'],
+  })
+  async rotate(
+    @CurrentUser() caller: Principal,
+    @Param('key_name') name: string,
+    @Body() { expires_at: expiresAt, overlap_seconds: overlapSeconds = 0 }: ApiKeyRotate,
+  ): Promise<ApiKeyWithSecretResponse> {
+    const rotated = await this.apiKeys.rotate(caller.userId, name, { expiresAt, overlapSeconds }, caller);
+    return ApiKeyWithSecretResponse.withSecret(rotated);
+  }
+}

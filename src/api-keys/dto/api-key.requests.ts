@@ -1,0 +1,61 @@
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { IsInt, IsString, Max, Min } from 'class-validator';
+import { IsInstant } from '../../common/validation/instant.decorator.js';
+import { Omittable } from '../../common/validation/omittable.decorator.js';
+import { API_KEY_NAME } from '../api-keys.service.js';
+
+const WEEK_SECONDS = 7 * 24 * 60 * 60;
+
+const NAME = {
+  pattern: API_KEY_NAME,
+  description: 'Unique among your keys, whatever became of them; not "current"',
+  example: 'laptop',
+};
+const EXPIRES_AT = {
+  type: String,
+  format: 'date-time',
+  description: 'RFC 3339; the first instant at which the key no longer works, in the future',
+  example: '2030-01-01T00:00:00.000Z',
+};
+
+/** `ApiKeysService` holds the rule for the name; the document repeats it. */
+export class ApiKeyCreate {
+  @ApiProperty(NAME)
+  @IsString()
+  readonly name!: string;
+
+  @ApiProperty(EXPIRES_AT)
+  @IsInstant()
+  readonly expires_at!: Date;
+}
+
+export class ApiKeyUpdate {
+  @ApiPropertyOptional(NAME)
+  @Omittable()
+  @IsString()
+  readonly name?: string;
+
+  @ApiPropertyOptional(EXPIRES_AT)
+  @Omittable()
+  @IsInstant()
+  readonly expires_at?: Date;
+}
+
+export class ApiKeyRotate {
+  @ApiProperty(EXPIRES_AT)
+  @IsInstant()
+  readonly expires_at!: Date;
+
+  @ApiPropertyOptional({
+    type: 'integer',
+    minimum: 0,
+    maximum: WEEK_SECONDS,
+    default: 0,
+    description: 'Seconds for which the old secret goes on working; 0 ends it at once',
+  })
+  @Omittable()
+  @IsInt()
+  @Min(0)
+  @Max(WEEK_SECONDS)
+  readonly overlap_seconds?: number;
+}

@@ -1,0 +1,25 @@
+import { Check, Column, Entity, Index, JoinColumn, ManyToOne, PrimaryColumn } from 'typeorm';
+import { ApiKey } from './api-key.entity.js';
+
+/** A secret that a rotation replaced, for as long as it lives on beside the new one. */
+@Entity('superseded_secrets')
+@Check('ck_superseded_secrets_digest', `octet_length(digest) = 32`)
+export class SupersededSecret {
+  @PrimaryColumn({ type: 'bytea', primaryKeyConstraintName: 'pk_superseded_secrets' })
+  readonly digest!: Buffer;
+
+  @Index('ix_superseded_secrets_api_key_id')
+  @Column({ name: 'api_key_id', type: 'uuid' })
+  readonly apiKeyId!: string;
+
+  @ManyToOne(() => ApiKey, { onDelete: 'RESTRICT' })
+  @JoinColumn({ name: 'api_key_id', foreignKeyConstraintName: 'fk_superseded_secrets_api_key_id' })
+  readonly apiKey!: never; // the relation states the foreign key; rows are joined in SQL
+
+  @Column({ name: 'superseded_at', type: 'timestamptz', precision: 3 })
+  readonly supersededAt!: Date;
+
+  /** The first instant at which the secret no longer works, by the database's clock. */
+  @Column({ name: 'expires_at', type: 'timestamptz', precision: 3 })
+  readonly expiresAt!: Date;
+}

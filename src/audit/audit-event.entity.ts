@@ -1,0 +1,43 @@
+import { Check, Column, Entity, Index, PrimaryGeneratedColumn } from 'typeorm';
+import type { Actor } from '../common/audit/actor.js';
+import type { AuditAction } from '../common/audit/recording.js';
+
+/** One change of a user or a key. The database refuses to change or delete such a row. */
+@Entity('audit_events')
+@Index('ix_audit_events_newest', { synchronize: false }) // these three descend, which TypeORM cannot say: see the migration
+@Index('ix_audit_events_user_id_newest', { synchronize: false })
+@Index('ix_audit_events_action_newest', { synchronize: false })
+@Check('ck_audit_events_action', `action ~ '^[a-z_]+\\.[a-z_]+$'`)
+@Check('ck_audit_events_actor', `actor IN ('API_KEY', 'COMMAND_LINE', 'APPLICATION')`)
+export class AuditEvent {
+  @PrimaryGeneratedColumn('uuid', { primaryKeyConstraintName: 'pk_audit_events' })
+  readonly id!: string;
+
+  @Column({ name: 'created_at', type: 'timestamptz', precision: 3, default: () => 'statement_timestamp()' })
+  readonly createdAt!: Date;
+
+  @Column({ type: 'varchar', length: 32 })
+  readonly action!: AuditAction;
+
+  /** The user that changed, or that the changed key belongs to. */
+  @Column({ name: 'user_id', type: 'uuid' })
+  readonly userId!: string;
+
+  @Column({ name: 'api_key_id', type: 'uuid', nullable: true })
+  readonly apiKeyId!: string | null;
+
+  @Column({ type: 'varchar', length: 12 })
+  readonly actor!: Actor['type'];
+
+  @Column({ name: 'actor_user_id', type: 'uuid', nullable: true })
+  readonly actorUserId!: string | null;
+
+  @Column({ name: 'actor_key_id', type: 'uuid', nullable: true })
+  readonly actorKeyId!: string | null;
+
+  @Column({ name: 'request_id', type: 'varchar', length: 128, nullable: true })
+  readonly requestId!: string | null;
+
+  @Column({ type: 'jsonb' })
+  readonly changes!: Readonly<Record<string, { readonly before?: unknown; readonly after: unknown }>>;
+}

@@ -1,0 +1,34 @@
+import { Injectable } from '@nestjs/common';
+import { InjectRepository } from '@nestjs/typeorm';
+import { Repository } from 'typeorm';
+import { newestFirst, type Page, type Slice } from '../common/pagination/page.js';
+import { AuditEvent } from './audit-event.entity.js';
+import type { AuditAction } from '../common/audit/recording.js';
+
+export interface AuditEventFilter {
+  readonly userId?: string | undefined;
+  readonly action?: AuditAction | undefined;
+}
+
+const COLUMNS = `id, created_at AS "createdAt", action, user_id AS "userId", api_key_id AS "apiKeyId", actor,
+  actor_user_id AS "actorUserId", actor_key_id AS "actorKeyId", request_id AS "requestId", changes`;
+
+/** Reads the trail. Whoever changes a row writes it, in the same statement: see `common/audit/recording.ts`. */
+@Injectable()
+export class AuditEventsRepository {
+  constructor(@InjectRepository(AuditEvent) private readonly rows: Repository<AuditEvent>) {}
+
+  /** The events that the filter lets pass, the newest first. */
+  async findPage({ userId, action }: AuditEventFilter, slice: Slice): Promise<Page<AuditEvent>> {
+    const filter = 'WHERE ($1::uuid IS NULL OR user_id = $1) AND ($2::text IS NULL OR action = $2)';
+    const { sql, parameters } = newestFirst(slice, [userId, action]);
+    const [rows, [counted]] = await Promise.all([
+      this.rows.query<AuditEvent[]>(`SELECT ${COLUMNS} FROM audit_events ${filter} ${sql}`, parameters),
+      this.rows.query<[{ total: number }]>(`SELECT count(*)::int AS total FROM audit_events ${filter}`, [
+        userId,
+        action,
+      ]),
+    ]);
+    return { rows, total: counted.total };
+  }
+}

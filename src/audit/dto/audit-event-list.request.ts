@@ -1,0 +1,18 @@
+import { ApiPropertyOptional } from '@nestjs/swagger';
+import { IsIn, Matches } from 'class-validator';
+import { UUID } from '../../common/http/param-matches.decorator.js';
+import { PageRequest } from '../../common/pagination/page.request.js';
+import { Omittable } from '../../common/validation/omittable.decorator.js';
+import { AUDIT_ACTIONS, type AuditAction } from '../../common/audit/recording.js';
+
+export class AuditEventListRequest extends PageRequest {
+  @ApiPropertyOptional({ format: 'uuid', description: 'Only changes of this user and of its keys' })
+  @Omittable()
+  @Matches(UUID, { message: 'user_id must be a UUID' })
+  readonly user_id?: string;
+
+  @ApiPropertyOptional({ enum: AUDIT_ACTIONS })
+  @Omittable()
+  @IsIn(AUDIT_ACTIONS, { message: `action must be one of ${AUDIT_ACTIONS.join(', ')}` })
+  readonly action?: AuditAction;
+}

@@ -1,0 +1,76 @@
+import { ApiProperty } from '@nestjs/swagger';
+import { pageOf } from '../../common/pagination/pagination.response.js';
+import type { Actor } from '../../common/audit/actor.js';
+import type { AuditEvent } from '../audit-event.entity.js';
+import { AUDIT_ACTIONS, type AuditAction } from '../../common/audit/recording.js';
+
+const ID = { format: 'uuid', example: '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90' };
+
+export class AuditEventResponse {
+  @ApiProperty(ID)
+  readonly id!: string;
+
+  @ApiProperty({ format: 'date-time', description: 'RFC 3339, UTC, milliseconds', example: '2026-01-01T09:30:00.000Z' })
+  readonly created_at!: string;
+
+  @ApiProperty({ enum: AUDIT_ACTIONS, example: 'user.updated' })
+  readonly action!: AuditAction;
+
+  @ApiProperty({ ...ID, description: 'The user that changed, or whose key did' })
+  readonly user_id!: string;
+
+  @ApiProperty({
+    ...ID,
+    type: String,
+    nullable: true,
+    description: 'The key that changed, if it was one',
+    example: null,
+  })
+  readonly api_key_id!: string | null;
+
+  @ApiProperty({
+    enum: ['API_KEY', 'COMMAND_LINE', 'APPLICATION'],
+    example: 'API_KEY',
+    description: 'By what the change was made',
+  })
+  readonly actor!: Actor['type'];
+
+  @ApiProperty({ ...ID, type: String, nullable: true, description: 'The user who made the change, if it was one' })
+  readonly actor_user_id!: string | null;
+
+  @ApiProperty({
+    ...ID,
+    type: String,
+    nullable: true,
+    description: 'The key that the change was made with, if it was one',
+  })
+  readonly actor_key_id!: string | null;
+
+  @ApiProperty({ type: String, nullable: true, description: 'The X-Request-Id of the change', example: 'a1b2c3' })
+  readonly request_id!: string | null;
+
+  @ApiProperty({
+    type: 'object',
+    additionalProperties: { type: 'object', properties: { before: {}, after: {} } },
+    description: 'The fields that changed, with their values before and after; never a secret',
+    example: { name: { before: 'Ada', after: 'Ada Lovelace' } },
+  })
+  readonly changes!: AuditEvent['changes'];
+
+  static from(event: AuditEvent): AuditEventResponse {
+    return {
+      id: event.id,
+      created_at: event.createdAt.toISOString(),
+      action: event.action,
+      user_id: event.userId,
+      api_key_id: event.apiKeyId,
+      actor: event.actor,
+      actor_user_id: event.actorUserId,
+      actor_key_id: event.actorKeyId,
+      request_id: event.requestId,
+      changes: event.changes,
+    };
+  }
+}
+
+export class AuditEventPage extends pageOf(AuditEventResponse) {}

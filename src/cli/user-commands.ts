@@ -1,0 +1,93 @@
+import type { INestApplicationContext } from '@nestjs/common';
+import type { Command } from 'commander';
+import { COMMAND_LINE } from '../common/audit/actor.js';
+import { DEFAULT_KEY_DAYS, MAX_KEY_DAYS, OnboardingService } from '../onboarding/onboarding.service.js';
+import { UserResponse } from '../users/dto/user.response.js';
+import type { User, UserStatus } from '../users/user.entity.js';
+import { UserNotFoundError } from '../users/users.errors.js';
+import { UsersService } from '../users/users.service.js';
+import { integer } from './integer.js';
+import { print, printSecret, printTable } from './output.js';
+import { withApp } from './with-app.js';
+
+const MAX_LISTED = 10_000;
+
+/** The user whom an `--email` option names, whatever its case. */
+export async function userByEmail(app: INestApplicationContext, email: string): Promise<User> {
+  const user = await app.get(UsersService).findByEmail(email);
+  if (!user) throw new UserNotFoundError({ email });
+  return user;
+}
+
+export function addUserCommands(users: Command): void {
+  users
+    .command('create')
+    .description('Add a user together with a first API key, which is shown once')
+    .requiredOption('--email <address>', 'e-mail address, unique without regard to case')
+    .requiredOption('--name <name>', 'display name')
+    .option('--admin', 'make the user an administrator')
+    .option('--expires-in-days <days>', 'days until the key expires', integer(1, MAX_KEY_DAYS), DEFAULT_KEY_DAYS)
+    .option('--json', 'print { "user", "api_key" } instead of text')
+    .action(async (options: { email: string; name: string; admin?: true; expiresInDays: number; json?: true }) => {
+      const { email, name, admin: isAdmin = false, expiresInDays: days } = options;
+      const made = await withApp((app) =>
+        app.get(OnboardingService).createUserWithKey({ email, name, isAdmin }, { days }, COMMAND_LINE),
+      );
+      const user = UserResponse.from(made.user);
+      if (options.json) print({ user, api_key: made.secret });
+      else printSecret(`User ${user.id} <${user.email}> was made.`, made.secret);
+    });
+  users
+    .command('list')
+    .description('List users, the newest first')
+    .option('--limit <count>', 'how many at most', integer(1, MAX_LISTED), 100)
+    .option('--json', 'print an array of users instead of a table')
+    .action(async ({ limit, json }: { limit: number; json?: true }) => {
+      const slice = { limit, offset: 0, after: null };
+      const { rows } = await withApp((app) => app.get(UsersService).list({}, slice));
+      printUsers(rows, json);
+    });
+  users
+    .command('show')
+    .description('Show a user')
+    .requiredOption('--email <address>', "the user's e-mail address")
+    .option('--json', 'print the user as JSON')
+    .action(async ({ email, json }: { email: string; json?: true }) => {
+      printUser(await withApp((app) => userByEmail(app, email)), json);
+    });
+  addStatusCommand(users, 'deactivate', 'INACTIVE', 'Deactivate a user: its keys stop working at once');
+  addStatusCommand(users, 'activate', 'ACTIVE', 'Activate a user again, and with it the keys');
+}
+
+function addStatusCommand(users: Command, name: string, status: UserStatus, description: string): void {
+  users
+    .command(name)
+    .description(`${description}; safe to repeat`)
+    .requiredOption('--email <address>', "the user's e-mail address")
+    .option('--json', 'print the user as JSON')
+    .action(async ({ email, json }: { email: string; json?: true }) => {
+      const user = await withApp(async (app) => {
+        const { id } = await userByEmail(app, email);
+        return app.get(UsersService).change(id, { status }, COMMAND_LINE);
+      });
+      printUser(user, json);
+    });
+}
+
+function printUser(user: User, json?: true): void {
+  if (json) print(UserResponse.from(user));
+  else printUsers([user]);
+}
+
+function printUsers(users: readonly User[], json?: true): void {
+  if (json) print(users.map((user) => UserResponse.from(user)));
+  else {
+    printTable(
+      ['ID', 'E-MAIL', 'NAME', 'STATUS', 'ADMIN', 'CREDITS', 'CREATED'],
+      users.map(({ id, email, name, status, isAdmin, creditsBalance, createdAt }) => [
+        ...[id, email, name, status, isAdmin ? 'yes' : 'no'],
+        ...[String(creditsBalance), createdAt.toISOString()],
+      ]),
+    );
+  }
+}

@@ -1,0 +1,58 @@
+import type { Actor } from './actor.js';
+
+export const AUDIT_ACTIONS = [
+  'user.created',
+  'user.updated',
+  'api_key.created',
+  'api_key.updated',
+  'api_key.rotated',
+  'api_key.revoked',
+] as const;
+export type AuditAction = (typeof AUDIT_ACTIONS)[number];
+
+/**
+ * SQL for a statement that changes rows and records it in the audit trail, both or neither, in one round trip.
+ *
+ * @param changing a data-modifying statement that returns `audit_user_id`, `audit_api_key_id`, `audit_changes` (jsonb, built
+ * with `changed` or `created`; `{}` for no change, and then nothing is recorded) and whatever else the caller wants
+ * @param first the number of the first of the four parameters that `actorParameters` fills
+ * @param also another statement to run with it, which may read the changed rows as `changed`
+ */
+export function recorded(action: AuditAction, changing: string, first: number, also?: string): string {
+  const actor = [
+    `$${String(first)}`,
+    ...[1, 2].map((offset) => `$${String(first + offset)}::uuid`),
+    `$${String(first + 3)}`,
+  ];
+  return `WITH changed AS (${changing}), recorded AS (
+    INSERT INTO audit_events (action, user_id, api_key_id, changes, actor, actor_user_id, actor_key_id, request_id)
+    SELECT '${action}', audit_user_id, audit_api_key_id, audit_changes, ${actor.join(', ')}
+      FROM changed WHERE audit_changes <> '{}')
+    ${also ? `, also AS (${also})` : ''}
+    SELECT * FROM changed`;
+}
+
+export const actorParameters = ({ type, userId, keyId, requestId }: Actor): readonly (string | null)[] => [
+  type,
+  userId,
+  keyId,
+  requestId,
+];
+
+/** jsonb of the fields that differ, each with its value before and after. The expressions must not be null. */
+export const changed = (fields: Readonly<Record<string, readonly [before: string, after: string]>>): string =>
+  object(
+    fields,
+    ([before, after]) =>
+      `CASE WHEN ${before} <> ${after} THEN jsonb_build_object('before', ${before}, 'after', ${after}) END`,
+  );
+
+/** jsonb of the fields of a new row. */
+export const created = (fields: Readonly<Record<string, string>>): string =>
+  object(fields, (after) => `jsonb_build_object('after', ${after})`);
+
+function object<T>(fields: Readonly<Record<string, T>>, value: (field: T) => string): string {
+  return `jsonb_strip_nulls(jsonb_build_object(${Object.entries(fields)
+    .map(([name, field]) => `'${name}', ${value(field)}`)
+    .join(', ')}))`;
+}

@@ -1,0 +1,28 @@
+import { ValidateBy } from 'class-validator';
+
+/** The place of a row in a list that is sorted by `created_at` and then `id`, both descending. */
+export interface Place {
+  readonly createdAt: Date;
+  readonly id: string;
+}
+
+const TEXT = /^(\d{1,15})_([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
+
+/** Names a place in a URL. Rows have their instants in milliseconds, so nothing is lost. */
+export const cursorOf = ({ createdAt, id }: Place): string => `${String(createdAt.getTime())}_${id}`;
+
+/** @returns the place that a cursor names, or null when it names none */
+export function placeOf(cursor: string): Place | null {
+  const [, time, id] = TEXT.exec(cursor) ?? [];
+  const createdAt = new Date(Number(time));
+  return id === undefined || Number.isNaN(createdAt.getTime()) ? null : { createdAt, id };
+}
+
+export const IsCursor = (): PropertyDecorator =>
+  ValidateBy({
+    name: 'isCursor',
+    validator: {
+      validate: (value: unknown) => typeof value === 'string' && placeOf(value) !== null,
+      defaultMessage: () => 'after must be what the Link header of the page before says',
+    },
+  });

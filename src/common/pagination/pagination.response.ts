@@ -1,0 +1,30 @@
+import type { Type } from '@nestjs/common';
+import { ApiProperty } from '@nestjs/swagger';
+
+export class Pagination {
+  @ApiProperty({ type: 'integer', minimum: 0, example: 3 })
+  readonly total_pages!: number;
+
+  @ApiProperty({ type: 'integer', minimum: 1, example: 1 })
+  readonly current_page!: number;
+
+  @ApiProperty({ type: 'integer', minimum: 1, maximum: 100, example: 20 })
+  readonly items_per_page!: number;
+}
+
+export interface PageResponse<T> {
+  readonly data: T[];
+  readonly pagination: Pagination;
+}
+
+/** The class that documents a page of some response; extend it to name it. */
+export function pageOf<T>(item: Type<T>): Type<PageResponse<T>> {
+  class PageOf implements PageResponse<T> {
+    @ApiProperty({ type: [item] })
+    readonly data!: T[];
+
+    @ApiProperty()
+    readonly pagination!: Pagination;
+  }
+  return PageOf;
+}

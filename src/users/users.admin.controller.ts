@@ -1,0 +1,144 @@
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  Header,
+  Headers,
+  HttpCode,
+  Param,
+  Patch,
+  Post,
+  Query,
+  Req,
+  Res,
+} from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import type { Request, Response } from 'express';
+import { ApiKeysService } from '../api-keys/api-keys.service.js';
+import { Administrators, CurrentUser } from '../api-keys/authenticated.decorator.js';
+import { ApiKeyCreate } from '../api-keys/dto/api-key.requests.js';
+import { ApiKeyWithSecretResponse } from '../api-keys/dto/api-key.response.js';
+import type { Principal } from '../api-keys/principal.js';
+import { Documented, IF_MATCH, IF_NONE_MATCH, LOCATION, NEXT_PAGE } from '../common/docs/documented.decorator.js';
+import { versionsMatching } from '../common/http/entity-tag.js';
+import { JsonBody } from '../common/http/json-body.guard.js';
+import { ParamMatches, UUID } from '../common/http/param-matches.decorator.js';
+import { paginated, sliceOf } from '../common/pagination/page.js';
+import { UserAdminUpdate, UserCreate, UserListRequest } from './dto/user.requests.js';
+import { UserPage, UserResponse } from './dto/user.response.js';
+import { represent } from './represent.js';
+import { UsersService } from './users.service.js';
+
+@ApiTags('Administration')
+@Administrators()
+@ParamMatches('user_id', UUID)
+@Controller({ path: 'users', version: '1' })
+export class UsersAdminController {
+  constructor(
+    private readonly users: UsersService,
+    private readonly apiKeys: ApiKeysService,
+  ) {}
+
+  @Post()
+  @JsonBody()
+  @Documented({
+    id: 'createUser',
+    summary: 'Add a user, who has no key yet',
+    returns: UserResponse,
+    status: 201,
+    description: 'The new user',
+    headers: LOCATION,
+    fails: ['invalid', 'conflict', 'too_large', 'unsupported_media_type'],
+  })
+  async create(
+    @CurrentUser() caller: Principal,
+    @Body() body: UserCreate,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<UserResponse> {
+    const user = await this.users.create(body, caller);
+    response.location(`/v1/users/${user.id}`);
+    return represent(user, response);
+  }
+
+  @Get()
+  @Documented({
+    id: 'listUsers',
+    summary: 'List users, the newest first',
+    returns: UserPage,
+    description: 'One page of users',
+    headers: NEXT_PAGE,
+    fails: ['invalid'],
+  })
+  async list(@Query() query: UserListRequest, @Req() request: Request): Promise<UserPage> {
+    const page = await this.users.list(query, sliceOf(query));
+    return paginated(page, query, (user) => UserResponse.from(user), request);
+  }
+
+  @Get(':user_id')
+  @Documented({
+    id: 'getUser',
+    summary: 'Read a user',
+    returns: UserResponse,
+    description: 'The user',
+    condition: IF_NONE_MATCH,
+    fails: ['not_found'],
+  })
+  async get(@Param('user_id') id: string, @Res({ passthrough: true }) response: Response): Promise<UserResponse> {
+    return represent(await this.users.getById(id), response);
+  }
+
+  @Patch(':user_id')
+  @JsonBody()
+  @Documented({
+    id: 'updateUser',
+    summary: 'Change the name or the status of a user',
+    returns: UserResponse,
+    description: 'The user as stored',
+    condition: IF_MATCH,
+    fails: ['invalid', 'not_found', 'conflict', 'precondition_failed', 'too_large', 'unsupported_media_type'],
+  })
+  async update(
+    @CurrentUser() caller: Principal,
+    @Param('user_id') id: string,
+    @Headers('if-match') ifMatch: string | undefined,
+    @Body() changes: UserAdminUpdate,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<UserResponse> {
+    return represent(await this.users.change(id, changes, caller, versionsMatching(ifMatch, id)), response);
+  }
+
+  @Delete(':user_id')
+  @HttpCode(204)
+  @Documented({
+    id: 'deactivateUser',
+    summary: 'Deactivate a user, whose keys stop working at once; safe to repeat',
+    status: 204,
+    description: 'The user is INACTIVE',
+    fails: ['not_found', 'conflict'],
+  })
+  async deactivate(@CurrentUser() caller: Principal, @Param('user_id') id: string): Promise<void> {
+    await this.users.change(id, { status: 'INACTIVE' }, caller);
+  }
+
+  @Post(':user_id/api-keys')
+  @JsonBody()
+  @Header('Cache-Control', 'no-store')
+  @Documented({
+    id: 'createApiKeyForUser',
+    summary: 'Make an API key for a user',
+    returns: ApiKeyWithSecretResponse,
+    status: 201,
+    description: 'The key with its secret, which no other answer will show',
+    fails: ['invalid', 'not_found', 'conflict', 'too_large', 'unsupported_media_type'],
+  })
+  async createApiKey(
+    @CurrentUser() caller: Principal,
+    @Param('user_id') id: string,
+    @Body() { name, expires_at }: ApiKeyCreate,
+  ): Promise<ApiKeyWithSecretResponse> {
+    const user = await this.users.getById(id);
+    const made = await this.apiKeys.create({ userId: user.id, name, expiresAt: expires_at }, caller);
+    return ApiKeyWithSecretResponse.withSecret(made);
+  }
+}

@@ -1,0 +1,205 @@
+import { useTestApp } from './support/app.js';
+import type { GivenUser } from './support/given.js';
+
+const FUTURE = '2100-01-01T00:00:00.000Z';
+
+interface AuditEvent {
+  readonly action: string;
+  readonly user_id: string;
+  readonly request_id: string | null;
+}
+
+describe('The audit trail', () => {
+  const app = useTestApp();
+  const administrator = () => app.given.user({ isAdmin: true });
+  const eventsOf = async (user: GivenUser, query = ''): Promise<AuditEvent[]> => {
+    const admin = await administrator();
+    const response = await app.as(admin).get(`/v1/audit-events?user_id=${user.id}&items_per_page=100${query}`);
+    return (response.body as { data: AuditEvent[] }).data;
+  };
+
+  it('has one event for every change of a user or a key: who, what, before and after, when and by which request', async () => {
+    const admin = await administrator();
+    const ada = await app.given.user({ name: 'Ada' });
+    const [adaKey, adminKey] = await Promise.all(
+      [ada, admin].map(async (user) => ((await app.as(user).get('/v1/api-keys/current')).body as { id: string }).id),
+    );
+    const made = (
+      await app.as(ada).post('/v1/api-keys').set('X-Request-Id', 'r2').send({ name: 'laptop', expires_at: FUTURE })
+    ).body as { id: string; prefix: string };
+    await app.as(ada).patch('/v1/users/me').set('X-Request-Id', 'r1').send({ name: 'Ada L.' });
+    await app.as(ada).patch('/v1/api-keys/laptop').set('X-Request-Id', 'r3').send({ name: 'desktop' });
+    const rotated = (
+      await app
+        .as(ada)
+        .post('/v1/api-keys/desktop/rotate')
+        .set('X-Request-Id', 'r4')
+        .send({ expires_at: '2099-01-01T00:00:00Z' })
+    ).body as { prefix: string };
+    await app.as(ada).delete('/v1/api-keys/desktop').set('X-Request-Id', 'r5');
+    await app.as(admin).patch(`/v1/users/${ada.id}`).set('X-Request-Id', 'r6').send({ status: 'INACTIVE' });
+
+    const events = await eventsOf(ada);
+
+    const common = { id: expect.any(String), created_at: expect.stringMatching(/Z$/), user_id: ada.id };
+    const byAda = { ...common, actor: 'API_KEY', actor_user_id: ada.id, actor_key_id: adaKey };
+    const byAdmin = { ...common, actor: 'API_KEY', actor_user_id: admin.id, actor_key_id: adminKey };
+    const byTest = { ...common, actor: 'APPLICATION', actor_user_id: null, actor_key_id: null, request_id: null };
+    const time = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/) as string;
+    expect(events.reverse().sort((a, b) => ((a.request_id ?? '') < (b.request_id ?? '') ? -1 : 1))).toEqual([
+      {
+        ...byTest,
+        action: 'user.created',
+        api_key_id: null,
+        changes: {
+          name: { after: 'Ada' },
+          email: { after: ada.row.email },
+          status: { after: 'ACTIVE' },
+          is_admin: { after: false },
+        },
+      },
+      {
+        ...byTest,
+        action: 'api_key.created',
+        api_key_id: adaKey,
+        changes: { name: { after: 'first-key' }, prefix: { after: ada.key.slice(0, 8) }, expires_at: { after: time } },
+      },
+      {
+        ...byAda,
+        request_id: 'r1',
+        action: 'user.updated',
+        api_key_id: null,
+        changes: { name: { before: 'Ada', after: 'Ada L.' } },
+      },
+      {
+        ...byAda,
+        request_id: 'r2',
+        action: 'api_key.created',
+        api_key_id: made.id,
+        changes: { name: { after: 'laptop' }, prefix: { after: made.prefix }, expires_at: { after: FUTURE } },
+      },
+      {
+        ...byAda,
+        request_id: 'r3',
+        action: 'api_key.updated',
+        api_key_id: made.id,
+        changes: { name: { before: 'laptop', after: 'desktop' } },
+      },
+      {
+        ...byAda,
+        request_id: 'r4',
+        action: 'api_key.rotated',
+        api_key_id: made.id,
+        changes: {
+          prefix: { before: made.prefix, after: rotated.prefix },
+          expires_at: { before: FUTURE, after: '2099-01-01T00:00:00.000Z' },
+        },
+      },
+      {
+        ...byAda,
+        request_id: 'r5',
+        action: 'api_key.revoked',
+        api_key_id: made.id,
+        changes: { revoked_at: { after: time } },
+      },
+      {
+        ...byAdmin,
+        request_id: 'r6',
+        action: 'user.updated',
+        api_key_id: null,
+        changes: { status: { before: 'ACTIVE', after: 'INACTIVE' } },
+      },
+    ]);
+  });
+
+  it('has no event for what changes nothing or is refused', async () => {
+    const ada = await app.given.user({ name: 'Ada' });
+    const before = await eventsOf(ada);
+
+    await app.as(ada).patch('/v1/users/me').send({});
+    await app.as(ada).patch('/v1/users/me').send({ name: ' Ada ' });
+    await app.as(ada).patch('/v1/users/me').send({ name: '' });
+    await app.as(ada).patch('/v1/users/me').set('If-Match', '"x"').send({ name: 'Eve' });
+    await app.as(ada).patch('/v1/api-keys/first-key').send({});
+    await app.as(ada).post('/v1/api-keys').send({ name: 'first-key', expires_at: FUTURE });
+
+    expect(await eventsOf(ada)).toEqual(before);
+  });
+
+  it('has one event for a revocation that is repeated', async () => {
+    const ada = await app.given.user();
+    await app.as(ada).post('/v1/api-keys').send({ name: 'laptop', expires_at: FUTURE });
+
+    await Promise.all(Array.from({ length: 5 }, () => app.as(ada).delete('/v1/api-keys/laptop')));
+
+    expect(await eventsOf(ada, '&action=api_key.revoked')).toHaveLength(1);
+  });
+
+  it('tells each of many concurrent changes from the value that it really replaced', async () => {
+    const ada = await app.given.user({ name: 'Name 0' });
+    await Promise.all(
+      Array.from({ length: 30 }, (_, turn) =>
+        app
+          .as(ada)
+          .patch('/v1/users/me')
+          .send({ name: `Name ${String(turn + 1)}` }),
+      ),
+    );
+
+    const rows = (await app.rows(
+      `SELECT changes->'name'->>'before' AS "before", changes->'name'->>'after' AS "after" FROM audit_events WHERE user_id = $1 AND action = 'user.updated'`,
+      [ada.id],
+    )) as {
+      before: string;
+      after: string;
+    }[];
+
+    const next = new Map(rows.map(({ before, after }) => [before, after]));
+    let name = 'Name 0';
+    for (let step = 0; step < 30; step += 1) name = next.get(name) ?? 'the chain is broken';
+    expect(rows).toHaveLength(30);
+    expect(name).toBe((await app.stored(ada)).name);
+  });
+
+  it('holds no secret, nor anything else that leads to one', async () => {
+    const ada = await app.given.user();
+    const { secret } = (await app.as(ada).post('/v1/api-keys').send({ name: 'laptop', expires_at: FUTURE })).body as {
+      secret: string;
+    };
+    const { secret: second } = (
+      await app.as(ada).post('/v1/api-keys/laptop/rotate').send({ expires_at: FUTURE, overlap_seconds: 60 })
+    ).body as { secret: string };
+
+    const dump = JSON.stringify(
+      await Promise.all(
+        ['users', 'api_keys', 'superseded_secrets', 'audit_events'].map((table) =>
+          app.rows(`SELECT t::text FROM ${table} t`),
+        ),
+      ),
+    );
+
+    for (const one of [ada.key, secret, second]) expect(dump).not.toContain(one.slice(8, 20));
+  });
+
+  it.each(['UPDATE audit_events SET request_id = NULL', 'DELETE FROM audit_events', 'TRUNCATE audit_events'])(
+    'is append-only: the database refuses %s',
+    async (sql) => {
+      await app.given.user();
+
+      await expect(app.given.sql(sql)).rejects.toMatchObject({
+        driverError: { code: '23001', message: 'audit_events is append-only' },
+      });
+    },
+  );
+
+  it('400 refuses an action or a user_id that cannot be', async () => {
+    const admin = await administrator();
+    const get = (query: string) => app.as(admin).get(`/v1/audit-events?${query}`);
+
+    expect((await get('user_id=1')).body).toEqual({ status: 400, message: 'user_id must be a UUID' });
+    expect((await get('action=user.deleted')).body).toEqual({
+      status: 400,
+      message: expect.stringMatching(/^action must be one of user.created, /),
+    });
+  });
+});

@@ -1,0 +1,105 @@
+import { randomUUID } from 'node:crypto';
+import type { OpenAPIObject } from '@nestjs/swagger';
+import { generateApiKey } from '../src/common/api-key-format.js';
+import { useTestApp } from './support/app.js';
+import type { GivenUser } from './support/given.js';
+
+/** What each kind of caller is answered: without a key, with any key, with an administrator's. */
+type Answers = readonly [nobody: number, user: number, admin: number];
+
+const ANYONE: Answers = [200, 200, 200];
+
+/**
+ * Who may do what. `{user_id}` and `{key_name}` stand for things of somebody else's. A route that is missing here fails
+ * the test, and so does one that is only here.
+ */
+const TABLE: Readonly<Record<string, Answers>> = {
+  'GET /v1/users/me': [401, 200, 200],
+  'PATCH /v1/users/me': [401, 200, 200],
+  'POST /v1/api-keys': [401, 201, 201],
+  'GET /v1/api-keys': [401, 200, 200],
+  'GET /v1/api-keys/current': [401, 200, 200],
+  'DELETE /v1/api-keys/current': [401, 200, 200],
+  'GET /v1/api-keys/{key_name}': [401, 404, 404],
+  'PATCH /v1/api-keys/{key_name}': [401, 404, 404],
+  'DELETE /v1/api-keys/{key_name}': [401, 404, 404],
+  'POST /v1/api-keys/{key_name}/rotate': [401, 404, 404],
+  'POST /v1/users': [401, 403, 201],
+  'GET /v1/users': [401, 403, 200],
+  'GET /v1/users/{user_id}': [401, 403, 200],
+  'PATCH /v1/users/{user_id}': [401, 403, 200],
+  'DELETE /v1/users/{user_id}': [401, 403, 204],
+  'POST /v1/users/{user_id}/api-keys': [401, 403, 201],
+  'GET /v1/audit-events': [401, 403, 200],
+  'GET /livez': ANYONE,
+  'GET /readyz': ANYONE,
+};
+
+/** Bodies that pass, so that a refusal is about who calls. */
+const BODIES: Readonly<Record<string, () => object>> = {
+  'POST /v1/api-keys': () => ({ name: randomUUID(), expires_at: '2100-01-01T00:00:00Z' }),
+  'POST /v1/api-keys/{key_name}/rotate': () => ({ expires_at: '2100-01-01T00:00:00Z' }),
+  'POST /v1/users': () => ({ name: 'New', email: `${randomUUID()}@example.com` }),
+  'POST /v1/users/{user_id}/api-keys': () => ({ name: randomUUID(), expires_at: '2100-01-01T00:00:00Z' }),
+};
+
+describe('Who may do what', () => {
+  const app = useTestApp();
+
+  it('is said in the table for every operation of the document, and for no other', async () => {
+    const { paths } = (await app.anyone().get('/docs-json')).body as OpenAPIObject;
+
+    const documented = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+
+    expect(documented.sort()).toEqual(Object.keys(TABLE).sort());
+  });
+
+  it('is documented: just the operations that answer 401 name the key, and just those that answer 403 list it', async () => {
+    const { paths } = (await app.anyone().get('/docs-json')).body as OpenAPIObject;
+
+    for (const [route, [nobody, user]] of Object.entries(TABLE)) {
+      const [method = '', path = ''] = route.split(' ');
+      const operation = paths[path]?.[method.toLowerCase() as 'get'];
+      expect([route, operation?.security]).toEqual([route, nobody === 401 ? [{ ApiKeyAuth: [] }] : undefined]);
+      expect([route, '403' in (operation?.responses ?? {})]).toEqual([route, user === 403]);
+      expect([route, '401' in (operation?.responses ?? {})]).toEqual([route, nobody === 401]);
+    }
+  });
+
+  it.each(Object.entries(TABLE))(
+    '%s answers nobody, a user and an administrator with %j',
+    async (route, [nobody, user, admin]) => {
+      const other = await app.given.user();
+      const [method = '', template = ''] = route.split(' ');
+      const path = template.replace('{user_id}', other.id).replace('{key_name}', 'first-key-of-another');
+      const call = (agent: ReturnType<typeof app.anyone>) => {
+        const request = agent[method.toLowerCase() as 'get'](path);
+        return ['POST', 'PATCH'].includes(method) ? request.send(BODIES[route]?.() ?? {}) : request;
+      };
+      const caller: GivenUser = await app.given.user();
+      const administrator: GivenUser = await app.given.user({ isAdmin: true });
+
+      const answers = [
+        await call(app.anyone()),
+        await call(app.anyone().set('x-api-key', generateApiKey())),
+        await call(app.as(caller)),
+        await call(app.as(administrator)),
+      ];
+
+      expect(answers.map(({ status }) => status)).toEqual([nobody, nobody, user, admin]);
+      for (const { status, body } of answers)
+        if (status >= 400) expect(body).toEqual({ status, message: expect.any(String) });
+    },
+  );
+
+  it('is asked before the body: a user who is no administrator learns nothing about what it sends', async () => {
+    const caller = await app.given.user();
+
+    for (const body of ['{', '[]', '{"emial":1}']) {
+      const response = await app.as(caller).post('/v1/users').set('Content-Type', 'application/json').send(body);
+      expect(response.body).toEqual({ status: 403, message: 'Only administrators may do this' });
+    }
+  });
+});

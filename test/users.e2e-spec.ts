@@ -1,0 +1,230 @@
+import { randomUUID } from 'node:crypto';
+import { useTestApp } from './support/app.js';
+import { wireUser } from './support/given.js';
+
+const USERS = '/v1/users';
+
+describe('Administration of users', () => {
+  const app = useTestApp();
+  const administrator = () => app.given.user({ isAdmin: true });
+
+  describe('POST /v1/users', () => {
+    it('201 adds an active user without credits, keys or a secret in the answer', async () => {
+      const admin = await administrator();
+
+      const response = await app.as(admin).post(USERS).send({ name: ' Ada ', email: 'Ada@Example.com' });
+
+      const user = response.body as { id: string };
+      expect(response.status).toBe(201);
+      expect(user).toEqual({
+        id: expect.any(String),
+        created_at: expect.any(String),
+        updated_at: expect.any(String),
+        status: 'ACTIVE',
+        name: 'Ada',
+        email: 'Ada@Example.com',
+        credits_balance: 0,
+      });
+      expect(response.headers.location).toBe(`/v1/users/${user.id}`);
+      expect((await app.as(admin).get(`/v1/users/${user.id}`)).body).toEqual(user);
+      expect(await app.rows('SELECT FROM api_keys WHERE user_id = $1', [user.id])).toEqual([]);
+    });
+
+    it.each<[object, string | RegExp]>([
+      [{ email: 'a@example.com' }, 'name must be a string'],
+      [{ name: 'A' }, 'email must be a string'],
+      [{ name: '', email: 'a@example.com' }, /^name must have/],
+      [{ name: 'A', email: 'nobody' }, 'email must be an e-mail address'],
+      [{ name: 'A', email: 'a@b' }, 'email must be an e-mail address'],
+      [{ name: 'A', email: 'a b@example.com' }, 'email must be an e-mail address'],
+      [{ name: 'A', email: `${'a'.repeat(250)}@example.com` }, 'email must be an e-mail address'],
+      [{ name: 'A', email: 'ä@example.com' }, 'email must be an e-mail address'],
+      [{ name: 'A', email: 'a@ä.example.com' }, 'email must be an e-mail address'],
+      [{ name: 'A', email: 'a@example.com\n' }, 'email must be an e-mail address'],
+      [{ name: 'A', email: 'a\u0000@example.com' }, 'email must be an e-mail address'],
+      [{ name: 'A', email: 'a@example.com', is_admin: true }, 'The property "is_admin" is not known here'],
+      [{ name: 'A', email: 'a@example.com', credits_balance: 5 }, 'The property "credits_balance" is not known here'],
+    ])('400 refuses %j', async (body, message) => {
+      const response = await app
+        .as(await administrator())
+        .post(USERS)
+        .send(body);
+
+      expect(response.body).toEqual({
+        status: 400,
+        message: typeof message === 'string' ? message : expect.stringMatching(message),
+      });
+    });
+
+    it('409 for an address that is taken, whatever its case, also when two arrive at once', async () => {
+      const admin = await administrator();
+      const name = randomUUID();
+
+      const responses = await Promise.all(
+        [`${name}@example.com`, `${name.toUpperCase()}@EXAMPLE.com`].map((email) =>
+          app.as(admin).post(USERS).send({ name: 'A', email }),
+        ),
+      );
+
+      expect(responses.map(({ status }) => status).sort()).toEqual([201, 409]);
+      expect(responses.find(({ status }) => status === 409)?.body).toEqual({
+        status: 409,
+        message: 'There is already a user with this e-mail address',
+      });
+    });
+  });
+
+  describe('GET /v1/users/{user_id}', () => {
+    it('200 answers the user, with an ETag; 404 for an id nobody holds', async () => {
+      const admin = await administrator();
+      const ada = await app.given.user();
+      const nobody = randomUUID();
+
+      const response = await app.as(admin).get(`${USERS}/${ada.id.toUpperCase()}`);
+
+      expect(response.body).toEqual(wireUser(ada));
+      expect(
+        (
+          await app
+            .as(admin)
+            .get(`${USERS}/${ada.id}`)
+            .set('If-None-Match', response.headers.etag ?? '')
+        ).status,
+      ).toBe(304);
+      expect((await app.as(admin).get(`${USERS}/${nobody}`)).body).toEqual({
+        status: 404,
+        message: `User with ID ${nobody} not found`,
+      });
+    });
+
+    it.each(['1', 'nobody', '%00', `${randomUUID()}0`])(
+      '404 for a path whose id is no UUID, before it asks for a key: %s',
+      async (id) => {
+        expect((await app.anyone().get(`${USERS}/${id}`)).body).toEqual({ status: 404, message: 'No such route' });
+      },
+    );
+
+    it('405 for the methods that /v1/users/me does not have, though users have them', async () => {
+      const response = await app.as(await administrator()).delete(`${USERS}/me`);
+
+      expect(response.status).toBe(405);
+      expect(response.headers.allow).toBe('GET, PATCH, HEAD');
+    });
+  });
+
+  describe('PATCH /v1/users/{user_id}', () => {
+    it('200 changes name and status, and leaves what is absent', async () => {
+      const admin = await administrator();
+      const ada = await app.given.user({ name: 'Ada' });
+      const patch = (body: object) => app.as(admin).patch(`${USERS}/${ada.id}`).send(body);
+
+      expect((await patch({ name: 'Ada L.' })).body).toMatchObject({ name: 'Ada L.', status: 'ACTIVE' });
+      expect((await patch({ status: 'INACTIVE' })).body).toMatchObject({ name: 'Ada L.', status: 'INACTIVE' });
+      expect((await app.as(ada).get('/v1/users/me')).status).toBe(401);
+      expect((await patch({ status: 'ACTIVE', name: 'Ada' })).body).toMatchObject({ name: 'Ada', status: 'ACTIVE' });
+      expect((await app.as(ada).get('/v1/users/me')).status).toBe(200);
+      expect((await app.stored(ada)).version).toBe('4');
+    });
+
+    it('400, 404 and 412 change nothing', async () => {
+      const admin = await administrator();
+      const ada = await app.given.user();
+      const patch = (body: object, id = ada.id) => app.as(admin).patch(`${USERS}/${id}`).send(body);
+
+      expect((await patch({ status: 'GONE' })).body).toEqual({
+        status: 400,
+        message: 'status must be one of ACTIVE, INACTIVE',
+      });
+      expect((await patch({ status: null })).status).toBe(400);
+      expect((await patch({ email: 'new@example.com' })).body).toEqual({
+        status: 400,
+        message: 'The property "email" is not known here',
+      });
+      expect((await patch({ name: 'X' }, randomUUID())).status).toBe(404);
+      expect((await patch({ name: 'X' }).set('If-Match', `"${ada.id}.7"`)).status).toBe(412);
+      expect(await app.stored(ada)).toEqual(ada.row);
+    });
+
+    it('lets a user and an administrator change different fields at once, and loses neither', async () => {
+      const admin = await administrator();
+
+      for (let turn = 0; turn < 10; turn += 1) {
+        const ada = await app.given.user();
+        await Promise.all([
+          app.as(ada).patch('/v1/users/me').send({ name: 'By herself' }),
+          app.as(admin).patch(`${USERS}/${ada.id}`).send({ status: 'ACTIVE', name: 'By the administrator' }),
+          app.given.sql('UPDATE users SET credits_balance = 7 WHERE id = $1', [ada.id]),
+        ]);
+        expect(await app.stored(ada)).toMatchObject({ creditsBalance: 7, status: 'ACTIVE', version: '3' });
+      }
+    });
+  });
+
+  describe('DELETE /v1/users/{user_id}', () => {
+    it('204 deactivates a user, whose keys stop with the next request; safe to repeat', async () => {
+      const admin = await administrator();
+      const ada = await app.given.user();
+
+      const first = await app.as(admin).delete(`${USERS}/${ada.id}`);
+      const refused = await app.as(ada).get('/v1/users/me');
+      const second = await app.as(admin).delete(`${USERS}/${ada.id}`);
+
+      expect([first.status, first.text, refused.status, second.status]).toEqual([204, '', 401, 204]);
+      expect(await app.stored(ada)).toMatchObject({ status: 'INACTIVE', version: '2' });
+      expect((await app.as(admin).delete(`${USERS}/${randomUUID()}`)).status).toBe(404);
+    });
+  });
+
+  describe('POST /v1/users/{user_id}/api-keys', () => {
+    it('201 makes a key for the user, which works as that user', async () => {
+      const admin = await administrator();
+      const ada = await app.given.user();
+
+      const response = await app
+        .as(admin)
+        .post(`${USERS}/${ada.id}/api-keys`)
+        .send({ name: 'made', expires_at: '2100-01-01T00:00:00Z' });
+
+      const { secret } = response.body as { secret: string };
+      expect(response.status).toBe(201);
+      expect(response.headers['cache-control']).toBe('no-store');
+      expect((await app.anyone().get('/v1/users/me').set('x-api-key', secret)).body).toMatchObject({ id: ada.id });
+      expect((await app.as(ada).get('/v1/api-keys/made')).status).toBe(200);
+      expect(
+        (
+          await app
+            .as(admin)
+            .post(`${USERS}/${randomUUID()}/api-keys`)
+            .send({ name: 'x', expires_at: '2100-01-01T00:00:00Z' })
+        ).status,
+      ).toBe(404);
+    });
+  });
+});
+
+describe('The last active administrator', () => {
+  const app = useTestApp();
+
+  it('409 cannot be deactivated in any way, and of two who deactivate each other at once one remains', async () => {
+    for (let turn = 0; turn < 5; turn += 1) {
+      const [ada, bob] = [await app.given.user({ isAdmin: true }), await app.given.user({ isAdmin: true })];
+      await app.given.sql(`UPDATE users SET is_admin = false WHERE id <> ALL ($1)`, [[ada.id, bob.id]]);
+
+      const responses = await Promise.all([
+        app.as(ada).delete(`/v1/users/${bob.id}`),
+        app.as(bob).patch(`/v1/users/${ada.id}`).send({ status: 'INACTIVE' }),
+      ]);
+      const left = (await app.rows(`SELECT id FROM users WHERE is_admin AND status = 'ACTIVE'`)) as [{ id: string }];
+
+      expect(responses.filter(({ status }) => status < 300)).toHaveLength(1);
+      expect(left).toHaveLength(1);
+      const last = left[0].id === ada.id ? ada : bob;
+      for (const answer of [
+        await app.as(last).delete(`/v1/users/${last.id}`),
+        await app.as(last).patch(`/v1/users/${last.id}`).send({ status: 'INACTIVE' }),
+      ]) {
+        expect(answer.body).toEqual({ status: 409, message: 'The last active administrator cannot be deactivated' });
+      }
+    }
+  });
+});
