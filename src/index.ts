@@ -7,7 +7,7 @@ export { Authenticated, CurrentUser } from './api-keys/authenticated.decorator.j
 export type { Principal } from './api-keys/principal.js';
 export { DomainError, type ErrorKind, STATUS_OF } from './common/errors/domain.error.js';
 export { ErrorFilter } from './common/errors/error.filter.js';
-export { ENTITIES } from './database/data-source.options.js';
+export { ENTITIES } from './entities.js';
 export { MIGRATIONS } from './database/migrations.js';
 export type { User, UserStatus } from './users/user.entity.js';
 export * from './users/users.errors.js';

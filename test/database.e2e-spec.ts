@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { DataSource, MigrationExecutor } from 'typeorm';
 import { dataSourceOptions } from '../src/database/data-source.options.js';
+import { ENTITIES } from '../src/entities.js';
 import { MIGRATIONS } from '../src/database/migrations.js';
 import { PendingMigrationsError, refusePendingMigrations, runMigrations } from '../src/database/run-migrations.js';
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
@@ -15,7 +16,7 @@ describe('The schema', () => {
     return one.url;
   };
   const connect = async (url: string): Promise<DataSource> => {
-    const dataSource = await new DataSource(dataSourceOptions(url)).initialize();
+    const dataSource = await new DataSource({ ...dataSourceOptions(url), entities: ENTITIES }).initialize();
     open.push(dataSource);
     return dataSource;
   };

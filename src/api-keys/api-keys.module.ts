@@ -6,9 +6,10 @@ import { ApiKeysRepository } from './api-keys.repository.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { AuthenticationService } from './authentication.service.js';
 import { KeyUsage } from './key-usage.js';
+import { SupersededSecret } from './superseded-secret.entity.js';
 
 @Module({
-  imports: [TypeOrmModule.forFeature([ApiKey])],
+  imports: [TypeOrmModule.forFeature([ApiKey, SupersededSecret])],
   controllers: [ApiKeysController],
   providers: [ApiKeysService, AuthenticationService, ApiKeysRepository, KeyUsage],
   exports: [ApiKeysService, AuthenticationService],

@@ -1,5 +1,6 @@
 import { DataSource } from 'typeorm';
 import { AppConfig, readDotEnv } from '../config/app.config.js';
+import { ENTITIES } from '../entities.js';
 import { dataSourceOptions } from './data-source.options.js';
 import { openEmbeddedPostgres } from './embedded/open-embedded-postgres.js';
 
@@ -8,6 +9,6 @@ import { openEmbeddedPostgres } from './embedded/open-embedded-postgres.js';
 readDotEnv();
 const { databaseUrl, dataDir } = new AppConfig(process.env);
 
-export default new DataSource(
-  dataSourceOptions(databaseUrl ?? (await openEmbeddedPostgres({ dataDir, owner: false, log: console.error }))),
-);
+const url = databaseUrl ?? (await openEmbeddedPostgres({ dataDir, owner: false, log: console.error }));
+
+export default new DataSource({ ...dataSourceOptions(url), entities: ENTITIES });

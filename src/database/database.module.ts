@@ -8,7 +8,14 @@ export class DatabaseModule {
   static forRoot({ url, poolSize }: { readonly url: string; readonly poolSize: number }): DynamicModule {
     return {
       module: DatabaseModule,
-      imports: [TypeOrmModule.forRoot({ ...poolOptions(url, poolSize), retryAttempts: 3, retryDelay: 1_000 })],
+      imports: [
+        TypeOrmModule.forRoot({
+          ...poolOptions(url, poolSize),
+          autoLoadEntities: true,
+          retryAttempts: 3,
+          retryDelay: 1_000,
+        }),
+      ],
     };
   }
 }
