@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { API_KEY_SCHEME } from './api-keys/authenticated.decorator.js';
 import { describeApi } from './common/docs/openapi.js';
 import { ErrorFilter } from './common/errors/error.filter.js';
-import { answerClientErrors, requireHost } from './common/http/client-error.js';
+import { answerInsteadOfNode, requireHost } from './common/http/node-answers.js';
 import { requestLog } from './common/logging/request-log.js';
 import { RequestValidationPipe } from './common/validation/request-validation.pipe.js';
 
@@ -20,6 +20,6 @@ export function setUpApp(app: NestExpressApplication, logger: Logger): void {
   app.enableVersioning({ type: VersioningType.URI });
   app.useGlobalPipes(new RequestValidationPipe());
   app.useGlobalFilters(new ErrorFilter());
-  answerClientErrors(app.getHttpServer());
+  answerInsteadOfNode(app.getHttpServer());
   SwaggerModule.setup('docs', app, describeApi(app, API_KEY_SCHEME), { raw: ['json'], customSiteTitle: 'Users API' });
 }

@@ -5,8 +5,10 @@ import { pino } from 'pino';
 import { DataSource, QueryFailedError } from 'typeorm';
 import request from 'supertest';
 import { APP_OPTIONS, setUpApp } from '../src/app.setup.js';
-import { useTestApp } from './support/app.js';
-import { sendRaw } from './support/raw-http.js';
+import { startTestApp, useTestApp } from './support/app.js';
+import { createDatabase } from './support/database.js';
+import { startProxy } from './support/proxy.js';
+import { readRaw, sendRaw } from './support/raw-http.js';
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -107,6 +109,70 @@ describe('What never becomes a request', () => {
     expect(JSON.parse((await answer).body)).toEqual({ status: 408, message: 'Request Timeout' });
   });
 
+  it('answers first, and in its turn, a request that came whole before', async () => {
+    const ada = await app.given.user();
+    const body = '{"name":"Written"}';
+    const patch = `PATCH /v1/users/me HTTP/1.1\r\nHost: x\r\nx-api-key: ${ada.key}\r\nContent-Type: application/json\r\nContent-Length: ${String(body.length)}\r\n\r\n${body}`;
+
+    for (const next of ['NONSENSE\r\n\r\n', 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n']) {
+      const text = await readRaw(app.port, patch + patch + next);
+
+      expect(text.match(/HTTP\/1.1 \d{3}/g)).toEqual([
+        'HTTP/1.1 200',
+        'HTTP/1.1 200',
+        expect.stringMatching(/40[05]$/),
+      ]);
+    }
+  });
+
+  it.each(['http://[/v1/users/me', 'http:///', 'mailto:x', 'x'])(
+    '400 for a target that is no URL: %s',
+    async (target) => {
+      const { status, headers, body } = await sendRaw(
+        app.port,
+        `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+      );
+
+      expect([status, headers['content-type']]).toEqual([400, 'application/json; charset=utf-8']);
+      expect(JSON.parse(body)).toEqual({ status: 400, message: expect.any(String) });
+      expect(headers['x-request-id']).toMatch(UUID);
+    },
+  );
+
+  it('200 for a target in absolute form', async () => {
+    const { status } = await sendRaw(
+      app.port,
+      'GET http://example.com/livez?x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+    );
+
+    expect(status).toBe(200);
+  });
+
+  it('tells a caller to send its body only once its key and its header fields have passed', async () => {
+    const ada = await app.given.user();
+    const head = (key: string, length: number): string =>
+      `PATCH /v1/users/me HTTP/1.1\r\nHost: x\r\nx-api-key: ${key}\r\nContent-Type: application/json\r\nContent-Length: ${String(length)}\r\nExpect: 100-continue\r\n\r\n`;
+
+    const refused = await readRaw(app.port, head('made-up', 2));
+    const tooLarge = await readRaw(app.port, head(ada.key, 20_000));
+    const admitted = await readRaw(app.port, head(ada.key, 2), '{}');
+
+    expect(refused).toMatch(/^HTTP\/1.1 401 [\s\S]*Connection: close/);
+    expect(tooLarge).toMatch(/^HTTP\/1.1 413 [\s\S]*Connection: close/);
+    expect(admitted).toMatch(/^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 200 /);
+  });
+
+  it('401 for a key that is sent twice, the second time behind thousands of other fields', async () => {
+    const { key } = await app.given.user();
+
+    const { status } = await sendRaw(
+      app.port,
+      `GET /v1/users/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\nx-api-key: ${key}\r\n${'a:\r\n'.repeat(2100)}x-api-key: ${key}\r\n\r\n`,
+    );
+
+    expect(status).toBe(401);
+  });
+
   it('leaves the server serving', async () => {
     await Promise.all(Array.from({ length: 50 }, () => sendRaw(app.port, 'NONSENSE\r\n\r\n')));
 
@@ -203,37 +269,76 @@ describe('A bug', () => {
 });
 
 describe('A database that cannot be reached', () => {
-  const app = useTestApp();
+  const expectUnavailable = ({
+    body,
+    headers,
+  }: {
+    body: unknown;
+    headers: Record<string, string | undefined>;
+  }): void => {
+    expect(body).toEqual({ status: 503, message: 'The service is temporarily unavailable' });
+    expect(headers['retry-after']).toBe('1');
+  };
 
-  it('503 with Retry-After for requests and readiness, never 401 or 500, while the process lives on; then all is well again', async () => {
+  it.each(['refuse', 'silence'] as const)(
+    '503 with Retry-After, never 401 or 500, while its connections %s; the process lives on, and all is well again without a restart',
+    async (failure) => {
+      const database = await createDatabase();
+      const proxy = await startProxy(database.url);
+      const app = await startTestApp(proxy.url);
+      const ada = await app.given.user();
+
+      proxy[failure]();
+      const answers = [
+        await app.as(ada).get('/v1/users/me'),
+        await app.as(ada).patch('/v1/users/me').send({ name: 'New' }),
+        await app.anyone().get('/readyz'),
+      ];
+      const live = await app.anyone().get('/livez');
+      proxy.restore();
+      const back = await app.as(ada).get('/v1/users/me');
+
+      answers.forEach(expectUnavailable);
+      expect(live.status).toBe(200);
+      expect(back.body).toMatchObject({ id: ada.id, name: 'Dull Default' });
+      await app.nest.close();
+      await proxy.close();
+      await database.drop();
+    },
+  );
+
+  it('503 once for a connection whose other end is gone without a word, which is not lent again', async () => {
+    const database = await createDatabase();
+    const proxy = await startProxy(database.url);
+    const app = await startTestApp(proxy.url);
     const ada = await app.given.user();
-    const pool = app.nest.get(DataSource).driver as unknown as {
-      master: { options: { connectionString?: string }; options_: unknown };
-    };
-    const { options } = pool.master;
-    const { connectionString = '' } = options;
 
-    options.connectionString = 'postgresql://nobody:nothing@127.0.0.1:1/nowhere';
-    await app.given
-      .sql(
-        'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()',
-      )
-      .catch(() => undefined);
-    await app.given.sql('SELECT pg_terminate_backend(pg_backend_pid())').catch(() => undefined);
-    const answers = await Promise.all([
-      app.as(ada).get('/v1/users/me'),
-      app.as(ada).patch('/v1/users/me').send({ name: 'New' }),
-      app.anyone().get('/readyz'),
-    ]);
-    const live = await app.anyone().get('/livez');
-    options.connectionString = connectionString;
-    const back = await app.as(ada).get('/v1/users/me');
+    proxy.forget(); // the connections that there are hang for ever; new ones work
+    const statuses: number[] = [];
+    for (let turn = 0; turn < 5; turn += 1) statuses.push((await app.as(ada).get('/v1/users/me')).status);
 
-    for (const answer of answers) {
-      expect(answer.body).toEqual({ status: 503, message: 'The service is temporarily unavailable' });
-      expect(answer.headers['retry-after']).toBe('1');
-    }
-    expect(live.status).toBe(200);
-    expect(back.body).toMatchObject({ id: ada.id, name: 'Dull Default' });
+    expect(statuses.lastIndexOf(503)).toBeLessThan(3); // as many as the pool had opened at most
+    expect(statuses.at(-1)).toBe(200);
+    await app.nest.close();
+    await proxy.close();
+    await database.drop();
+  });
+
+  it('503 within 3 s for a request that waits for a locked row, and nothing is written', async () => {
+    const database = await createDatabase();
+    const app = await startTestApp(database.url);
+    const ada = await app.given.user();
+    const runner = app.nest.get(DataSource).createQueryRunner();
+    await runner.startTransaction();
+    await runner.query('SELECT FROM users WHERE id = $1 FOR UPDATE', [ada.id]);
+
+    const answer = await app.as(ada).patch('/v1/users/me').send({ name: 'New' });
+    await runner.rollbackTransaction();
+    await runner.release();
+
+    expectUnavailable(answer);
+    expect(await app.stored(ada)).toEqual(ada.row);
+    await app.nest.close();
+    await database.drop();
   });
 });

@@ -47,6 +47,16 @@ describe('GET /v1/users/me', () => {
     expect(changed.headers.etag).not.toBe(etag);
   });
 
+  it('304 also for a caller that sends no-cache along, as fetch does by itself', async () => {
+    const ada = await app.given.user();
+
+    const response = await fetch(`http://127.0.0.1:${String(app.port)}${ME}`, {
+      headers: { 'x-api-key': ada.key, 'if-none-match': `"${ada.id}.1"`, 'cache-control': 'no-cache' },
+    });
+
+    expect(response.status).toBe(304);
+  });
+
   it("200 does not take another user's ETag for one of its own", async () => {
     const ada = await app.given.user();
     const bob = await app.given.user();

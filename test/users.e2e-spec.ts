@@ -35,6 +35,7 @@ describe('Administration of users', () => {
       [{ name: 'A' }, 'email must be a string'],
       [{ name: '', email: 'a@example.com' }, /^name must have/],
       [{ name: 'A', email: 'nobody' }, 'email must be an e-mail address'],
+      [{ name: 'A', email: '"a@b"@example.com' }, 'email must be an e-mail address'],
       [{ name: 'A', email: 'a@b' }, 'email must be an e-mail address'],
       [{ name: 'A', email: 'a b@example.com' }, 'email must be an e-mail address'],
       [{ name: 'A', email: `${'a'.repeat(250)}@example.com` }, 'email must be an e-mail address'],
@@ -101,6 +102,7 @@ describe('Administration of users', () => {
       '404 for a path whose id is no UUID, before it asks for a key: %s',
       async (id) => {
         expect((await app.anyone().get(`${USERS}/${id}`)).body).toEqual({ status: 404, message: 'No such route' });
+        expect((await app.anyone().head(`${USERS}/${id}`)).status).toBe(404);
       },
     );
 

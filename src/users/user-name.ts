@@ -10,7 +10,7 @@ type Range = readonly [first: number, last: number];
 
 export const MAX_NAME_LENGTH = 255;
 
-/** Refused wherever they stand: they break lines and terminals (Cc), or make a text read other than it is written. */
+/** Refused wherever they stand: control characters (Cc), and what makes a text read other than it is written. */
 const FORBIDDEN: readonly Range[] = [
   [0x0000, 0x001f], // C0 controls, NUL included
   [0x007f, 0x009f], // DEL and C1 controls
@@ -77,7 +77,7 @@ function pattern(forbidden: readonly Range[], escape: (codePoint: number) => str
   return `^[^${none}]*[^${none}${characters([...SPACES, ...INVISIBLE], escape)}][^${none}]*$`;
 }
 
-/** As JSON Schema wants it: ECMA-262, with the `u` flag. Length aside, it is the whole rule for a name before trimming. */
+/** As JSON Schema wants it: ECMA-262, with the `u` flag. Length aside, it is the whole rule for a name once it is trimmed. */
 export const NAME_PATTERN = pattern([...FORBIDDEN, SURROGATES], javaScriptEscape);
 
 /** The constraint `ck_users_name`. A text in PostgreSQL holds neither NUL nor surrogates. */

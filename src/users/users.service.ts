@@ -117,6 +117,7 @@ export class UsersService {
 /** PostgreSQL has the last word: its tables of Unicode may be newer than ours, and only it sees every administrator. */
 function refusal(error: unknown): unknown {
   if (violates(error, 'ck_users_name')) return new InvalidUserNameError('name is not one that can be stored');
+  if (violates(error, 'ck_users_email')) return new InvalidEmailError();
   if (violates(error, 'ck_users_last_administrator')) return new LastAdministratorError();
   return error;
 }

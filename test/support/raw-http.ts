@@ -28,6 +28,28 @@ export function sendRaw(port: number, request: string | Buffer): Promise<RawAnsw
   });
 }
 
+/**
+ * Sends bytes and reads all that comes until the server closes the connection or, half a second after it has begun to
+ * answer, falls silent. The second part is sent once the server has said something.
+ */
+export function readRaw(port: number, first: string, second = ''): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(first));
+    let received = '';
+    socket.on('data', (chunk) => {
+      if (received === '') socket.write(second);
+      received += chunk.toString('latin1');
+      socket.setTimeout(500, () => socket.destroy());
+    });
+    socket.on('close', () => {
+      resolve(received);
+    });
+    socket.on('error', (error) => {
+      if (received === '') reject(error);
+    });
+  });
+}
+
 function parse(text: string): RawAnswer {
   const [head = '', ...rest] = text.split('\r\n\r\n');
   const body = rest.join('\r\n\r\n');

@@ -1,13 +1,19 @@
 /** PostgreSQL's error classes and codes that say "not now" (Appendix A of its manual). */
 const SQLSTATES = new Set([
+  '25P04', // transaction_timeout
+  '40001', // serialization_failure
+  '40P01', // deadlock_detected
+  '55000', // object_not_in_prerequisite_state: the database takes no connections
   '25006', // read_only_sql_transaction: a standby that is being promoted
   '55P03', // lock_not_available
   '57014', // query_canceled: the statement time-out
   '57P01', // admin_shutdown
   '57P02', // crash_shutdown
   '57P03', // cannot_connect_now: starting up or shutting down
+  '57P04', // database_dropped
+  '57P05', // idle_session_timeout
 ]);
-const SQLSTATE_CLASSES = ['08', '28', '3D', '53']; // connection, our credentials, no such database, insufficient resources
+const SQLSTATE_CLASSES = ['08', '28', '3D', '53', '58']; // connection, credentials, no such database, resources, its system
 
 const SYSTEM_CODES = new Set([
   'ECONNREFUSED',

@@ -1,5 +1,6 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, Logger } from '@nestjs/common';
 import type { Request, Response } from 'express';
+import { awaitsContinue } from '../http/node-answers.js';
 import { describeRouteMiss } from '../http/route-miss.js';
 import { toErrorAnswer } from './error-answer.js';
 
@@ -20,6 +21,8 @@ export class ErrorFilter implements ExceptionFilter {
       response.destroy(); // half an answer is out: cutting it off is the only honest end
       return;
     }
+    // A caller that was not told to continue may send its body or not: where its next request starts is unknown.
+    if (awaitsContinue(request)) response.setHeader('Connection', 'close');
     response.set(headers).status(body.status).json(body);
   }
 }

@@ -9,6 +9,6 @@ export const entityTag = (row: { readonly id: string; readonly version: string }
  */
 export function versionsMatching(ifMatch: string | undefined, id: string): string[] | undefined {
   if (ifMatch === undefined || ifMatch.trim() === '*') return undefined;
-  const own = new RegExp(`^"${id}\\.(\\d{1,18})"$`);
+  const own = new RegExp(`^"${id}\\.([1-9]\\d{0,17})"$`);
   return ifMatch.split(',').flatMap((tag) => own.exec(tag.trim())?.[1] ?? []);
 }

@@ -1,9 +1,10 @@
 import { applyDecorators, type CanActivate, type ExecutionContext, Injectable, UseGuards } from '@nestjs/common';
 import { ApiConsumes } from '@nestjs/swagger';
 import * as contentType from 'content-type';
-import type { Request } from 'express';
+import type { Request, Response } from 'express';
 import getRawBody from 'raw-body';
 import { DomainError } from '../errors/domain.error.js';
+import { awaitsContinue } from './node-answers.js';
 import { parseJsonObject } from './json-object.js';
 
 /** Bytes. The largest legal body of any route is well below. */
@@ -32,12 +33,15 @@ export class UnreadableBodyError extends DomainError {
  * Admits requests that bring one JSON object, and leaves it in `request.body`.
  *
  * A guard rather than a body parser, because Express parses before any guard runs: here it comes after the guard that
- * asks for the key, so a caller without one learns nothing about its body and cannot make us read it.
+ * asks for the key, so a caller without one learns nothing about its body and cannot make us keep it.
  */
 @Injectable()
 export class JsonBodyGuard implements CanActivate {
   async canActivate(context: ExecutionContext): Promise<boolean> {
-    const request = context.switchToHttp().getRequest<Request>();
+    const http = context.switchToHttp();
+    const request = http.getRequest<Request>();
+    refuseUnfitBodies(request);
+    if (awaitsContinue(request)) http.getResponse<Response>().writeContinue();
     request.body = parseJsonObject(await readBody(request));
     return true;
   }
@@ -46,17 +50,24 @@ export class JsonBodyGuard implements CanActivate {
 /** Takes a JSON object as the body of a handler, and documents its media types. */
 export const JsonBody = (): MethodDecorator => applyDecorators(UseGuards(JsonBodyGuard), ApiConsumes(...MEDIA_TYPES));
 
+/** What the header fields tell already: nothing of the body has to be read for it, or even to be sent. */
+function refuseUnfitBodies(request: Request): void {
+  const { 'content-type': type } = request.headers;
+  if (!(isEmpty(request) && type === undefined)) refuseOtherMediaTypes(request);
+  if (Number(request.headers['content-length'] ?? 0) > BODY_LIMIT) throw new BodyTooLargeError();
+}
+
+const isEmpty = ({ headers }: Request): boolean =>
+  headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0;
+
 async function readBody(request: Request): Promise<Buffer> {
-  const { 'content-type': type, 'content-length': length, 'transfer-encoding': coding } = request.headers;
-  const empty = coding === undefined && Number(length ?? 0) === 0;
-  if (!(empty && type === undefined)) refuseOtherMediaTypes(request);
-  if (empty) return Buffer.alloc(0);
+  if (isEmpty(request)) return Buffer.alloc(0);
   try {
-    return await getRawBody(request, { limit: BODY_LIMIT, length: length ?? null });
+    return await getRawBody(request, { limit: BODY_LIMIT, length: request.headers['content-length'] ?? null });
   } catch (error) {
     const { type: reason } = error as { type?: unknown };
     if (reason === 'entity.too.large') throw new BodyTooLargeError();
-    if (reason === 'request.aborted' || reason === 'request.size.invalid') {
+    if (reason === 'request.aborted' || reason === 'request.size.invalid' || reason === 'stream.not.readable') {
       throw new UnreadableBodyError('The body ended before its announced length');
     }
     throw error;

@@ -6,10 +6,14 @@ const parse = (text: string): unknown => parseJsonObject(Buffer.from(text));
 describe('parseJsonObject', () => {
   it('reads every object that JSON.stringify writes', () => {
     fc.assert(
-      fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.constantFrom(0, 1, '\t'), (value, indent) => {
-        const text = JSON.stringify(value, null, indent);
-        expect(parse(text)).toEqual(JSON.parse(text));
-      }),
+      fc.property(
+        fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 20 })),
+        fc.constantFrom(0, 1, '\t'),
+        (value, indent) => {
+          const text = JSON.stringify(value, null, indent);
+          expect(parse(text)).toEqual(JSON.parse(text));
+        },
+      ),
     );
   });
 
@@ -52,14 +56,21 @@ describe('parseJsonObject', () => {
     }
   });
 
-  it('reads 16 KiB of nested brackets and quotes without running out of stack', () => {
-    for (const text of [
-      '{"a":'.repeat(2700) + '1' + '}'.repeat(2700),
-      `{"a":"${'\\"'.repeat(8000)}"}`,
-      `{"a":${'['.repeat(8000)}${']'.repeat(8000)}}`,
-    ]) {
-      expect(parse(text)).toHaveProperty('a');
+  it('reads 32 levels, and refuses what is nested deeper, to the full 16 KiB', () => {
+    const nested = (levels: number, [open, close]: readonly [string, string]): string =>
+      `{"a":${open.repeat(levels - 1)}1${close.repeat(levels - 1)}}`;
+
+    for (const brackets of [
+      ['[', ']'],
+      ['{"a":', '}'],
+    ] as const) {
+      expect(parse(nested(32, brackets))).toHaveProperty('a');
+      for (const levels of [33, 2700]) expect(() => parse(nested(levels, brackets))).toThrow(/32 levels/);
     }
+  });
+
+  it('reads 16 KiB of escaped quotes', () => {
+    expect(parse(`{"a":"${'\\"'.repeat(8000)}"}`)).toHaveProperty('a');
   });
 });
 

@@ -1,8 +1,12 @@
+import { redactKeys } from '../api-key-format.js';
 import { DomainError } from '../errors/domain.error.js';
 
 export class InvalidJsonError extends DomainError {
   readonly kind = 'invalid';
 }
+
+/** Levels. Our bodies have one; what reads them by recursion needs a bound. */
+const MAX_DEPTH = 32;
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -24,9 +28,10 @@ export function parseJsonObject(bytes: Buffer): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
-/** A property name for a message: quoted, cut after 64 characters, so that a caller cannot make us repeat its body. */
+/** A property name for a message: quoted, cut after 64 characters, so that a caller cannot make us repeat its body or a key. */
 export function quoted(name: string): string {
-  return JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
+  const shown = redactKeys(name);
+  return JSON.stringify(shown.length > 64 ? `${shown.slice(0, 64)}…` : shown);
 }
 
 function decode(bytes: Buffer): string {
@@ -52,15 +57,17 @@ function parse(text: string): unknown {
  */
 function findRepeatedProperty(text: string): string | undefined {
   const open: Set<string>[] = [];
-  for (const [token, string, colon] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*(:)?|[{}]/g)) {
-    if (token === '{') open.push(new Set());
-    else if (token === '}') open.pop();
+  for (const [token, string, colon] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*(:)?|[{}[\]]/g)) {
+    if (token === '{' || token === '[') open.push(new Set());
+    else if (token === '}' || token === ']') open.pop();
     else if (colon && string !== undefined) {
       const name = JSON.parse(string) as string;
       const names = open.at(-1);
       if (names?.has(name)) return name;
       names?.add(name);
     }
+    if (open.length > MAX_DEPTH)
+      throw new InvalidJsonError(`The body must not be nested more than ${String(MAX_DEPTH)} levels deep`);
   }
   return undefined;
 }

@@ -44,7 +44,6 @@ export function describeRouteMiss(error: unknown, request: Request): unknown {
   if (!isMiss) return error;
   const methods = methodsOf(request);
   if (methods.size === 0) return new NoSuchRouteError();
-  if (methods.has('get')) methods.add('head'); // Express answers HEAD from the GET handler
   return new MethodNotAllowedError([...methods].map((method) => method.toUpperCase()));
 }
 
@@ -55,6 +54,7 @@ function methodsOf({ app, path, method }: Request): Set<string> {
   const methods = new Set(
     routes.filter((route) => route.path === routes[0]?.path).flatMap((route) => Object.keys(route.methods)),
   );
+  if (methods.has('get')) methods.add('head'); // Express answers HEAD from the GET handler
   return methods.has(method.toLowerCase()) ? new Set() : methods;
 }
 

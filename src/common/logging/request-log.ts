@@ -30,12 +30,15 @@ export const requestLog = (logger: Logger): RequestHandler =>
   }) as RequestHandler;
 
 const sentence = (request: LoggedRequest, response: ServerResponse): string =>
-  `${request.method ?? ''} ${request.route?.path ?? '(no route)'} ${String(response.statusCode)}`;
+  `${request.method ?? ''} ${request.route?.path ?? '(no route)'} ${String(statusOf(response) ?? 'aborted')}`;
 
-const fields = (request: LoggedRequest, { statusCode }: ServerResponse, own: object): object => ({
+const statusOf = (response: ServerResponse): number | null => (response.headersSent ? response.statusCode : null);
+
+/** The status is null where the caller went away before there was an answer. */
+const fields = (request: LoggedRequest, response: ServerResponse, own: object): object => ({
   ...own,
   method: request.method,
   route: request.route?.path ?? null,
-  status: statusCode,
+  status: statusOf(response),
   user_id: request.principal?.userId,
 });

@@ -1,0 +1,51 @@
+import { Client, type ClientConfig } from 'pg';
+import { DomainError } from '../common/errors/domain.error.js';
+
+/** The database cannot be reached, or says nothing. */
+export class DatabaseUnreachableError extends DomainError {
+  readonly kind = 'unavailable';
+
+  constructor(cause: unknown) {
+    super('The service is temporarily unavailable');
+    this.cause = cause;
+  }
+}
+
+type Callback = (error?: Error) => void;
+
+interface Internals {
+  readonly connect: (done: Callback) => void;
+  readonly query: (...given: unknown[]) => unknown;
+  readonly connection: { readonly stream: { readonly destroy: () => void } };
+}
+
+/**
+ * A connection of the pool that gives up for good. After a time-out `pg` leaves the connection open, and the pool lends it
+ * again: a connection whose other end is gone without a word (a failover, a lost NAT entry) would fail request after
+ * request. And whatever goes wrong while connecting, from DNS to TLS to a server that takes nobody in, is the database's
+ * absence to a caller.
+ */
+export class PoolClient extends Client {
+  constructor(config?: ClientConfig) {
+    super(config);
+    const { connect, query, connection } = this as unknown as Internals;
+
+    // The pool connects with a callback, and TypeORM asks for promises.
+    Object.assign(this, {
+      connect: (done: Callback) => {
+        connect.call(this, (error?: Error) => {
+          done(error && new DatabaseUnreachableError(error));
+        });
+      },
+      query: (...given: unknown[]) => {
+        const answer = query.apply(this, given);
+        if (answer instanceof Promise) {
+          answer.catch((error: unknown) => {
+            if ((error as Error).message === 'Query read timeout') connection.stream.destroy();
+          });
+        }
+        return answer;
+      },
+    });
+  }
+}
