@@ -16,30 +16,34 @@ async function start(): Promise<void> {
   readDotEnv();
   const config = new AppConfig(process.env);
   const logger = await createLogger(config.log);
-  const databaseUrl = await openDatabase(config, true, (message) => {
+  const database = await openDatabase(config, true, (message) => {
     logger.info(message);
   });
 
-  const app = await NestFactory.create<NestExpressApplication>(AppModule.forRoot(config, databaseUrl), {
+  const app = await NestFactory.create<NestExpressApplication>(AppModule.forRoot(config, database.url), {
     ...APP_OPTIONS,
     logger: new NestLogger(logger),
     abortOnError: false,
   });
   setUpApp(app, logger);
-  const { email, key } = config.bootstrapAdmin;
-  const secret = await app.get(OnboardingService).createFirstAdministrator(email, key);
   await app.listen(config.port, config.host);
   stop.with(() => app.close());
 
+  // Only now, since a start that fails on a busy port must not use up the one time that the key is shown.
   const url = await app.getUrl();
+  const { email, key } = config.bootstrapAdmin;
+  const secret = await app.get(OnboardingService).createFirstAdministrator(email, key);
   if (secret !== null && key === undefined) process.stdout.write(greet(url, email, secret));
   logger.info(`Listening on ${url}`);
 }
 
 start().catch((error: unknown) => {
-  const explained = [InvalidEnvironmentError, EmbeddedPostgresError, PendingMigrationsError].some(
-    (known) => error instanceof known,
-  );
-  console.error(explained ? (error as Error).message : error);
+  // What the system or the database says needs no stack; a bug does.
+  const explained =
+    error instanceof InvalidEnvironmentError ||
+    error instanceof EmbeddedPostgresError ||
+    error instanceof PendingMigrationsError;
+  const said = typeof (error as { code?: unknown } | null)?.code === 'string';
+  console.error(explained || said ? (error as Error).message : error);
   process.exit(1);
 });

@@ -1,5 +1,5 @@
-/** Enough for every request in flight: none may take longer than 3 s. */
-const GRACE_MS = 9_000;
+/** Enough for every request in flight: none takes longer than 3 s. What is left of 10 s is for the app's own database. */
+const GRACE_MS = 6_000;
 
 /**
  * Ends the process in order on SIGTERM, SIGINT and SIGHUP: what `with` was given runs first, but no longer than its

@@ -1,4 +1,5 @@
-import { chmod } from 'node:fs/promises';
+import { chmod, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
 import { Programs } from './support/server-process.js';
 
@@ -210,6 +211,24 @@ describe('users-api on the database that the app runs by itself', () => {
     expect(answer.status).toBe(200);
     expect(server.output()).not.toContain('administrator'); // there was a user already
     expect(JSON.parse(after.stdout)).toEqual([expect.objectContaining({ email: 'before@example.com' })]);
+    await programs.dispose();
+  });
+
+  it('runs any number of commands at once, of which one starts the database and the last one ends it', async () => {
+    const programs = await Programs.inEmptyDirectory();
+    await chmod(programs.cwd, 0o755);
+    const emails = Array.from({ length: 6 }, (_, n) => `user-${String(n)}@example.com`);
+
+    const made = await Promise.all(
+      emails.map((email) => programs.cli(['users', 'create', '--email', email, '--name', 'U', '--json'])),
+    );
+    const listed = await programs.cli(['users', 'list', '--json']);
+
+    expect(made.map(({ code, stderr }) => [code, stderr])).toEqual(emails.map(() => [0, '']));
+    expect((JSON.parse(listed.stdout) as { email: string }[]).map(({ email }) => email).sort()).toEqual(emails);
+    await expect(readFile(join(programs.cwd, '.data/postgres-18/postmaster.pid'))).rejects.toMatchObject({
+      code: 'ENOENT',
+    });
     await programs.dispose();
   });
 });

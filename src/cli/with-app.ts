@@ -1,5 +1,6 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import type { Logger } from 'pino';
 import { AppModule } from '../app.module.js';
 import { createLogger, NestLogger } from '../common/logging/logger.js';
 import { AppConfig, readDotEnv } from '../config/app.config.js';
@@ -12,9 +13,22 @@ export async function withApp<T>(work: (app: INestApplicationContext) => Promise
   readDotEnv();
   const config = new AppConfig(process.env, process.stderr.isTTY);
   const logger = await createLogger({ ...config.log, level: 'warn' }, 2);
-  const url = await openDatabase(config, false, (message) => {
+  const database = await openDatabase(config, false, (message) => {
     console.error(message);
   });
+  try {
+    return await withDatabase(config, database.url, logger, work);
+  } finally {
+    await database.close();
+  }
+}
+
+async function withDatabase<T>(
+  config: AppConfig,
+  url: string,
+  logger: Logger,
+  work: (app: INestApplicationContext) => Promise<T>,
+): Promise<T> {
   const app = await NestFactory.createApplicationContext(AppModule.forRoot(config, url), {
     logger: new NestLogger(logger),
     abortOnError: false,

@@ -5,6 +5,9 @@ import { MIGRATIONS } from './migrations.js';
 
 type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 
+/** Milliseconds, for whoever does not hurry: a server that accepts and says nothing must not hold a start for ever. */
+const CONNECT_TIMEOUT_MS = 5_000;
+
 /** Milliseconds. A request takes two turns at the database, one for its key and one for its work: 2 × (600 + 850) < 3,000. */
 const POOL_WAIT_MS = 600;
 const STATEMENT_TIMEOUT_MS = 800;
@@ -32,6 +35,7 @@ export const dataSourceOptions = (url: string): PostgresOptions => ({
   migrations: MIGRATIONS,
   migrationsTransactionMode: 'all',
   synchronize: false,
+  connectTimeoutMS: CONNECT_TIMEOUT_MS,
   poolErrorHandler: (error: unknown) => {
     new Logger('Database').warn({ err: error }, 'A database connection was lost');
   },

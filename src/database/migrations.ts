@@ -1,6 +1,12 @@
 import { CreateUsers1767225600000 } from '../../migrations/1767225600000-create-users.js';
 import { CreateApiKeys1767225660000 } from '../../migrations/1767225660000-create-api-keys.js';
 import { CreateAuditEvents1767225720000 } from '../../migrations/1767225720000-create-audit-events.js';
+import { CreateCreditEntries1767225780000 } from '../../migrations/1767225780000-create-credit-entries.js';
 
 /** Every migration, oldest first. A test holds this list and the folder together. */
-export const MIGRATIONS = [CreateUsers1767225600000, CreateApiKeys1767225660000, CreateAuditEvents1767225720000];
+export const MIGRATIONS = [
+  CreateUsers1767225600000,
+  CreateApiKeys1767225660000,
+  CreateAuditEvents1767225720000,
+  CreateCreditEntries1767225780000,
+];

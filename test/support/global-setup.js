@@ -26,7 +26,7 @@ export default async function globalSetup() {
 async function startServer() {
   const dataDir = mkdtempSync(join(tmpdir(), 'users-api-test-'));
   chmodSync(dataDir, 0o755);
-  const url = await openEmbeddedPostgres({ dataDir, owner: true, log: () => undefined });
+  const { url } = await openEmbeddedPostgres({ dataDir, owner: true, log: () => undefined });
   process.once('exit', () => rmSync(dataDir, { recursive: true, force: true }));
   return url;
 }

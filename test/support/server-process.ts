@@ -62,6 +62,7 @@ class Program {
 export interface RunningServer {
   readonly url: string;
   readonly output: () => string;
+  readonly says: (pattern: RegExp) => Promise<RegExpExecArray>;
   end(signal: NodeJS.Signals): Promise<Ended>;
 }
 
@@ -84,7 +85,26 @@ export class Programs {
   async startServer(env: NodeJS.ProcessEnv = {}): Promise<RunningServer> {
     const program = this.run('server', [], { PORT: '0', ...env });
     const [, url = ''] = await program.says(/Listening on (http:\/\/[^"\s]+)/);
-    return { url, output: () => program.stdout + program.stderr, end: (signal) => program.end(signal) };
+    return {
+      url,
+      output: () => program.stdout + program.stderr,
+      says: (pattern: RegExp) => program.says(pattern),
+      end: (signal) => program.end(signal),
+    };
+  }
+
+  /** Starts the server and, after some milliseconds, ends all of its process group, as a closing terminal does. */
+  async startAndEndGroup(delayMs: number): Promise<void> {
+    const child = spawn(process.execPath, [programs.server], {
+      env: environment({ PORT: '0' }),
+      cwd: this.cwd,
+      detached: true,
+      stdio: 'ignore',
+    });
+    const closed = once(child, 'close');
+    await new Promise((resolve) => setTimeout(resolve, delayMs)); // the moment is what the test is about
+    if (child.pid) process.kill(-child.pid, 'SIGHUP');
+    await closed;
   }
 
   /** A start that is expected to fail. */

@@ -1,8 +1,10 @@
-import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
+import { makeDirectory } from './data-directory.js';
 import { EmbeddedPostgresError } from './embedded-postgres.error.js';
+import { runProgram } from './run-program.js';
 import type { ServerAccount } from './server-account.js';
 
 /** Where root's things go that another account must reach (Filesystem Hierarchy Standard, section 5.8). */
@@ -10,6 +12,7 @@ export const SYSTEM_STATE_DIR = '/var/lib/users-api';
 
 export interface Binaries {
   readonly initdb: string;
+  readonly postgres: string;
   readonly pgCtl: string;
   /** PostgreSQL's major version: data directories of different ones do not mix. */
   readonly major: string;
@@ -26,17 +29,16 @@ export function findBinaries(account: ServerAccount | undefined, log: (message: 
   const installed = packageDirectory();
   const own = join(installed, 'native');
   restoreSymlinks(installed);
-  if (runs(own, account)) return describe(own, account);
+  const reason = whyNotRunning(own, account);
+  if (reason === null) return describe(own, account);
   if (!account)
-    throw new EmbeddedPostgresError(`The PostgreSQL in ${own} does not run on this machine. Set DATABASE_URL.`);
+    throw new EmbeddedPostgresError(`The PostgreSQL in ${own} does not run here (${reason}). Set DATABASE_URL.`);
 
   const copy = join(SYSTEM_STATE_DIR, `postgresql-${packageVersion(installed)}`);
   if (!existsSync(copy)) {
     copyForEveryone(own, copy);
-    log(`PostgreSQL's programs were copied to ${copy}, since its account cannot reach ${own}`);
+    log(`PostgreSQL's programs were copied to ${copy}, since its account cannot run those in ${own}`);
   }
-  if (!runs(copy, account))
-    throw new EmbeddedPostgresError(`The PostgreSQL in ${copy} does not run on this machine. Set DATABASE_URL.`);
   return describe(copy, account);
 }
 
@@ -67,25 +69,29 @@ function restoreSymlinks(directory: string): void {
   }
 }
 
-const runs = (home: string, account: ServerAccount | undefined): boolean => version(home, account) !== undefined;
+const version = (home: string, account: ServerAccount | undefined): string =>
+  runProgram(join(home, 'bin', 'postgres'), ['--version'], account);
 
-function version(home: string, account: ServerAccount | undefined): string | undefined {
-  const { status, stdout } = spawnSync(join(home, 'bin', 'postgres'), ['--version'], {
-    ...account,
-    cwd: '/',
-    encoding: 'utf8',
-  });
-  return status === 0 ? stdout : undefined;
+function whyNotRunning(home: string, account: ServerAccount | undefined): string | null {
+  try {
+    version(home, account);
+    return null;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 function describe(home: string, account: ServerAccount | undefined): Binaries {
-  const major = /\d+/.exec(version(home, account) ?? '')?.[0] ?? 'unknown';
-  return { initdb: join(home, 'bin', 'initdb'), pgCtl: join(home, 'bin', 'pg_ctl'), major };
+  const [initdb, postgres, pgCtl] = ['initdb', 'postgres', 'pg_ctl'].map((program) => join(home, 'bin', program));
+  const major = /\d+/.exec(version(home, account))?.[0];
+  if (!major || !initdb || !postgres || !pgCtl)
+    throw new EmbeddedPostgresError(`The PostgreSQL in ${home} does not tell its version`);
+  return { initdb, postgres, pgCtl, major };
 }
 
 /** Appears whole or not at all, so that two first starts at once do no harm. */
 function copyForEveryone(from: string, to: string): void {
-  mkdirSync(dirname(to), { recursive: true, mode: 0o755 });
+  makeDirectory(dirname(to));
   const staging = mkdtempSync(`${to}.new-`);
   try {
     cpSync(from, staging, { recursive: true, verbatimSymlinks: true });

@@ -1,33 +1,37 @@
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
-  chmodSync,
   chownSync,
+  closeSync,
   existsSync,
-  mkdirSync,
   mkdtempSync,
+  openSync,
+  readdirSync,
   readFileSync,
-  realpathSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import type { Binaries } from './binaries.js';
 import { EmbeddedPostgresError } from './embedded-postgres.error.js';
+import { runProgram } from './run-program.js';
 import type { ServerAccount } from './server-account.js';
 
 const SUPERUSER = 'postgres';
 const PASSWORD_FILE = 'users-api.password';
 const LOG_FILE = 'server.log';
-const START_SECONDS = '60';
-const STOP_SECONDS = '8';
+const STOP_SECONDS = '3';
+const ABANDONED_AFTER_MS = 10 * 60_000;
 
-/** One data directory and the server on it. Programs run synchronously: no signal can fall between a start and its stop. */
+/** One data directory and the server on it. */
 export class Cluster {
   private readonly directory: string;
+  private child: ChildProcess | undefined;
 
+  /** @param home its real path */
   constructor(
     private readonly home: string,
     private readonly binaries: Binaries,
@@ -39,51 +43,67 @@ export class Cluster {
   /** Makes the data directory unless it is there. It appears whole or not at all, whatever happens on the way. */
   create(): void {
     if (existsSync(this.directory)) return;
-    const staging = mkdtempSync(join(this.home, '.new-'));
+    const other = readdirSync(this.home).find((name) => /^postgres-\d+$/.test(name));
+    if (other) {
+      throw new EmbeddedPostgresError(
+        `${join(this.home, other)} holds the data of another version, and this PostgreSQL is ${this.binaries.major}. ` +
+          'Move the data with pg_dump, or choose another DATA_DIR.',
+      );
+    }
     try {
-      const passwordFile = join(staging, 'password');
-      const data = join(staging, 'data');
-      writeFileSync(passwordFile, randomBytes(24).toString('base64url'), { mode: 0o600 });
-      this.give(staging, passwordFile);
-      this.run(this.binaries.initdb, [
-        `--pgdata=${data}`,
-        `--username=${SUPERUSER}`,
-        `--pwfile=${passwordFile}`,
-        '--auth=scram-sha-256',
-        '--encoding=UTF8',
-        '--locale-provider=builtin', // the same order on every machine, whatever locales it has
-        '--locale=C.UTF-8',
-        ...['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_connections=200'].map(
-          (line) => `--set=${line}`,
-        ),
-      ]);
-      renameSync(passwordFile, join(data, PASSWORD_FILE));
-      renameSync(data, this.directory);
+      this.initialise();
     } catch (error) {
-      if (!existsSync(this.directory)) throw error; // else another start was quicker: its data directory serves as well
-    } finally {
-      rmSync(staging, { recursive: true, force: true });
+      if (existsSync(this.directory)) return; // another start was quicker: its data directory serves as well
+      throw error instanceof EmbeddedPostgresError
+        ? error
+        : new EmbeddedPostgresError(`${this.home} cannot hold the database: ${(error as Error).message}`);
     }
   }
 
-  /** @returns whether this call started the server; false when one is running, or about to, already */
-  start(port: number): boolean {
+  /** Removes what first starts that were killed half-way have left. */
+  removeAbandoned(): void {
+    for (const name of readdirSync(this.home).filter((entry) => entry.startsWith('.new-'))) {
+      const path = join(this.home, name);
+      if (Date.now() - statSync(path).mtimeMs > ABANDONED_AFTER_MS) rmSync(path, { recursive: true, force: true });
+    }
+  }
+
+  /** Starts the server, in a session of its own: what ends us does not end it unasked. It takes a moment to accept connections. */
+  start(port: number): void {
+    const log = openSync(join(this.directory, LOG_FILE), 'a');
+    const flags = ['-D', this.directory, '-p', String(port)];
+    this.child = spawn(this.binaries.postgres, flags, {
+      ...this.account,
+      cwd: '/',
+      detached: true,
+      stdio: ['ignore', log, log],
+    });
+    this.child.once('error', () => undefined); // its exit code is -1 then, which `failed` sees
+    this.child.unref();
+    closeSync(log);
+  }
+
+  /** Why the server that `start` began is not there any more, in its own words, or null while it is. */
+  failed(): string | null {
+    if (this.child?.exitCode == null && this.child?.signalCode == null) return null;
     const log = join(this.directory, LOG_FILE);
-    const flags = ['start', '-D', this.directory, '-w', '-t', START_SECONDS, '-l', log, '-o', `-p ${String(port)}`];
-    try {
-      this.run(this.binaries.pgCtl, flags);
-      return true;
-    } catch (error) {
-      if (this.port() !== undefined) return false;
-      throw new EmbeddedPostgresError(`${(error as Error).message}\nIts log is ${log}`);
-    }
+    return `${readFileSync(log, 'utf8').trim().split('\n').slice(-5).join('\n')}\nIts log is ${log}`;
   }
 
+  /** Ends the server, orderly if it can in time. Synchronous, for the 'exit' event. */
   stop(): void {
-    try {
-      this.run(this.binaries.pgCtl, ['stop', '-D', this.directory, '-m', 'fast', '-w', '-t', STOP_SECONDS]);
-    } catch (error) {
-      if (this.port() !== undefined) throw error; // else it had stopped already
+    if (this.port() === undefined) this.child?.kill('SIGINT'); // it has not come far enough for pg_ctl to find it
+    for (const mode of ['fast', 'immediate']) {
+      if (this.port() === undefined) return;
+      try {
+        runProgram(
+          this.binaries.pgCtl,
+          ['stop', '-D', this.directory, '-m', mode, '-w', '-t', STOP_SECONDS],
+          this.account,
+        );
+      } catch (error) {
+        if (this.port() !== undefined) console.error((error as Error).message);
+      }
     }
   }
 
@@ -91,16 +111,12 @@ export class Cluster {
   async connect(): Promise<Client | null> {
     const url = this.url();
     if (!url) return null;
-    const client = new Client({
-      connectionString: url,
-      connectionTimeoutMillis: 5000,
-      application_name: 'users-api owner',
-    });
-    client.on('error', () => undefined); // the pool, which meets the same failure, reports it
+    const client = new Client({ connectionString: url, connectionTimeoutMillis: 5000, application_name: 'users-api' });
+    client.on('error', () => undefined); // 'end' follows
     try {
       await client.connect();
       const { rows } = await client.query<{ data_directory: string }>('SHOW data_directory');
-      if (rows[0]?.data_directory === realpathSync(this.directory)) return client;
+      if (rows[0]?.data_directory === this.directory) return client;
       await client.end();
       return null;
     } catch {
@@ -139,28 +155,38 @@ export class Cluster {
     );
   }
 
+  private initialise(): void {
+    const staging = mkdtempSync(join(this.home, '.new-'));
+    try {
+      const passwordFile = join(staging, 'password');
+      const data = join(staging, 'data');
+      writeFileSync(passwordFile, randomBytes(24).toString('base64url'), { mode: 0o600 });
+      this.give(staging, passwordFile);
+      runProgram(
+        this.binaries.initdb,
+        [
+          `--pgdata=${data}`,
+          `--username=${SUPERUSER}`,
+          `--pwfile=${passwordFile}`,
+          '--auth=scram-sha-256',
+          '--encoding=UTF8',
+          '--locale-provider=builtin', // the same order on every machine, whatever locales it has
+          '--locale=C.UTF-8',
+          ...['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_connections=200'].map(
+            (line) => `--set=${line}`,
+          ),
+        ],
+        this.account,
+      );
+      renameSync(passwordFile, join(data, PASSWORD_FILE));
+      renameSync(data, this.directory);
+    } finally {
+      rmSync(staging, { recursive: true, force: true });
+    }
+  }
+
   private give(...paths: string[]): void {
     const { account } = this;
-    if (account)
-      paths.forEach((path) => {
-        chownSync(path, account.uid, account.gid);
-      });
+    if (account) for (const path of paths) chownSync(path, account.uid, account.gid);
   }
-
-  private run(program: string, flags: string[]): void {
-    // The working directory may be one that the server's account cannot enter.
-    const { status, error, stderr, stdout } = spawnSync(program, flags, {
-      ...this.account,
-      cwd: '/',
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    if (status === 0) return;
-    throw new EmbeddedPostgresError(`${program} failed: ${error?.message ?? (stderr.trim() || stdout.trim())}`);
-  }
-}
-
-/** Makes the directory above a cluster; the server's account must be able to pass through it, whatever the umask. */
-export function makeHome(home: string): void {
-  if (mkdirSync(home, { recursive: true }) !== undefined) chmodSync(home, 0o755);
 }

@@ -1,28 +1,37 @@
-import { createHash } from 'node:crypto';
-import { createServer, type AddressInfo } from 'node:net';
-import { basename, join, resolve } from 'node:path';
+import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { findBinaries, SYSTEM_STATE_DIR } from './binaries.js';
-import { Cluster, makeHome } from './cluster.js';
+import { Cluster } from './cluster.js';
+import { chooseDataDirectory } from './data-directory.js';
 import { EmbeddedPostgresError } from './embedded-postgres.error.js';
-import { canEnter, type ServerAccount, serverAccount } from './server-account.js';
+import { serverAccount } from './server-account.js';
 
 export interface EmbeddedPostgresOptions {
   /** Where the data goes. Undefined: `.data` here or, where the server's account could not reach that, a place under /var/lib. */
   readonly dataDir: string | undefined;
   /**
-   * True for the application: it owns the data directory, refuses to share it, and takes over a server that a killed
-   * run left behind. False for a command: it uses the server that runs, or starts one for as long as it needs it.
+   * True for the application: it owns the data directory, refuses to share it, takes over a server that a killed run left
+   * behind, and starts it again if it dies. False for a command: it uses the server that runs, or starts one for as long
+   * as commands need it.
    */
   readonly owner: boolean;
   readonly log: (message: string) => void;
 }
 
-/** Held, in the server itself, by whoever owns the data directory: it goes when its holder dies, however it dies. */
-const OWNER_LOCK = 7_573_001;
+export interface OpenDatabase {
+  readonly url: string;
+  /** Ends what `url` stood for, once nobody else uses it. On other ways out of the process it ends at once. */
+  close(): Promise<void>;
+}
+
+/** Advisory locks in the server itself: they go when their holder dies, however it dies. */
+const OWNER_LOCK = 7_573_001; // of the one process that stops the server when it ends
+const USERS_LOCK = 7_573_005; // shared by the commands that use the server meanwhile
 const OWNER_LOCK_WAIT = '5s'; // long enough for a command that started the server to finish
 const TRY_FOR_MS = 60_000;
+const POLL_MS = 50;
+const MAX_FAILURES = 6; // in some three seconds: a server that was killed may take one of them to be gone
 
 /**
  * Gives a URL of a PostgreSQL server in the data directory, starting one unless one runs. What it starts or takes over it
@@ -30,86 +39,132 @@ const TRY_FOR_MS = 60_000;
  *
  * @throws EmbeddedPostgresError with the reason, and the way out where there is one
  */
-export async function openEmbeddedPostgres({ dataDir, owner, log }: EmbeddedPostgresOptions): Promise<string> {
+export async function openEmbeddedPostgres({ dataDir, owner, log }: EmbeddedPostgresOptions): Promise<OpenDatabase> {
   const account = serverAccount();
-  const home = chooseHome(dataDir, account, log);
+  const home = chooseDataDirectory(dataDir, SYSTEM_STATE_DIR, account, log);
   const cluster = new Cluster(home, findBinaries(account, log), account);
   cluster.create();
 
+  const { client, owned } = await acquire(cluster, home, owner, await freePort());
+  const url = cluster.url();
+  if (!url) throw new EmbeddedPostgresError('The PostgreSQL server stopped right after its start');
+  if (owner) {
+    cluster.removeAbandoned();
+    keepUp(client, cluster, home, Number(new URL(url).port), log);
+  }
+  return {
+    url,
+    close: async () => {
+      (client as Referable).ref(); // this wait must keep the process alive
+      if (owned && !owner) await client.query('SELECT pg_advisory_lock($1)', [USERS_LOCK]); // after the last other command
+      client.removeAllListeners('end');
+      if (owned) cluster.stop(); // while we hold the lock: a command that came in between would lose the server under its feet
+      await client.end().catch(() => undefined);
+    },
+  };
+}
+
+/** Missing in @types/pg. */
+type Referable = Client & { ref(): void; unref(): void };
+
+interface Acquired {
+  /** Holds our lock, and must stay open. */
+  readonly client: Client;
+  /** Whether the server is ours to stop. */
+  readonly owned: boolean;
+}
+
+async function acquire(cluster: Cluster, home: string, owner: boolean, port: number): Promise<Acquired> {
   const deadline = Date.now() + TRY_FOR_MS;
   let started = false;
-  while (Date.now() < deadline) {
+  for (let failures = 0; Date.now() < deadline;) {
     const client = await cluster.connect();
-    if (!client) {
-      started = cluster.start(await freePort());
-      if (started) stopAtExit(cluster);
-      else await sleep(250); // another process is starting it
-    } else if (owner || started) {
-      if (await own(client, home)) {
-        if (!started) stopAtExit(cluster);
-        return urlOf(cluster);
+    if (client) {
+      const owned = owner || started;
+      if (await lock(client, owned, cluster, home)) {
+        if (owned) stopAtExit(cluster);
+        return { client, owned };
       }
+      started = false;
+    } else if (!started) {
+      stopAtExit(cluster);
+      cluster.start(port);
+      started = true;
     } else {
-      await client.end();
-      return urlOf(cluster);
+      const reason = cluster.failed();
+      if (reason !== null) {
+        // Another process may have been quicker: then its server, which is not ours to stop, answers soon.
+        leaveAtExit(cluster);
+        started = false;
+        failures += 1;
+        if (failures === MAX_FAILURES) throw new EmbeddedPostgresError(`PostgreSQL does not start:\n${reason}`);
+        await sleep(10 * POLL_MS);
+      }
     }
+    await sleep(POLL_MS);
   }
   throw new EmbeddedPostgresError(`The PostgreSQL server in ${home} does not come up`);
 }
 
-function chooseHome(
-  dataDir: string | undefined,
-  account: ServerAccount | undefined,
-  log: (message: string) => void,
-): string {
-  let home = resolve(dataDir ?? '.data');
-  if (account && !canEnter(account, home)) {
-    if (dataDir !== undefined) {
-      throw new EmbeddedPostgresError(
-        `DATA_DIR cannot be ${home}: PostgreSQL does not run as root, and the account "postgres" cannot enter it`,
-      );
-    }
-    const name = `${basename(process.cwd())}-${createHash('sha256').update(home).digest('hex').slice(0, 12)}`;
-    log(`The database is in ${join(SYSTEM_STATE_DIR, name)}, since PostgreSQL's account cannot enter ${home}`);
-    home = join(SYSTEM_STATE_DIR, name);
-  }
-  try {
-    makeHome(home);
-  } catch (error) {
-    throw new EmbeddedPostgresError(
-      `${dataDir === undefined ? 'The data directory' : 'DATA_DIR'} cannot be ${home}: ${(error as Error).message}`,
-    );
-  }
-  return home;
-}
-
 /** @returns false if the server went away while we waited: the command that had started it is done */
-async function own(client: Client, home: string): Promise<boolean> {
+async function lock(client: Client, owned: boolean, cluster: Cluster, home: string): Promise<boolean> {
   try {
-    await client.query(`SET lock_timeout = '${OWNER_LOCK_WAIT}'`);
-    await client.query('SELECT pg_advisory_lock($1)', [OWNER_LOCK]);
-    (client as Client & { unref(): void }).unref(); // the lock alone must not keep the process alive (missing in @types/pg)
+    if (owned) {
+      await client.query(`SET lock_timeout = '${OWNER_LOCK_WAIT}'`);
+      await client.query('SELECT pg_advisory_lock($1)', [OWNER_LOCK]);
+      await client.query('SET lock_timeout = 0');
+    } else {
+      await client.query('SELECT pg_advisory_lock_shared($1)', [USERS_LOCK]);
+    }
+    (client as Referable).unref(); // a lock alone must not keep the process alive
     return true;
   } catch (error) {
     await client.end().catch(() => undefined);
     if ((error as { code?: unknown }).code !== '55P03') return false;
+    leaveAtExit(cluster);
     throw new EmbeddedPostgresError(
       `${home} is in use by another instance. Give this one a DATA_DIR of its own, or set DATABASE_URL for both.`,
     );
   }
 }
 
-function urlOf(cluster: Cluster): string {
-  const url = cluster.url();
-  if (!url) throw new EmbeddedPostgresError('The PostgreSQL server stopped right after its start');
-  return url;
+/** A server that dies is started again, on the port that the pool knows; while it only threw us out, the lock is taken again. */
+function keepUp(client: Client, cluster: Cluster, home: string, port: number, log: (message: string) => void): void {
+  client.once('end', () => {
+    log('The connection to the PostgreSQL server was lost');
+    acquire(cluster, home, true, port).then(
+      (again) => {
+        log('The PostgreSQL server is back');
+        keepUp(again.client, cluster, home, port, log);
+      },
+      (error: unknown) => {
+        log(`${(error as Error).message}\nWithout its database the process ends`);
+        process.exit(1);
+      },
+    );
+  });
 }
+
+const stops = new Map<Cluster, () => void>();
 
 /** The 'exit' event comes on every way out but a kill, and lets us finish, as long as all is synchronous. */
 function stopAtExit(cluster: Cluster): void {
-  process.once('exit', () => {
+  if (stops.has(cluster)) return;
+  const stop = (): void => {
     cluster.stop();
-  });
+  };
+  stops.set(cluster, stop);
+  process.once('exit', stop);
+  // By default a signal ends the process without that event.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    if (process.listenerCount(signal) === 0) process.once(signal, () => process.exit(1));
+  }
+}
+
+function leaveAtExit(cluster: Cluster): void {
+  const stop = stops.get(cluster);
+  if (stop) process.off('exit', stop);
+  stops.delete(cluster);
 }
 
 async function freePort(): Promise<number> {

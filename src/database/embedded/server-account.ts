@@ -1,6 +1,4 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { EmbeddedPostgresError } from './embedded-postgres.error.js';
 
 /** The account PostgreSQL runs as where we are root: it refuses to run as root itself. */
@@ -17,9 +15,8 @@ export function serverAccount(): ServerAccount | undefined {
   return findAccount() ?? makeAccount();
 }
 
-/** Whether the account can enter a directory or, where that does not exist yet, the nearest one above it that does. */
+/** Whether the account can enter a directory. */
 export function canEnter(account: ServerAccount, directory: string): boolean {
-  if (!existsSync(directory)) return canEnter(account, dirname(directory));
   // Asking the system covers modes, groups, access control lists and mount options alike.
   return spawnSync('/bin/sh', ['-c', 'cd -- "$1"', 'sh', directory], { ...account, stdio: 'ignore' }).status === 0;
 }
