@@ -2,6 +2,7 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { ApiKeysModule } from './api-keys/api-keys.module.js';
 import { AuditModule } from './audit/audit.module.js';
 import type { AppConfig } from './config/app.config.js';
+import { CreditsModule } from './credits/credits.module.js';
 import { DatabaseModule } from './database/database.module.js';
 import { HealthModule } from './health/health.module.js';
 import { OnboardingModule } from './onboarding/onboarding.module.js';
@@ -17,6 +18,7 @@ export class AppModule {
         DatabaseModule.forRoot({ url: databaseUrl, poolSize: config.databasePoolSize }),
         ApiKeysModule,
         UsersModule,
+        CreditsModule.forRoot({ signupCredits: config.newUserCredits }),
         AuditModule,
         OnboardingModule,
         HealthModule,

@@ -1,7 +1,8 @@
 import { ApiKey } from './api-keys/api-key.entity.js';
 import { SupersededSecret } from './api-keys/superseded-secret.entity.js';
 import { AuditEvent } from './audit/audit-event.entity.js';
+import { CreditEntry } from './credits/credit-entry.entity.js';
 import { User } from './users/user.entity.js';
 
 /** Every table, for the migration command line and for the data source of a host application. */
-export const ENTITIES = [User, ApiKey, SupersededSecret, AuditEvent];
+export const ENTITIES = [User, ApiKey, SupersededSecret, AuditEvent, CreditEntry];

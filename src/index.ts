@@ -5,6 +5,10 @@ export { ApiKeysService, type ApiKeyRequest } from './api-keys/api-keys.service.
 export * from './api-keys/api-keys.errors.js';
 export { Authenticated, CurrentUser } from './api-keys/authenticated.decorator.js';
 export type { Principal } from './api-keys/principal.js';
+export type { CreditEntry, TransactionType } from './credits/credit-entry.entity.js';
+export * from './credits/credits.errors.js';
+export { CreditsModule } from './credits/credits.module.js';
+export { type CreditRequest, CreditsService, type Receipt } from './credits/credits.service.js';
 export { DomainError, type ErrorKind, STATUS_OF } from './common/errors/domain.error.js';
 export { ErrorFilter } from './common/errors/error.filter.js';
 export { ENTITIES } from './entities.js';

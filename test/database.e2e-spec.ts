@@ -72,7 +72,7 @@ describe('The schema', () => {
 
     await expect(refusePendingMigrations(url)).rejects.toThrow(PendingMigrationsError);
     await expect(refusePendingMigrations(url)).rejects.toThrow(
-      /CreateUsers1767225600000, CreateApiKeys1767225660000, CreateAuditEvents1767225720000/,
+      /CreateUsers1767225600000, .*CreateCreditEntries1767225780000/,
     );
     expect(await schemaOf(url)).toEqual([]);
 
@@ -90,7 +90,7 @@ describe('The schema', () => {
       url,
     );
 
-    const ours = /^(pk|uq|fk|ck|ix)_(users|api_keys|superseded_secrets|audit_events)(_[a-z_]+)?$/;
+    const ours = /^(pk|uq|fk|ck|ix)_(users|api_keys|superseded_secrets|audit_events|credit_entries)(_[a-z_]+)?$/;
     expect(rows.length).toBeGreaterThan(20);
     expect(rows.map(({ name }) => name).filter((name) => !ours.test(name))).toEqual([]);
   });

@@ -31,17 +31,25 @@ const TABLE: Readonly<Record<string, Answers>> = {
   'DELETE /v1/users/{user_id}': [401, 403, 204],
   'POST /v1/users/{user_id}/api-keys': [401, 403, 201],
   'GET /v1/audit-events': [401, 403, 200],
+  'GET /v1/billing/credit-history': [401, 200, 200],
+  'POST /v1/billing/credits-add': [401, 403, 200],
+  'POST /v1/billing/credits-deduct': [401, 403, 402],
   'GET /livez': ANYONE,
   'GET /readyz': ANYONE,
 };
 
 /** Bodies that pass, so that a refusal is about who calls. */
-const BODIES: Readonly<Record<string, () => object>> = {
+const BODIES: Readonly<Record<string, (other: GivenUser) => object>> = {
   'POST /v1/api-keys': () => ({ name: randomUUID(), expires_at: '2100-01-01T00:00:00Z' }),
   'POST /v1/api-keys/{key_name}/rotate': () => ({ expires_at: '2100-01-01T00:00:00Z' }),
+  'POST /v1/billing/credits-add': ({ id }) => ({ user_id: id, amount: 1, transaction_id: randomUUID() }),
+  'POST /v1/billing/credits-deduct': ({ id }) => ({ user_id: id, amount: 1, transaction_id: randomUUID() }),
   'POST /v1/users': () => ({ name: 'New', email: `${randomUUID()}@example.com` }),
   'POST /v1/users/{user_id}/api-keys': () => ({ name: randomUUID(), expires_at: '2100-01-01T00:00:00Z' }),
 };
+
+/** Any key may call it; only its `user_id` is for administrators. */
+const NARROWED = 'GET /v1/billing/credit-history';
 
 describe('Who may do what', () => {
   const app = useTestApp();
@@ -63,7 +71,7 @@ describe('Who may do what', () => {
       const [method = '', path = ''] = route.split(' ');
       const operation = paths[path]?.[method.toLowerCase() as 'get'];
       expect([route, operation?.security]).toEqual([route, nobody === 401 ? [{ ApiKeyAuth: [] }] : undefined]);
-      expect([route, '403' in (operation?.responses ?? {})]).toEqual([route, user === 403]);
+      expect([route, '403' in (operation?.responses ?? {})]).toEqual([route, user === 403 || route === NARROWED]);
       expect([route, '401' in (operation?.responses ?? {})]).toEqual([route, nobody === 401]);
     }
   });
@@ -76,7 +84,7 @@ describe('Who may do what', () => {
       const path = template.replace('{user_id}', other.id).replace('{key_name}', 'first-key-of-another');
       const call = (agent: ReturnType<typeof app.anyone>) => {
         const request = agent[method.toLowerCase() as 'get'](path);
-        return ['POST', 'PATCH'].includes(method) ? request.send(BODIES[route]?.() ?? {}) : request;
+        return ['POST', 'PATCH'].includes(method) ? request.send(BODIES[route]?.(other) ?? {}) : request;
       };
       const caller: GivenUser = await app.given.user();
       const administrator: GivenUser = await app.given.user({ isAdmin: true });

@@ -22,6 +22,7 @@ describe('AppConfig', () => {
       dataDir: undefined,
       databasePoolSize: 10,
       migrationsRun: true,
+      newUserCredits: 0,
       log: { level: 'info', pretty: false },
       bootstrapAdmin: { email: 'admin@example.com', key: undefined },
     });
@@ -48,6 +49,7 @@ describe('AppConfig', () => {
     ['DATABASE_URL', 'localhost:5432'],
     ['DATABASE_POOL_SIZE', '0'],
     ['MIGRATIONS_RUN', 'yes'],
+    ['NEW_USER_CREDITS', '-1'],
     ['LOG_LEVEL', 'loud'],
     ['LOG_PRETTY', '1'],
     ['BOOTSTRAP_ADMIN_EMAIL', 'nobody'],

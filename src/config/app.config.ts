@@ -33,6 +33,7 @@ export const Environment = z.object({
   DATA_DIR: z.string().optional(),
   DATABASE_POOL_SIZE: integer(1, 1000).default(10),
   MIGRATIONS_RUN: flag.default(true),
+  NEW_USER_CREDITS: integer(0, 999_999_999).default(0),
   LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
   LOG_PRETTY: flag.optional(),
   BOOTSTRAP_ADMIN_EMAIL: z.email('must be an e-mail address').default('admin@example.com'),
@@ -52,6 +53,8 @@ export class AppConfig {
   readonly dataDir: string | undefined;
   readonly databasePoolSize: number;
   readonly migrationsRun: boolean;
+  /** What each new user gets. */
+  readonly newUserCredits: number;
   readonly log: { readonly level: string; readonly pretty: boolean };
   readonly bootstrapAdmin: { readonly email: string; readonly key: string | undefined };
 
@@ -67,6 +70,7 @@ export class AppConfig {
     this.dataDir = read.DATA_DIR;
     this.databasePoolSize = read.DATABASE_POOL_SIZE;
     this.migrationsRun = read.MIGRATIONS_RUN;
+    this.newUserCredits = read.NEW_USER_CREDITS;
     this.log = { level: read.LOG_LEVEL, pretty: read.LOG_PRETTY ?? isTerminal };
     this.bootstrapAdmin = { email: read.BOOTSTRAP_ADMIN_EMAIL, key: read.BOOTSTRAP_ADMIN_KEY };
   }

@@ -43,8 +43,13 @@ type UserRow = Omit<User, 'creditsBalance'> & { readonly creditsBalance: string 
 export class UsersRepository {
   constructor(@InjectRepository(User) private readonly rows: Repository<User>) {}
 
-  async findById(id: string): Promise<User | null> {
-    return one(await this.rows.query<UserRow[]>(`SELECT ${COLUMNS} FROM users WHERE id = $1`, [id]));
+  /** Runs the work in the transaction of `manager`, or else in one of its own. */
+  inTransaction<T>(manager: EntityManager | undefined, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    return manager?.queryRunner?.isTransactionActive ? work(manager) : this.rows.manager.transaction(work);
+  }
+
+  async findById(id: string, manager: EntityManager = this.rows.manager): Promise<User | null> {
+    return one(await manager.query<UserRow[]>(`SELECT ${COLUMNS} FROM users WHERE id = $1`, [id]));
   }
 
   async findByEmail(email: string): Promise<User | null> {

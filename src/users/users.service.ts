@@ -29,17 +29,30 @@ export interface UserRequest {
   readonly isAdmin?: boolean;
 }
 
+/** Takes part in making a user, in the transaction of `manager`. */
+export type CreatedListener = (user: User, manager: EntityManager) => Promise<void>;
+
 /** Addresses are kept in ASCII, so that their case folds the same way everywhere; `ck_users_email` says so too. */
 const ASCII = /^[!-~]+$/;
 
 /** What can be done to a user. Holds for every caller: HTTP, the command line and other modules. */
 @Injectable()
 export class UsersService {
+  private readonly created: CreatedListener[] = [];
+
   constructor(private readonly users: UsersRepository) {}
 
-  /** @throws UserNotFoundError when no such user exists */
-  async getById(id: string): Promise<User> {
-    const user = await this.users.findById(id);
+  /** Adds to what happens when a user is made, in the same transaction: if the listener throws, there is no user. */
+  onCreated(listener: CreatedListener): void {
+    this.created.push(listener);
+  }
+
+  /**
+   * @param manager reads in the caller's transaction
+   * @throws UserNotFoundError when no such user exists
+   */
+  async getById(id: string, manager?: EntityManager): Promise<User> {
+    const user = await this.users.findById(id, manager);
     if (!user) throw new UserNotFoundError({ id });
     return user;
   }
@@ -55,7 +68,7 @@ export class UsersService {
   }
 
   /**
-   * Adds an active user without credits or keys. Not safe to repeat: a second call is refused for its e-mail address.
+   * Adds an active user without keys, and without credits but for what `onCreated` listeners give. Not safe to repeat: a second call is refused for its e-mail address.
    *
    * @param manager joins the caller's transaction
    * @throws InvalidUserNameError, InvalidEmailError, EmailTakenError
@@ -66,10 +79,17 @@ export class UsersService {
     manager?: EntityManager,
   ): Promise<User> {
     if (!ASCII.test(email) || !isEmail(email)) throw new InvalidEmailError();
-    const user = { name: parseUserName(name), email, isAdmin };
-    return this.users.insert(user, by, manager).catch((error: unknown) => {
+    const row = { name: parseUserName(name), email, isAdmin };
+    try {
+      if (this.created.length === 0) return await this.users.insert(row, by, manager);
+      return await this.users.inTransaction(manager, async (joined) => {
+        const user = await this.users.insert(row, by, joined);
+        for (const listener of this.created) await listener(user, joined);
+        return this.getById(user.id, joined);
+      });
+    } catch (error) {
       throw violates(error, 'uq_users_email') ? new EmailTakenError() : refusal(error);
-    });
+    }
   }
 
   /**

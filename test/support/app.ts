@@ -58,9 +58,10 @@ export class TestApp {
   }
 }
 
-export async function startTestApp(databaseUrl: string): Promise<TestApp> {
+/** @param env what differs from the defaults of the configuration */
+export async function startTestApp(databaseUrl: string, env: NodeJS.ProcessEnv = {}): Promise<TestApp> {
   const logger = pino({ level: 'silent' });
-  const nest = await NestFactory.create<NestExpressApplication>(AppModule.forRoot(new AppConfig({}), databaseUrl), {
+  const nest = await NestFactory.create<NestExpressApplication>(AppModule.forRoot(new AppConfig(env), databaseUrl), {
     ...APP_OPTIONS,
     logger: false,
     abortOnError: false,

@@ -10,6 +10,10 @@ type Operation = NonNullable<OpenAPIObject['paths'][string]['get']>;
 const EXAMPLE_MESSAGES: Partial<Record<number, string>> = {
   [STATUS_OF.invalid]: 'name must be a string',
   [STATUS_OF.unauthenticated]: 'The API key is not valid',
+  [STATUS_OF.payment_required]: 'The balance does not hold that many credits',
+  [STATUS_OF.forbidden]: 'Only administrators may do this',
+  [STATUS_OF.not_found]: 'There is no such API key',
+  [STATUS_OF.conflict]: 'There is already an API key named laptop',
   [STATUS_OF.precondition_failed]: 'The user has changed since the version that If-Match names',
   [STATUS_OF.too_large]: 'The body must be at most 16384 bytes long',
   [STATUS_OF.unsupported_media_type]: 'The body must be application/json or application/merge-patch+json',

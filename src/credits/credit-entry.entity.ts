@@ -1,0 +1,53 @@
+import { Check, Column, Entity, Index, JoinColumn, ManyToOne, PrimaryGeneratedColumn, Unique } from 'typeorm';
+import { User } from '../users/user.entity.js';
+
+export const TRANSACTION_TYPES = [
+  'MANUAL_ADJUSTMENT',
+  'NEW_USER_CREDIT',
+  'FINE_TUNING_JOB',
+  'STRIPE_CHECKOUT',
+] as const;
+export type TransactionType = (typeof TRANSACTION_TYPES)[number];
+
+const integer = { from: Number, to: (value: number) => value };
+
+/** One movement of a balance. The database refuses to change or delete it. */
+@Entity('credit_entries')
+@Unique('uq_credit_entries_user_id_transaction_id', ['userId', 'transactionId'])
+@Index('ix_credit_entries_newest', { synchronize: false }) // descends, which TypeORM cannot say: see the migration
+@Check('ck_credit_entries_credits', 'credits <> 0 AND credits BETWEEN -9007199254740991 AND 9007199254740991')
+@Check('ck_credit_entries_balance_after', 'balance_after BETWEEN 0 AND 9007199254740991')
+@Check('ck_credit_entries_transaction_id', `transaction_id <> ''`)
+@Check(
+  'ck_credit_entries_transaction_type',
+  `transaction_type IN ('MANUAL_ADJUSTMENT', 'NEW_USER_CREDIT', 'FINE_TUNING_JOB', 'STRIPE_CHECKOUT')`,
+)
+export class CreditEntry {
+  @PrimaryGeneratedColumn('uuid', { primaryKeyConstraintName: 'pk_credit_entries' })
+  readonly id!: string;
+
+  /** The user's `updated_at` of the same instant, and so in the order of the entries: no two of a user share one. */
+  @Column({ name: 'created_at', type: 'timestamptz', precision: 3 })
+  readonly createdAt!: Date;
+
+  @Column({ name: 'user_id', type: 'uuid' })
+  readonly userId!: string;
+
+  @ManyToOne(() => User, { onDelete: 'RESTRICT' })
+  @JoinColumn({ name: 'user_id', foreignKeyConstraintName: 'fk_credit_entries_user_id' })
+  readonly user!: never; // the relation states the foreign key; rows are joined in SQL
+
+  /** Added to the balance; negative spends. */
+  @Column({ type: 'bigint', transformer: integer })
+  readonly credits!: number;
+
+  @Column({ name: 'balance_after', type: 'bigint', transformer: integer })
+  readonly balanceAfter!: number;
+
+  /** Chosen by the caller, unique per user: a repeated request is known by it. */
+  @Column({ name: 'transaction_id', type: 'varchar', length: 255 })
+  readonly transactionId!: string;
+
+  @Column({ name: 'transaction_type', type: 'varchar', length: 32 })
+  readonly transactionType!: TransactionType;
+}

@@ -1,0 +1,93 @@
+import { Body, Controller, Get, HttpCode, Post, Query, Req, Res } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import type { Request, Response } from 'express';
+import { NotAdministratorError } from '../api-keys/api-keys.errors.js';
+import { Administrators, Authenticated, CurrentUser } from '../api-keys/authenticated.decorator.js';
+import type { Principal } from '../api-keys/principal.js';
+import { ApiFailures, Documented, NEXT_PAGE } from '../common/docs/documented.decorator.js';
+import { JsonBody } from '../common/http/json-body.guard.js';
+import { paginated, sliceOf } from '../common/pagination/page.js';
+import { type CreditRequest, CreditsService, type Receipt } from './credits.service.js';
+import { CreditChange, CreditHistoryRequest } from './dto/credit.requests.js';
+import { CreditEntryPage, CreditEntryResponse } from './dto/credit-entry.response.js';
+
+const REPLAYED = { 'Idempotency-Replayed': 'true where an earlier request made the entry, and this one moved nothing' };
+
+@ApiTags('Billing')
+@Controller({ path: 'billing', version: '1' })
+export class CreditsController {
+  constructor(private readonly credits: CreditsService) {}
+
+  @Get('credit-history')
+  @Authenticated()
+  @ApiFailures('forbidden')
+  @Documented({
+    id: 'listCreditHistory',
+    summary: 'List the movements of a balance, the newest first',
+    returns: CreditEntryPage,
+    description: 'One page of entries',
+    headers: NEXT_PAGE,
+    fails: ['invalid'],
+  })
+  async history(
+    @CurrentUser() caller: Principal,
+    @Query() query: CreditHistoryRequest,
+    @Req() request: Request,
+  ): Promise<CreditEntryPage> {
+    const { start_date: startDate, end_date: endDate } = query;
+    const page = await this.credits.history(whoseHistory(query, caller), { startDate, endDate }, sliceOf(query));
+    return paginated(page, query, (entry) => CreditEntryResponse.from(entry), request);
+  }
+
+  @Post('credits-add')
+  @HttpCode(200)
+  @Administrators()
+  @JsonBody()
+  @Documented({
+    id: 'addCredits',
+    summary: 'Add credits to a balance; safe to repeat',
+    returns: CreditEntryResponse,
+    description: 'The entry',
+    headers: REPLAYED,
+    fails: ['invalid', 'not_found', 'conflict', 'too_large', 'unsupported_media_type'],
+  })
+  async add(@Body() body: CreditChange, @Res({ passthrough: true }) response: Response): Promise<CreditEntryResponse> {
+    return answer(await this.credits.add(toRequest(body)), response);
+  }
+
+  @Post('credits-deduct')
+  @HttpCode(200)
+  @Administrators()
+  @JsonBody()
+  @Documented({
+    id: 'deductCredits',
+    summary: 'Take credits from a balance; safe to repeat',
+    returns: CreditEntryResponse,
+    description: 'The entry',
+    headers: REPLAYED,
+    fails: ['invalid', 'payment_required', 'not_found', 'conflict', 'too_large', 'unsupported_media_type'],
+  })
+  async deduct(
+    @Body() body: CreditChange,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<CreditEntryResponse> {
+    return answer(await this.credits.spend(toRequest(body)), response);
+  }
+}
+
+function whoseHistory({ user_id: userId }: CreditHistoryRequest, caller: Principal): string {
+  if (userId !== undefined && !caller.isAdmin) throw new NotAdministratorError();
+  return userId ?? caller.userId;
+}
+
+const toRequest = (body: CreditChange): CreditRequest => ({
+  userId: body.user_id,
+  amount: body.amount,
+  transactionId: body.transaction_id,
+  transactionType: body.transaction_type,
+});
+
+function answer({ entry, replayed }: Receipt, response: Response): CreditEntryResponse {
+  if (replayed) response.setHeader('Idempotency-Replayed', 'true');
+  return CreditEntryResponse.from(entry);
+}

@@ -1,0 +1,49 @@
+import { DomainError } from '../common/errors/domain.error.js';
+
+export class InvalidAmountError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super(`amount must be an integer from 1 to ${String(Number.MAX_SAFE_INTEGER)}`);
+  }
+}
+
+export class InvalidTransactionIdError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super('transaction_id must have 1 to 255 characters, and neither NUL nor lone surrogates');
+  }
+}
+
+export class InvalidPeriodError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super('start_date must not be after end_date');
+  }
+}
+
+export class InsufficientCreditsError extends DomainError {
+  readonly kind = 'payment_required';
+
+  constructor() {
+    super('The balance does not hold that many credits');
+  }
+}
+
+export class BalanceLimitError extends DomainError {
+  readonly kind = 'conflict';
+
+  constructor() {
+    super(`The balance cannot rise above ${String(Number.MAX_SAFE_INTEGER)}`);
+  }
+}
+
+export class TransactionIdTakenError extends DomainError {
+  readonly kind = 'conflict';
+
+  constructor() {
+    super('This transaction_id already stands for another transaction of the user');
+  }
+}

@@ -1,0 +1,127 @@
+import { Injectable } from '@nestjs/common';
+import { InjectRepository } from '@nestjs/typeorm';
+import { type EntityManager, Repository } from 'typeorm';
+import { newestFirst, type Page, type Slice } from '../common/pagination/page.js';
+import { CreditEntry, type TransactionType } from './credit-entry.entity.js';
+
+export interface Movement {
+  readonly userId: string;
+  /** Negative spends. */
+  readonly credits: number;
+  readonly transactionId: string;
+  readonly transactionType: TransactionType;
+}
+
+/** Inclusive UTC dates, `YYYY-MM-DD`. */
+export interface Period {
+  readonly startDate?: string | undefined;
+  readonly endDate?: string | undefined;
+}
+
+/** A balance or a `balance_after` that is not the sum of the entries up to it. */
+export interface Difference {
+  readonly userId: string;
+  /** Null where the user's balance itself is wrong. */
+  readonly entryId: string | null;
+  readonly stored: number;
+  readonly expected: number;
+}
+
+const COLUMNS = `id, created_at AS "createdAt", user_id AS "userId", credits, balance_after AS "balanceAfter",
+  transaction_id AS "transactionId", transaction_type AS "transactionType"`;
+
+/** A row as `pg` hands it over: bigint columns arrive as text. */
+type EntryRow = Omit<CreditEntry, 'credits' | 'balanceAfter'> & {
+  readonly credits: string;
+  readonly balanceAfter: string;
+};
+
+/** Every statement on the ledger. This is the only writer of `users.credits_balance`. */
+@Injectable()
+export class CreditsRepository {
+  constructor(@InjectRepository(CreditEntry) private readonly rows: Repository<CreditEntry>) {}
+
+  get manager(): EntityManager {
+    return this.rows.manager;
+  }
+
+  /**
+   * Moves a balance and writes the entry, in one statement: the guard of the update decides, so two spenders can never
+   * both use the last credit. Fails on `uq_credit_entries_user_id_transaction_id`, and then moves nothing, when a
+   * transaction of that id is there.
+   *
+   * @returns the entry, or null when the user does not exist or the balance would leave its bounds
+   */
+  async move(
+    { userId, credits, transactionId, transactionType }: Movement,
+    manager: EntityManager,
+  ): Promise<CreditEntry | null> {
+    const [row] = await manager.query<EntryRow[]>(
+      `WITH moved AS (
+         UPDATE users SET credits_balance = credits_balance + $2::bigint, version = version + 1,
+                          updated_at = greatest(clock_timestamp(), updated_at + interval '1 ms')
+          WHERE id = $1 AND credits_balance + $2::bigint BETWEEN 0 AND 9007199254740991
+         RETURNING id, credits_balance, updated_at)
+       INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type)
+       SELECT updated_at, id, $2, credits_balance, $3, $4 FROM moved
+       RETURNING ${COLUMNS}`,
+      [userId, credits, transactionId, transactionType],
+    );
+    return row ? toEntry(row) : null;
+  }
+
+  async findByTransactionId(
+    userId: string,
+    transactionId: string,
+    manager: EntityManager,
+  ): Promise<CreditEntry | null> {
+    const sql = `SELECT ${COLUMNS} FROM credit_entries WHERE user_id = $1 AND transaction_id = $2`;
+    const [row] = await manager.query<EntryRow[]>(sql, [userId, transactionId]);
+    return row ? toEntry(row) : null;
+  }
+
+  /** The user's entries in the period, the newest first. */
+  async findPage(userId: string, { startDate, endDate }: Period, slice: Slice): Promise<Page<CreditEntry>> {
+    const filter = `WHERE user_id = $1 AND ($2::date IS NULL OR created_at >= $2::date::timestamp AT TIME ZONE 'UTC')
+      AND ($3::date IS NULL OR created_at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC')`;
+    const filtered = [userId, startDate, endDate];
+    const { sql, parameters } = newestFirst(slice, filtered);
+    const [rows, [counted]] = await Promise.all([
+      this.rows.query<EntryRow[]>(`SELECT ${COLUMNS} FROM credit_entries ${filter} ${sql}`, parameters),
+      this.rows.query<[{ total: number }]>(`SELECT count(*)::int AS total FROM credit_entries ${filter}`, filtered),
+    ]);
+    return { rows: rows.map(toEntry), total: counted.total };
+  }
+
+  /** Compares, in one snapshot and without a lock, every balance and every `balance_after` with the sums of the entries. */
+  async findDifferences(): Promise<Difference[]> {
+    const rows = await this.rows.query<{ userId: string; entryId: string | null; stored: string; expected: string }[]>(
+      `WITH running AS (
+         SELECT user_id, id, balance_after, sum(credits) OVER (PARTITION BY user_id ORDER BY created_at, id) AS expected
+           FROM credit_entries),
+       sums AS (SELECT user_id, sum(credits) AS expected FROM credit_entries GROUP BY user_id)
+       SELECT user_id AS "userId", id AS "entryId", balance_after AS stored, expected FROM running WHERE balance_after <> expected
+       UNION ALL
+       SELECT u.id, NULL, u.credits_balance, coalesce(s.expected, 0)
+         FROM users u LEFT JOIN sums s ON s.user_id = u.id
+        WHERE u.credits_balance <> coalesce(s.expected, 0)`,
+    );
+    return rows.map(({ userId, entryId, stored, expected }) => ({
+      userId,
+      entryId,
+      stored: Number(stored),
+      expected: Number(expected),
+    }));
+  }
+}
+
+const toEntry = (row: EntryRow): CreditEntry => ({
+  id: row.id,
+  createdAt: row.createdAt,
+  userId: row.userId,
+  user: undefined as never,
+  credits: Number(row.credits),
+  balanceAfter: Number(row.balanceAfter),
+  transactionId: row.transactionId,
+  transactionType: row.transactionType,
+});

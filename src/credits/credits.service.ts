@@ -1,0 +1,116 @@
+import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { violates } from '../common/errors/constraint.js';
+import type { Page, Slice } from '../common/pagination/page.js';
+import { UsersService } from '../users/users.service.js';
+import type { CreditEntry, TransactionType } from './credit-entry.entity.js';
+import {
+  BalanceLimitError,
+  InsufficientCreditsError,
+  InvalidAmountError,
+  InvalidPeriodError,
+  InvalidTransactionIdError,
+  TransactionIdTakenError,
+} from './credits.errors.js';
+import { CreditsRepository, type Difference, type Movement, type Period } from './credits.repository.js';
+
+export interface CreditRequest {
+  readonly userId: string;
+  /** Credits; an integer from 1. */
+  readonly amount: number;
+  /** 1 to 255 characters, unique per user: the same request with it again moves nothing. */
+  readonly transactionId: string;
+  readonly transactionType?: TransactionType | undefined;
+}
+
+/** The entry of a transaction, and whether an earlier call had made it. */
+export interface Receipt {
+  readonly entry: CreditEntry;
+  readonly replayed: boolean;
+}
+
+export const MAX_TRANSACTION_ID_LENGTH = 255;
+
+/** The only way a balance moves. Every call is safe to repeat, however often and whatever became of the first. */
+@Injectable()
+export class CreditsService {
+  constructor(
+    private readonly entries: CreditsRepository,
+    private readonly users: UsersService,
+  ) {}
+
+  /**
+   * @param manager joins the caller's transaction
+   * @throws InvalidAmountError, InvalidTransactionIdError, UserNotFoundError, BalanceLimitError, TransactionIdTakenError
+   */
+  add(request: CreditRequest, manager?: EntityManager): Promise<Receipt> {
+    return this.move(request, 1, manager);
+  }
+
+  /**
+   * Takes credits away. In the caller's transaction, a job and its price commit together or not at all.
+   *
+   * @param manager joins the caller's transaction, and leaves it usable whatever is thrown here
+   * @throws InvalidAmountError, InvalidTransactionIdError, UserNotFoundError, InsufficientCreditsError, TransactionIdTakenError
+   */
+  spend(request: CreditRequest, manager?: EntityManager): Promise<Receipt> {
+    return this.move(request, -1, manager);
+  }
+
+  /**
+   * The user's entries in a period, the newest first.
+   *
+   * @throws InvalidPeriodError
+   */
+  history(userId: string, period: Period, slice: Slice): Promise<Page<CreditEntry>> {
+    const { startDate, endDate } = period;
+    if (startDate !== undefined && endDate !== undefined && startDate > endDate) throw new InvalidPeriodError();
+    return this.entries.findPage(userId, period, slice);
+  }
+
+  /** Proves that the ledger adds up: the differences it finds, which must be none. Locks nobody out. */
+  reconcile(): Promise<Difference[]> {
+    return this.entries.findDifferences();
+  }
+
+  private async move(
+    request: CreditRequest,
+    sign: 1 | -1,
+    manager: EntityManager = this.entries.manager,
+  ): Promise<Receipt> {
+    const { userId, amount, transactionId, transactionType = 'MANUAL_ADJUSTMENT' } = request;
+    if (!Number.isSafeInteger(amount) || amount < 1) throw new InvalidAmountError();
+    if (!isTransactionId(transactionId)) throw new InvalidTransactionIdError();
+    const movement = { userId, credits: sign * amount, transactionId, transactionType };
+
+    const entry = await this.attempt(movement, manager);
+    if (entry) return { entry, replayed: false };
+    // What was there before counts first: a repeated request must not fail for a balance that has moved on since.
+    const earlier = await this.entries.findByTransactionId(userId, transactionId, manager);
+    if (earlier) return replay(earlier, movement);
+    await this.users.getById(userId, manager);
+    throw sign < 0 ? new InsufficientCreditsError() : new BalanceLimitError();
+  }
+
+  /** @returns null when the movement is refused or its transaction id is taken */
+  private async attempt(movement: Movement, manager: EntityManager): Promise<CreditEntry | null> {
+    const joined = manager.queryRunner?.isTransactionActive;
+    try {
+      // A failed statement would end the caller's transaction; behind a savepoint it does not.
+      return await (joined
+        ? manager.transaction((inner) => this.entries.move(movement, inner))
+        : this.entries.move(movement, manager));
+    } catch (error) {
+      if (violates(error, 'uq_credit_entries_user_id_transaction_id')) return null;
+      throw error;
+    }
+  }
+}
+
+function replay(entry: CreditEntry, { credits, transactionType }: Movement): Receipt {
+  if (entry.credits !== credits || entry.transactionType !== transactionType) throw new TransactionIdTakenError();
+  return { entry, replayed: true };
+}
+
+const isTransactionId = (text: string): boolean =>
+  text !== '' && !text.includes('\0') && text.isWellFormed() && Array.from(text).length <= MAX_TRANSACTION_ID_LENGTH;

@@ -1,0 +1,63 @@
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { IsIn, IsInt, IsISO8601, IsString, Matches, Max, Min } from 'class-validator';
+import { UUID } from '../../common/http/param-matches.decorator.js';
+import { PageRequest } from '../../common/pagination/page.request.js';
+import { Omittable } from '../../common/validation/omittable.decorator.js';
+import { TRANSACTION_TYPES, type TransactionType } from '../credit-entry.entity.js';
+import { MAX_TRANSACTION_ID_LENGTH } from '../credits.service.js';
+
+const USER_ID = { format: 'uuid', example: '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90' };
+const NOT_A_UUID = { message: 'user_id must be a UUID' };
+
+export class CreditChange {
+  @ApiProperty({ ...USER_ID, description: 'Whose balance moves' })
+  @Matches(UUID, NOT_A_UUID)
+  readonly user_id!: string;
+
+  @ApiProperty({ type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'Credits', example: 40 })
+  @IsInt()
+  @Min(1)
+  @Max(Number.MAX_SAFE_INTEGER)
+  readonly amount!: number;
+
+  @ApiProperty({
+    minLength: 1,
+    maxLength: MAX_TRANSACTION_ID_LENGTH,
+    description:
+      'Chosen by you, unique per user: the same request with it again answers the same entry and moves nothing',
+    example: 'order-1815',
+  })
+  @IsString()
+  readonly transaction_id!: string;
+
+  @ApiPropertyOptional({ enum: TRANSACTION_TYPES, default: 'MANUAL_ADJUSTMENT' })
+  @Omittable()
+  @IsIn(TRANSACTION_TYPES, { message: `transaction_type must be one of ${TRANSACTION_TYPES.join(', ')}` })
+  readonly transaction_type?: TransactionType;
+}
+
+const DATE = { format: 'date', example: '2026-01-31' };
+
+/** The length first: the calendar check alone takes times of day and week dates as well. */
+const IsCalendarDate = (): PropertyDecorator => (target, property) => {
+  const message = `${String(property)} must be a date, such as 2026-01-31`;
+  Matches(/^\d{4}-\d\d-\d\d$/, { message })(target, property);
+  IsISO8601({ strict: true }, { message })(target, property);
+};
+
+export class CreditHistoryRequest extends PageRequest {
+  @ApiPropertyOptional({ ...DATE, description: 'The first day, in UTC' })
+  @Omittable()
+  @IsCalendarDate()
+  readonly start_date?: string;
+
+  @ApiPropertyOptional({ ...DATE, description: 'The last day, in UTC; it belongs to the period' })
+  @Omittable()
+  @IsCalendarDate()
+  readonly end_date?: string;
+
+  @ApiPropertyOptional({ ...USER_ID, description: 'For administrators: the history of this user instead of their own' })
+  @Omittable()
+  @Matches(UUID, NOT_A_UUID)
+  readonly user_id?: string;
+}

@@ -1,0 +1,354 @@
+import { randomUUID } from 'node:crypto';
+import { DataSource } from 'typeorm';
+import { InsufficientCreditsError, TransactionIdTakenError } from '../src/credits/credits.errors.js';
+import { CreditsService } from '../src/credits/credits.service.js';
+import { startTestApp, useTestApp } from './support/app.js';
+import { createDatabase } from './support/database.js';
+import type { GivenUser } from './support/given.js';
+
+const MAX = Number.MAX_SAFE_INTEGER;
+
+interface WireEntry {
+  readonly id: string;
+  readonly credits: number;
+  readonly balance_after: number;
+}
+
+describe('Credits', () => {
+  const app = useTestApp();
+  let admin: GivenUser;
+  beforeAll(async () => {
+    admin = await app.given.user({ isAdmin: true });
+  });
+
+  const post = (path: 'credits-add' | 'credits-deduct', body: object) =>
+    app.as(admin).post(`/v1/billing/${path}`).send(body);
+  const add = (user: GivenUser, amount: number, transaction_id: string = randomUUID()) =>
+    post('credits-add', { user_id: user.id, amount, transaction_id });
+  const deduct = (user: GivenUser, amount: number, transaction_id: string = randomUUID()) =>
+    post('credits-deduct', { user_id: user.id, amount, transaction_id });
+  const balance = async (user: GivenUser) => (await app.stored(user)).creditsBalance;
+  const entries = async (user: GivenUser) => app.rows('SELECT FROM credit_entries WHERE user_id = $1', [user.id]);
+
+  it('200 moves the balance together with an entry, and updated_at and ETag with it', async () => {
+    const ada = await app.given.user();
+
+    const added = await post('credits-add', {
+      user_id: ada.id,
+      amount: 40,
+      transaction_id: 'order-1',
+      transaction_type: 'STRIPE_CHECKOUT',
+    });
+    const spent = await deduct(ada, 15, 'job-1');
+
+    const common = { id: expect.any(String), created_at: expect.stringMatching(/Z$/) };
+    expect([added.status, spent.status]).toEqual([200, 200]);
+    expect(added.body).toEqual({
+      ...common,
+      credits: 40,
+      transaction_id: 'order-1',
+      transaction_type: 'STRIPE_CHECKOUT',
+      balance_after: 40,
+    });
+    expect(spent.body).toEqual({
+      ...common,
+      credits: -15,
+      transaction_id: 'job-1',
+      transaction_type: 'MANUAL_ADJUSTMENT',
+      balance_after: 25,
+    });
+    const me = await app.as(ada).get('/v1/users/me');
+    expect(me.body).toMatchObject({
+      credits_balance: 25,
+      updated_at: (spent.body as { created_at: string }).created_at,
+    });
+    expect(me.headers.etag).toBe(`"${ada.id}.3"`);
+  });
+
+  it('402 for more than the balance, and nothing moves', async () => {
+    const ada = await app.given.user();
+    await add(ada, 10);
+
+    const response = await deduct(ada, 11);
+
+    expect(response.body).toEqual({ status: 402, message: 'The balance does not hold that many credits' });
+    expect([await balance(ada), (await entries(ada)).length]).toEqual([10, 1]);
+  });
+
+  it('200 holds up to 2^53−1 credits exactly, and 409 beyond', async () => {
+    const ada = await app.given.user();
+
+    expect((await add(ada, MAX)).body).toMatchObject({ credits: MAX, balance_after: MAX });
+    expect((await add(ada, 1)).body).toEqual({ status: 409, message: `The balance cannot rise above ${String(MAX)}` });
+    expect((await deduct(ada, MAX)).body).toMatchObject({ credits: -MAX, balance_after: 0 });
+  });
+
+  it.each([
+    [{ amount: 0 }, /^amount must/],
+    [{ amount: -1 }, /^amount must/],
+    [{ amount: 1.5 }, /^amount must/],
+    [{ amount: '5' }, /^amount must/],
+    [{ amount: MAX + 1 }, /^amount must/],
+    [{ amount: null }, /^amount must/],
+    [{ transaction_id: '' }, /^transaction_id must/],
+    [{ transaction_id: 'x'.repeat(256) }, /^transaction_id must/],
+    [{ transaction_id: 'a\u0000' }, /^transaction_id must/],
+    [{ transaction_id: '\ud800' }, /^transaction_id must/],
+    [{ transaction_id: 5 }, /^transaction_id must/],
+    [{ transaction_type: 'GIFT' }, /^transaction_type must be one of MANUAL_ADJUSTMENT/],
+    [{ transaction_type: null }, /^transaction_type must/],
+    [{ user_id: 'ada' }, /^user_id must be a UUID/],
+    [{ note: 'x' }, /^The property "note" is not known here/],
+  ])('400 refuses %j', async (fields, message) => {
+    const ada = await app.given.user();
+
+    for (const path of ['credits-add', 'credits-deduct'] as const) {
+      const response = await post(path, { user_id: ada.id, amount: 1, transaction_id: 'x', ...fields });
+      expect(response.body).toEqual({ status: 400, message: expect.stringMatching(message) });
+    }
+    expect(await entries(ada)).toEqual([]);
+  });
+
+  it('404 for a user who does not exist', async () => {
+    const response = await post('credits-add', { user_id: randomUUID(), amount: 1, transaction_id: 'x' });
+
+    expect(response.status).toBe(404);
+  });
+
+  it('200 answers the stored entry when a request is repeated, marks it, and moves nothing, whatever the balance has become', async () => {
+    const ada = await app.given.user();
+    await add(ada, 10, 'order');
+    const first = await deduct(ada, 10, 'job');
+
+    const again = await deduct(ada, 10, 'job'); // now that there is nothing left to spend
+
+    expect(first.headers).not.toHaveProperty('idempotency-replayed');
+    expect(again.status).toBe(200);
+    expect(again.headers['idempotency-replayed']).toBe('true');
+    expect(again.text).toBe(first.text);
+    expect([await balance(ada), (await entries(ada)).length]).toEqual([0, 2]);
+  });
+
+  it('409 for other content under a transaction_id, and 200 for the same id of another user', async () => {
+    const [ada, bob] = [await app.given.user(), await app.given.user()];
+    await add(ada, 10, 'order');
+
+    for (const response of [
+      await add(ada, 11, 'order'),
+      await deduct(ada, 10, 'order'),
+      await post('credits-add', {
+        user_id: ada.id,
+        amount: 10,
+        transaction_id: 'order',
+        transaction_type: 'STRIPE_CHECKOUT',
+      }),
+    ]) {
+      expect(response.body).toEqual({
+        status: 409,
+        message: 'This transaction_id already stands for another transaction of the user',
+      });
+    }
+    expect((await add(bob, 10, 'order')).status).toBe(200);
+    expect(await balance(ada)).toBe(10);
+  });
+
+  it('200 for exactly 40 of 100 concurrent spenders of 1, from 40 credits', async () => {
+    const ada = await app.given.user();
+    await add(ada, 40);
+
+    const responses = await Promise.all(Array.from({ length: 100 }, () => deduct(ada, 1)));
+
+    expect(responses.filter(({ status }) => status === 200)).toHaveLength(40);
+    expect(responses.filter(({ status }) => status === 402)).toHaveLength(60);
+    expect(new Set(responses.flatMap(({ body }) => (body as Partial<WireEntry>).balance_after ?? [])).size).toBe(40);
+    expect(await balance(ada)).toBe(0);
+  });
+
+  it('moves once for 20 concurrent retries of one transaction, which all get the same entry', async () => {
+    const ada = await app.given.user();
+
+    const responses = await Promise.all(Array.from({ length: 20 }, () => add(ada, 5, 'once')));
+
+    expect(new Set(responses.map(({ text }) => text)).size).toBe(1);
+    expect(responses.filter(({ headers }) => headers['idempotency-replayed'] === undefined)).toHaveLength(1);
+    expect([await balance(ada), (await entries(ada)).length]).toEqual([5, 1]);
+  });
+
+  it('are not touched by a change of the name, nor lost to one', async () => {
+    const ada = await app.given.user();
+
+    await Promise.all(
+      Array.from({ length: 20 }, (_, n) => [
+        add(ada, 1),
+        app
+          .as(ada)
+          .patch('/v1/users/me')
+          .send({ name: `N ${String(n)}` }),
+      ]).flat(),
+    );
+
+    expect(await app.stored(ada)).toMatchObject({ creditsBalance: 20, version: '41' });
+  });
+
+  it.each(['UPDATE credit_entries SET credits = 5', 'DELETE FROM credit_entries', 'TRUNCATE credit_entries'])(
+    'the database refuses %s',
+    async (sql) => {
+      await expect(app.given.sql(sql)).rejects.toMatchObject({ driverError: { code: '23001' } });
+    },
+  );
+
+  describe('GET /v1/billing/credit-history', () => {
+    it('200 answers the caller its own entries, the newest first, in pages', async () => {
+      const [ada, bob] = [await app.given.user(), await app.given.user()];
+      for (const amount of [1, 2, 3]) await add(ada, amount);
+      await add(bob, 9);
+
+      const response = await app.as(ada).get('/v1/billing/credit-history?items_per_page=2');
+
+      const body = response.body as { data: WireEntry[]; pagination: object };
+      expect(body.data.map(({ credits, balance_after }) => [credits, balance_after])).toEqual([
+        [3, 6],
+        [2, 3],
+      ]);
+      expect(body.pagination).toEqual({ total_pages: 2, current_page: 1, items_per_page: 2 });
+      expect(Object.keys(body.data[0] ?? {})).toEqual([
+        'id',
+        'created_at',
+        'credits',
+        'transaction_id',
+        'transaction_type',
+        'balance_after',
+      ]);
+    });
+
+    it('200 takes inclusive UTC dates', async () => {
+      const ada = await app.given.user();
+      const instants = [
+        '2026-01-31T23:59:59.999Z',
+        '2026-02-01T00:00:00.000Z',
+        '2026-02-28T23:59:59.999Z',
+        '2026-03-01T00:00:00.000Z',
+      ];
+      for (const [n, at] of instants.entries()) {
+        await app.given.sql(
+          `INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type) VALUES ($1, $2, 1, $3::int, 't-' || $3::int, 'MANUAL_ADJUSTMENT')`,
+          [at, ada.id, n + 1],
+        );
+      }
+      const found = async (query: string) => {
+        const { body } = await app.as(ada).get(`/v1/billing/credit-history?${query}`);
+        return (body as { data: { created_at: string }[] }).data.map(({ created_at }) => created_at).reverse();
+      };
+
+      expect(await found('start_date=2026-02-01&end_date=2026-02-28')).toEqual(instants.slice(1, 3));
+      expect(await found('start_date=2026-02-01')).toEqual(instants.slice(1));
+      expect(await found('end_date=2026-01-31')).toEqual(instants.slice(0, 1));
+      expect(await found('start_date=2026-03-01&end_date=2026-03-01')).toEqual(instants.slice(3));
+    });
+
+    it.each([
+      'start_date=2026-02-30',
+      'start_date=2026-1-1',
+      'end_date=20260101',
+      'end_date=2026-01-01T00:00:00Z',
+      'start_date=',
+      'start_date=2026-01-02&end_date=2026-01-01',
+    ])('400 refuses %s', async (query) => {
+      expect((await app.as(admin).get(`/v1/billing/credit-history?${query}`)).body).toEqual({
+        status: 400,
+        message: expect.stringMatching(/_date must/),
+      });
+    });
+
+    it('lets administrators read the history of others, and nobody else', async () => {
+      const ada = await app.given.user();
+      await add(ada, 7);
+
+      const asAdmin = await app.as(admin).get(`/v1/billing/credit-history?user_id=${ada.id}`);
+
+      expect((asAdmin.body as { data: WireEntry[] }).data).toHaveLength(1);
+      expect((await app.as(ada).get(`/v1/billing/credit-history?user_id=${admin.id}`)).status).toBe(403);
+    });
+  });
+
+  describe('for other modules', () => {
+    it('spend joins the caller’s transaction: a job and its price commit together or not at all', async () => {
+      const ada = await app.given.user();
+      await add(ada, 10);
+      const credits = app.nest.get(CreditsService, { strict: false });
+      const spend = (transactionId: string, outcome: 'commit' | 'fail') =>
+        app.nest.get(DataSource).transaction(async (manager) => {
+          await credits.spend({ userId: ada.id, amount: 4, transactionId }, manager);
+          await manager.query(`UPDATE users SET name = 'Job done' WHERE id = $1`, [ada.id]);
+          if (outcome === 'fail') throw new Error('the job failed');
+        });
+
+      await expect(spend('a', 'fail')).rejects.toThrow('the job failed');
+      expect(await app.stored(ada)).toMatchObject({ creditsBalance: 10, name: 'Dull Default' });
+      await spend('b', 'commit');
+      expect(await app.stored(ada)).toMatchObject({ creditsBalance: 6, name: 'Job done' });
+    });
+
+    it('leaves the caller’s transaction usable after a repeat and after a refusal', async () => {
+      const ada = await app.given.user();
+      await add(ada, 10, 'order');
+      const credits = app.nest.get(CreditsService, { strict: false });
+
+      await app.nest.get(DataSource).transaction(async (manager) => {
+        const request = { userId: ada.id, amount: 10, transactionId: 'order' };
+        expect(await credits.add(request, manager)).toMatchObject({ replayed: true });
+        await expect(credits.add({ ...request, amount: 11 }, manager)).rejects.toThrow(TransactionIdTakenError);
+        await expect(credits.spend({ ...request, amount: 11, transactionId: 'x' }, manager)).rejects.toThrow(
+          InsufficientCreditsError,
+        );
+        await manager.query(`UPDATE users SET name = 'Still here' WHERE id = $1`, [ada.id]);
+      });
+
+      expect(await app.stored(ada)).toMatchObject({ creditsBalance: 10, name: 'Still here' });
+    });
+
+    it('reconcile finds nothing wrong after all of this, and names every difference that is made behind its back', async () => {
+      const database = await createDatabase();
+      const other = await startTestApp(database.url);
+      const credits = other.nest.get(CreditsService, { strict: false });
+      const [ada, bob] = [await other.given.user(), await other.given.user()];
+      const { entry } = await credits.add({ userId: ada.id, amount: 5, transactionId: 'a' });
+      await credits.spend({ userId: ada.id, amount: 2, transactionId: 'b' });
+      const before = await credits.reconcile();
+
+      await other.given.sql('UPDATE users SET credits_balance = 9 WHERE id = $1', [bob.id]);
+      await other.given.sql(
+        `ALTER TABLE credit_entries DISABLE TRIGGER ALL; UPDATE credit_entries SET balance_after = 6 WHERE id = '${entry.id}'`,
+      );
+
+      expect(before).toEqual([]);
+      expect(await credits.reconcile()).toEqual([
+        { userId: ada.id, entryId: entry.id, stored: 6, expected: 5 },
+        { userId: bob.id, entryId: null, stored: 9, expected: 0 },
+      ]);
+      await other.nest.close();
+      await database.drop();
+    });
+  });
+
+  describe('for new users', () => {
+    it('are an entry in the transaction that makes the user, and with them the user is answered', async () => {
+      const database = await createDatabase();
+      const generous = await startTestApp(database.url, { NEW_USER_CREDITS: '25' });
+      const root = await generous.given.user({ isAdmin: true });
+
+      const response = await generous.as(root).post('/v1/users').send({ name: 'Ada', email: 'ada@example.com' });
+
+      const { id } = response.body as { id: string };
+      expect(response.body).toMatchObject({ credits_balance: 25 });
+      const history = await generous.as(root).get(`/v1/billing/credit-history?user_id=${id}`);
+      expect((history.body as { data: object[] }).data).toEqual([
+        expect.objectContaining({ credits: 25, transaction_type: 'NEW_USER_CREDIT', balance_after: 25 }),
+      ]);
+      expect(root.row.creditsBalance).toBe(25);
+      expect(await generous.nest.get(CreditsService, { strict: false }).reconcile()).toEqual([]);
+      await generous.nest.close();
+      await database.drop();
+    });
+  });
+});
