@@ -3,6 +3,7 @@ import { ApiKeysModule } from './api-keys/api-keys.module.js';
 import { AuditModule } from './audit/audit.module.js';
 import type { AppConfig } from './config/app.config.js';
 import { CreditsModule } from './credits/credits.module.js';
+import type { PostgresOptions } from './database/data-source.options.js';
 import { DatabaseModule } from './database/database.module.js';
 import { HealthModule } from './health/health.module.js';
 import { OnboardingModule } from './onboarding/onboarding.module.js';
@@ -11,11 +12,11 @@ import { UsersModule } from './users/users.module.js';
 /** The list of features. */
 @Module({})
 export class AppModule {
-  static forRoot(config: AppConfig, databaseUrl: string): DynamicModule {
+  static forRoot(config: AppConfig, database: PostgresOptions): DynamicModule {
     return {
       module: AppModule,
       imports: [
-        DatabaseModule.forRoot({ url: databaseUrl, poolSize: config.databasePoolSize }),
+        DatabaseModule.forRoot(database),
         ApiKeysModule,
         UsersModule,
         CreditsModule.forRoot({ signupCredits: config.newUserCredits }),

@@ -4,6 +4,7 @@ import { AppModule } from './app.module.js';
 import { APP_OPTIONS, setUpApp } from './app.setup.js';
 import { createLogger, NestLogger } from './common/logging/logger.js';
 import { AppConfig, InvalidEnvironmentError, readDotEnv } from './config/app.config.js';
+import { poolOptions } from './database/data-source.options.js';
 import { openDatabase } from './database/open-database.js';
 import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.error.js';
 import { PendingMigrationsError } from './database/run-migrations.js';
@@ -20,11 +21,14 @@ async function start(): Promise<void> {
     logger.info(message);
   });
 
-  const app = await NestFactory.create<NestExpressApplication>(AppModule.forRoot(config, database.url), {
-    ...APP_OPTIONS,
-    logger: new NestLogger(logger),
-    abortOnError: false,
-  });
+  const app = await NestFactory.create<NestExpressApplication>(
+    AppModule.forRoot(config, poolOptions(database.url, config.databasePoolSize)),
+    {
+      ...APP_OPTIONS,
+      logger: new NestLogger(logger),
+      abortOnError: false,
+    },
+  );
   setUpApp(app, logger);
   await app.listen(config.port, config.host);
   stop.with(() => app.close());

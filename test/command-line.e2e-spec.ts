@@ -129,6 +129,61 @@ describe('users-api', () => {
     ]);
   });
 
+  it('credits add, spend and history move and show a balance; reconcile proves it, and fails with the name of a difference', async () => {
+    const own = await createDatabase();
+    const run = (...words: string[]) => programs.cli(['credits', ...words], { DATABASE_URL: own.url });
+    await programs.cli(['users', 'create', '--email', 'sue@example.com', '--name', 'Sue'], { DATABASE_URL: own.url });
+    const sue = ['--email', 'sue@example.com'];
+
+    const added = await run(
+      'add',
+      ...sue,
+      '--amount',
+      '10',
+      '--transaction-id',
+      'a',
+      '--type',
+      'STRIPE_CHECKOUT',
+      '--json',
+    );
+    const again = await run(
+      'add',
+      ...sue,
+      '--amount',
+      '10',
+      '--transaction-id',
+      'a',
+      '--type',
+      'STRIPE_CHECKOUT',
+      '--json',
+    );
+    const tooMuch = await run('spend', ...sue, '--amount', '11', '--transaction-id', 'b');
+    await run('spend', ...sue, '--amount', '4', '--transaction-id', 'c');
+    const history = await run('history', ...sue, '--json');
+    const table = await run('history', ...sue, '--end-date', '2000-01-01');
+    const noDate = await run('history', ...sue, '--end-date', 'never');
+    const proof = await run('reconcile');
+    await administer(`UPDATE users SET credits_balance = 7`, own.url);
+    const disproof = await run('reconcile', '--json');
+
+    expect(JSON.parse(added.stdout)).toMatchObject({
+      credits: 10,
+      balance_after: 10,
+      transaction_type: 'STRIPE_CHECKOUT',
+    });
+    expect(again.stdout).toBe(added.stdout);
+    expect([tooMuch.code, tooMuch.stderr]).toEqual([1, 'users-api: The balance does not hold that many credits\n']);
+    expect((JSON.parse(history.stdout) as { credits: number }[]).map(({ credits }) => credits)).toEqual([-4, 10]);
+    expect(table.stdout).not.toContain('STRIPE');
+    expect(noDate.code).toBe(1);
+    expect(proof).toEqual({ code: 0, stdout: 'Every balance is the sum of its entries.\n', stderr: '' });
+    expect(JSON.parse(disproof.stdout)).toEqual([
+      { userId: expect.any(String), entryId: null, stored: 7, expected: 6 },
+    ]);
+    expect([disproof.code, disproof.stderr]).toEqual([1, 'users-api: 1 differences\n']);
+    await own.drop();
+  });
+
   it.each([
     [['users', 'create', '--email', 'not-an-address', '--name', 'X'], 'email must be an e-mail address'],
     [

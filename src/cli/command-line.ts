@@ -1,12 +1,13 @@
 import { Command } from 'commander';
 import { generateApiKey } from '../common/api-key-format.js';
+import { addCreditCommands } from './credit-commands.js';
 import { addKeyCommands } from './key-commands.js';
 import { addUserCommands } from './user-commands.js';
 
 /** `users-api`: the operator's commands. Answers go to stdout, all else to stderr; a failure ends with a status other than 0. */
 export function commandLine(): Command {
   const program = new Command('users-api')
-    .description('Look after the users and API keys of a Users API database')
+    .description('Look after the users, API keys and credits of a Users API database')
     .exitOverride()
     .showHelpAfterError('(--help tells how)');
   addUserCommands(program.command('users').description('Users'));
@@ -18,5 +19,6 @@ export function commandLine(): Command {
     .action(() => {
       process.stdout.write(`${generateApiKey()}\n`);
     });
+  addCreditCommands(program.command('credits').description('Credits'));
   return program;
 }

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { AppModule } from '../app.module.js';
 import { createLogger, NestLogger } from '../common/logging/logger.js';
 import { AppConfig, readDotEnv } from '../config/app.config.js';
+import { dataSourceOptions } from '../database/data-source.options.js';
 import { openDatabase } from '../database/open-database.js';
 import { onStopSignal } from '../stop-signal.js';
 
@@ -29,7 +30,7 @@ async function withDatabase<T>(
   logger: Logger,
   work: (app: INestApplicationContext) => Promise<T>,
 ): Promise<T> {
-  const app = await NestFactory.createApplicationContext(AppModule.forRoot(config, url), {
+  const app = await NestFactory.createApplicationContext(AppModule.forRoot(config, dataSourceOptions(url)), {
     logger: new NestLogger(logger),
     abortOnError: false,
   });

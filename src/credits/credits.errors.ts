@@ -20,7 +20,7 @@ export class InvalidPeriodError extends DomainError {
   readonly kind = 'invalid';
 
   constructor() {
-    super('start_date must not be after end_date');
+    super('start_date must be a date, such as 2026-01-31, and end_date must be one that is not before it');
   }
 }
 

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { isISO8601 } from 'class-validator';
 import type { EntityManager } from 'typeorm';
 import { violates } from '../common/errors/constraint.js';
 import type { Page, Slice } from '../common/pagination/page.js';
@@ -62,9 +63,11 @@ export class CreditsService {
    *
    * @throws InvalidPeriodError
    */
-  history(userId: string, period: Period, slice: Slice): Promise<Page<CreditEntry>> {
+  async history(userId: string, period: Period, slice: Slice): Promise<Page<CreditEntry>> {
     const { startDate, endDate } = period;
-    if (startDate !== undefined && endDate !== undefined && startDate > endDate) throw new InvalidPeriodError();
+    if (startDate !== undefined && !isDate(startDate)) throw new InvalidPeriodError();
+    if (endDate !== undefined && !(isDate(endDate) && endDate >= (startDate ?? endDate)))
+      throw new InvalidPeriodError();
     return this.entries.findPage(userId, period, slice);
   }
 
@@ -111,6 +114,9 @@ function replay(entry: CreditEntry, { credits, transactionType }: Movement): Rec
   if (entry.credits !== credits || entry.transactionType !== transactionType) throw new TransactionIdTakenError();
   return { entry, replayed: true };
 }
+
+/** Of the calendar, in the one form whose order as text is that of the days. */
+const isDate = (text: string): boolean => /^\d{4}-\d\d-\d\d$/.test(text) && isISO8601(text, { strict: true });
 
 const isTransactionId = (text: string): boolean =>
   text !== '' && !text.includes('\0') && text.isWellFormed() && Array.from(text).length <= MAX_TRANSACTION_ID_LENGTH;

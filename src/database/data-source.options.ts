@@ -3,7 +3,7 @@ import type { DataSourceOptions } from 'typeorm';
 import { PoolClient } from './pool-client.js';
 import { MIGRATIONS } from './migrations.js';
 
-type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
+export type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 
 /** Milliseconds, for whoever does not hurry: a server that accepts and says nothing must not hold a start for ever. */
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -28,7 +28,7 @@ export const poolOptions = (url: string, poolSize: number): PostgresOptions => (
   },
 });
 
-/** For migrations, which take the time they take. */
+/** For migrations and commands, which take the time they take. */
 export const dataSourceOptions = (url: string): PostgresOptions => ({
   type: 'postgres',
   url,

@@ -8,6 +8,7 @@ import { DataSource } from 'typeorm';
 import { AppModule } from '../../src/app.module.js';
 import { APP_OPTIONS, setUpApp } from '../../src/app.setup.js';
 import { AppConfig } from '../../src/config/app.config.js';
+import { poolOptions } from '../../src/database/data-source.options.js';
 import type { User } from '../../src/users/user.entity.js';
 import { UsersService } from '../../src/users/users.service.js';
 import { createDatabase, type TestDatabase } from './database.js';
@@ -61,11 +62,15 @@ export class TestApp {
 /** @param env what differs from the defaults of the configuration */
 export async function startTestApp(databaseUrl: string, env: NodeJS.ProcessEnv = {}): Promise<TestApp> {
   const logger = pino({ level: 'silent' });
-  const nest = await NestFactory.create<NestExpressApplication>(AppModule.forRoot(new AppConfig(env), databaseUrl), {
-    ...APP_OPTIONS,
-    logger: false,
-    abortOnError: false,
-  });
+  const config = new AppConfig(env);
+  const nest = await NestFactory.create<NestExpressApplication>(
+    AppModule.forRoot(config, poolOptions(databaseUrl, config.databasePoolSize)),
+    {
+      ...APP_OPTIONS,
+      logger: false,
+      abortOnError: false,
+    },
+  );
   setUpApp(nest, logger);
   await nest.listen(0, '127.0.0.1');
   return new TestApp(nest, new Given(nest));

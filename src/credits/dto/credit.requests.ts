@@ -1,5 +1,5 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsIn, IsInt, IsISO8601, IsString, Matches, Max, Min } from 'class-validator';
+import { IsIn, IsInt, IsString, Matches, Max, Min } from 'class-validator';
 import { UUID } from '../../common/http/param-matches.decorator.js';
 import { PageRequest } from '../../common/pagination/page.request.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
@@ -38,22 +38,15 @@ export class CreditChange {
 
 const DATE = { format: 'date', example: '2026-01-31' };
 
-/** The length first: the calendar check alone takes times of day and week dates as well. */
-const IsCalendarDate = (): PropertyDecorator => (target, property) => {
-  const message = `${String(property)} must be a date, such as 2026-01-31`;
-  Matches(/^\d{4}-\d\d-\d\d$/, { message })(target, property);
-  IsISO8601({ strict: true }, { message })(target, property);
-};
-
 export class CreditHistoryRequest extends PageRequest {
   @ApiPropertyOptional({ ...DATE, description: 'The first day, in UTC' })
   @Omittable()
-  @IsCalendarDate()
+  @IsString()
   readonly start_date?: string;
 
   @ApiPropertyOptional({ ...DATE, description: 'The last day, in UTC; it belongs to the period' })
   @Omittable()
-  @IsCalendarDate()
+  @IsString()
   readonly end_date?: string;
 
   @ApiPropertyOptional({ ...USER_ID, description: 'For administrators: the history of this user instead of their own' })

@@ -1,0 +1,101 @@
+import { type Command, Option } from 'commander';
+import { TRANSACTION_TYPES, type TransactionType } from '../credits/credit-entry.entity.js';
+import { type CreditRequest, CreditsService, type Receipt } from '../credits/credits.service.js';
+import { CreditEntryResponse } from '../credits/dto/credit-entry.response.js';
+import { integer } from './integer.js';
+import { print, printTable } from './output.js';
+import { userByEmail } from './user-commands.js';
+import { withApp } from './with-app.js';
+
+const MAX_LISTED = 10_000;
+const EMAIL = ['--email <address>', "the user's e-mail address"] as const;
+
+interface Options {
+  readonly email: string;
+  readonly amount: number;
+  readonly transactionId: string;
+  readonly type: TransactionType;
+  readonly startDate?: string;
+  readonly endDate?: string;
+  readonly limit: number;
+  readonly json?: true;
+}
+
+export function addCreditCommands(credits: Command): void {
+  addMovement(credits, 'add', 'Add credits to a balance', (service, request) => service.add(request));
+  addMovement(credits, 'spend', 'Take credits from a balance', (service, request) => service.spend(request));
+  credits
+    .command('history')
+    .description('List the movements of a balance, the newest first')
+    .requiredOption(...EMAIL)
+    .option('--start-date <date>', 'the first day, in UTC, such as 2026-01-31')
+    .option('--end-date <date>', 'the last day, in UTC')
+    .option('--limit <count>', 'how many at most', integer(1, MAX_LISTED), 100)
+    .option('--json', 'print an array of entries instead of a table')
+    .action(async ({ email, startDate, endDate, limit, json }: Options) => {
+      const { rows } = await withApp(async (app) => {
+        const { id } = await userByEmail(app, email);
+        const service = app.get(CreditsService, { strict: false });
+        return service.history(id, { startDate, endDate }, { limit, offset: 0, after: null });
+      });
+      const entries = rows.map((entry) => CreditEntryResponse.from(entry));
+      if (json) print(entries);
+      else printEntries(entries);
+    });
+  credits
+    .command('reconcile')
+    .description('Prove that every balance is the sum of its entries; fails and names each difference if one is not')
+    .option('--json', 'print an array of differences instead of text')
+    .action(async ({ json }: Options) => {
+      const differences = await withApp((app) => app.get(CreditsService, { strict: false }).reconcile());
+      if (json) print(differences);
+      else if (differences.length === 0) process.stdout.write('Every balance is the sum of its entries.\n');
+      else {
+        printTable(
+          ['USER', 'ENTRY', 'STORED', 'EXPECTED'],
+          differences.map(({ userId, entryId, stored, expected }) => [
+            ...[userId, entryId ?? '(the balance)'],
+            ...[String(stored), String(expected)],
+          ]),
+        );
+      }
+      if (differences.length > 0) throw new Error(`${String(differences.length)} differences`);
+    });
+}
+
+function addMovement(
+  credits: Command,
+  name: string,
+  description: string,
+  move: (service: CreditsService, request: CreditRequest) => Promise<Receipt>,
+): void {
+  credits
+    .command(name)
+    .description(`${description}; safe to repeat with the same --transaction-id`)
+    .requiredOption(...EMAIL)
+    .requiredOption('--amount <credits>', 'an integer from 1', integer(1, Number.MAX_SAFE_INTEGER))
+    .requiredOption('--transaction-id <id>', 'chosen by you, unique per user')
+    .addOption(
+      new Option('--type <type>', 'what the movement is for').choices(TRANSACTION_TYPES).default('MANUAL_ADJUSTMENT'),
+    )
+    .option('--json', 'print the entry as JSON')
+    .action(async ({ email, amount, transactionId, type: transactionType, json }: Options) => {
+      const { entry } = await withApp(async (app) => {
+        const { id: userId } = await userByEmail(app, email);
+        const request = { userId, amount, transactionId, transactionType };
+        return move(app.get(CreditsService, { strict: false }), request);
+      });
+      if (json) print(CreditEntryResponse.from(entry));
+      else printEntries([CreditEntryResponse.from(entry)]);
+    });
+}
+
+function printEntries(entries: readonly CreditEntryResponse[]): void {
+  printTable(
+    ['CREATED', 'CREDITS', 'BALANCE AFTER', 'TYPE', 'TRANSACTION'],
+    entries.map(({ created_at, credits, balance_after, transaction_type, transaction_id }) => [
+      ...[created_at, String(credits), String(balance_after)],
+      ...[transaction_type, transaction_id],
+    ]),
+  );
+}
