@@ -21,7 +21,7 @@ const shared = {
 export default {
   collectCoverageFrom: ['src/**/*.ts', '!src/**/*.spec.ts'],
   // A process that must be started, killed and started again takes its time on a busy machine.
-  testTimeout: 60_000,
+  testTimeout: Math.max(60_000, 2_000 * Number(process.env.CHAOS_SECONDS ?? 60)),
   maxWorkers: '100%',
   projects: [
     { ...shared, displayName: 'unit', roots: ['<rootDir>/src'], testRegex: '\\.spec\\.ts$' },
@@ -33,5 +33,6 @@ export default {
       globalSetup: '<rootDir>/test/support/global-setup.js',
       globalTeardown: '<rootDir>/test/support/global-teardown.js',
     },
+    { ...shared, displayName: 'chaos', roots: ['<rootDir>/test/chaos'], testRegex: '\\.chaos-spec\\.ts$' },
   ],
 };

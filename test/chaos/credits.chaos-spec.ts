@@ -1,0 +1,134 @@
+import { randomInt, randomUUID } from 'node:crypto';
+import { chmod, readFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { generateApiKey } from '../../src/common/api-key-format.js';
+import { Programs, type RunningServer } from '../support/server-process.js';
+
+const CLIENTS = 32;
+const USERS = 8;
+const SECONDS = Number(process.env.CHAOS_SECONDS ?? 60);
+
+interface Entry {
+  readonly id: string;
+  readonly credits: number;
+  readonly transaction_id: string;
+  readonly balance_after: number;
+}
+
+/** What happened, for whoever runs this. */
+const figures = { requests: 0, acknowledged: 0, refused: 0, retried: 0, serverKills: 0, databaseKills: 0 };
+
+describe('Credits under kill -9 of the server and of its database', () => {
+  it('keep every acknowledged entry exactly once, no balance below 0, and nothing for reconcile to find', async () => {
+    const programs = await Programs.inEmptyDirectory();
+    await chmod(programs.cwd, 0o755);
+    const key = generateApiKey();
+    const port = await freePort();
+    const env = { PORT: String(port), BOOTSTRAP_ADMIN_KEY: key };
+    let server: RunningServer = await programs.startServer(env);
+    const api = (path: string, body?: object) =>
+      fetch(`${server.url}/v1/${path}`, {
+        method: body ? 'POST' : 'GET',
+        headers: { 'x-api-key': key, 'content-type': 'application/json' },
+        ...(body && { body: JSON.stringify(body) }),
+        signal: AbortSignal.timeout(10_000),
+      });
+    const users = await Promise.all(
+      Array.from({ length: USERS }, async () => {
+        const response = await api('users', { name: 'U', email: `${randomUUID()}@example.com` });
+        return ((await response.json()) as { id: string }).id;
+      }),
+    );
+
+    const acknowledged = new Map<string, { user: string; entry: Entry }>();
+    const until = Date.now() + SECONDS * 1000;
+
+    /** One movement, repeated until it is answered for good, as a client with an idempotent request would. */
+    const move = async (
+      path: string,
+      body: { user_id: string; amount: number; transaction_id: string },
+    ): Promise<Entry | null> => {
+      for (;;) {
+        figures.requests += 1;
+        try {
+          const response = await api(path, body);
+          const text = await response.text();
+          if (response.status === 200) return JSON.parse(text) as Entry;
+          if (response.status === 402) return null;
+          if (response.status !== 503) throw new Error(`unexpected answer ${String(response.status)} ${text}`);
+        } catch (error) {
+          if ((error as Error).message.startsWith('unexpected')) throw error;
+        }
+        figures.retried += 1;
+        await sleep(randomInt(20, 200));
+      }
+    };
+    const client = async (): Promise<void> => {
+      while (Date.now() < until) {
+        const user = users[randomInt(USERS)] ?? '';
+        const path = randomInt(2) === 0 ? 'billing/credits-add' : 'billing/credits-deduct';
+        const body = { user_id: user, amount: randomInt(1, 6), transaction_id: randomUUID() };
+        const entry = await move(path, body);
+        if (!entry) figures.refused += 1;
+        else {
+          figures.acknowledged += 1;
+          acknowledged.set(entry.transaction_id, { user, entry });
+          if (randomInt(5) === 0) expect(await move(path, body)).toEqual(entry);
+        }
+      }
+    };
+    const chaos = async (): Promise<void> => {
+      while (Date.now() < until) {
+        await sleep(randomInt(500, 4000));
+        if (randomInt(2) === 0) {
+          figures.serverKills += 1;
+          await server.end('SIGKILL');
+          server = await programs.startServer(env);
+        } else {
+          figures.databaseKills += 1;
+          const pid = await readFile(join(programs.cwd, '.data/postgres-18/postmaster.pid'), 'utf8').catch(() => '');
+          if (pid) process.kill(Number(pid.split('\n')[0]), 'SIGKILL');
+        }
+      }
+    };
+
+    await Promise.all([chaos(), ...Array.from({ length: CLIENTS }, client)]);
+
+    while ((await fetch(`${server.url}/readyz`)).status !== 200) await sleep(50); // the last kill may have been a moment ago
+    const stored = new Map<string, { user: string; entry: Entry }>();
+    for (const user of users) {
+      let next: string | undefined = `billing/credit-history?user_id=${user}&items_per_page=100`;
+      while (next !== undefined) {
+        const response: Response = await api(next);
+        for (const { id, credits, transaction_id, balance_after, ...rest } of (
+          (await response.json()) as { data: Entry[] }
+        ).data) {
+          expect(stored.has(transaction_id)).toBe(false);
+          expect(balance_after).toBeGreaterThanOrEqual(0);
+          stored.set(transaction_id, { user, entry: { id, credits, transaction_id, balance_after, ...rest } });
+        }
+        next = /^<\/v1\/([^>]+)>/.exec(response.headers.get('link') ?? '')?.[1];
+      }
+    }
+    await server.end('SIGTERM');
+    const proof = await programs.cli(['credits', 'reconcile']);
+    await programs.dispose();
+    process.stdout.write(
+      `${JSON.stringify({ seconds: SECONDS, clients: CLIENTS, ...figures, stored: stored.size })}\n`,
+    );
+
+    expect(stored).toEqual(acknowledged);
+    expect(proof).toMatchObject({ code: 0 });
+    expect(figures.serverKills + figures.databaseKills).toBeGreaterThan(0);
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((listening) => server.once('listening', listening));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
