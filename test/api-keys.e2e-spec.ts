@@ -59,6 +59,8 @@ describe('POST /v1/api-keys', () => {
     [{ name: 'a', expires_at: '2100-02-30T00:00:00Z' }, /^expires_at must be an instant/],
     [{ name: 'a', expires_at: '2100-01-01T00:00:00' }, /^expires_at must be an instant/],
     [{ name: 'a', expires_at: 'tomorrow' }, /^expires_at must be an instant/],
+    [{ name: 'a', expires_at: '9999-12-31T23:59:59-12:00' }, /^expires_at must be an instant/],
+    [{ name: 'a', expires_at: '0000-01-01T00:00:00Z' }, /^expires_at must be/],
     [{ name: 'a', expires_at: '2020-01-01T00:00:00Z' }, 'expires_at must be in the future'],
     [{ name: 'a', expires_at: FUTURE, user_id: 'x' }, 'The property "user_id" is not known here'],
   ])('400 refuses %j', async (body, message) => {

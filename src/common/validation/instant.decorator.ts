@@ -2,14 +2,21 @@ import { applyDecorators } from '@nestjs/common';
 import { Transform } from 'class-transformer';
 import { IsDate, isISO8601, isRFC3339, type ValidationOptions } from 'class-validator';
 
+/** The last instant that RFC 3339 can write: an offset may carry one beyond it. */
+const LAST = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
 /**
  * The field is an instant in RFC 3339, and arrives as a `Date`. Both rules are needed: the one takes only whole instants
  * with an offset, the other only days that are in the calendar.
  */
 export const IsInstant = (options: ValidationOptions = {}): PropertyDecorator =>
   applyDecorators(
-    Transform(({ value }: { value: unknown }) =>
-      isRFC3339(value) && isISO8601(value, { strict: true }) ? new Date(value as string) : value,
-    ),
+    Transform(({ value }: { value: unknown }) => parse(value) ?? value),
     IsDate({ message: '$property must be an instant in RFC 3339, such as 2030-01-01T00:00:00Z', ...options }),
   );
+
+function parse(value: unknown): Date | null {
+  if (typeof value !== 'string' || !isRFC3339(value) || !isISO8601(value, { strict: true })) return null;
+  const date = new Date(value);
+  return date.getTime() <= LAST ? date : null;
+}
