@@ -24,6 +24,7 @@ const SUPERUSER = 'postgres';
 const PASSWORD_FILE = 'users-api.password';
 const LOG_FILE = 'server.log';
 const STOP_SECONDS = '3';
+const UNBORN_MS = 2_000;
 const ABANDONED_AFTER_MS = 10 * 60_000;
 
 /** One data directory and the server on it. */
@@ -92,7 +93,7 @@ export class Cluster {
 
   /** Ends the server, orderly if it can in time. Synchronous, for the 'exit' event. */
   stop(): void {
-    if (this.port() === undefined) this.child?.kill('SIGINT'); // it has not come far enough for pg_ctl to find it
+    this.endUnborn();
     for (const mode of ['fast', 'immediate']) {
       if (this.port() === undefined) return;
       try {
@@ -105,6 +106,16 @@ export class Cluster {
         if (this.port() !== undefined) console.error((error as Error).message);
       }
     }
+  }
+
+  /** Ends a server that has not come far enough for pg_ctl to find it, or waits until it has. */
+  private endUnborn(): void {
+    const pid = this.child?.pid;
+    if (pid === undefined || this.port() !== undefined) return;
+    this.child?.kill('SIGINT');
+    const pause = new Int32Array(new SharedArrayBuffer(4));
+    for (let waited = 0; waited < UNBORN_MS && this.port() === undefined && isRunning(pid); waited += 20)
+      Atomics.wait(pause, 0, 0, 20);
   }
 
   /** A connection to the running server, or null if none accepts one: it is down, or still on its way up. */
@@ -188,5 +199,14 @@ export class Cluster {
   private give(...paths: string[]): void {
     const { account } = this;
     if (account) for (const path of paths) chownSync(path, account.uid, account.gid);
+  }
+}
+
+/** A child that has ended is there as a zombie until we return to the event loop. Where there is no /proc we cannot tell. */
+function isRunning(pid: number): boolean {
+  try {
+    return !readFileSync(`/proc/${String(pid)}/stat`, 'utf8').includes(') Z ');
+  } catch {
+    return process.platform !== 'linux';
   }
 }
