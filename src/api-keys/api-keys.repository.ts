@@ -133,7 +133,7 @@ export class ApiKeysRepository {
     const updating = `UPDATE api_keys k SET name = coalesce($3, k.name), expires_at = coalesce($4, k.expires_at)
       FROM (SELECT id, name, expires_at FROM api_keys WHERE user_id = $1 AND name = $2 FOR UPDATE) AS old
       WHERE k.id = old.id AND ($4::timestamptz IS NULL OR
-        ($4 > statement_timestamp() AND k.expires_at > statement_timestamp() AND k.revoked_at IS NULL))
+        ($4 > clock_timestamp() AND k.expires_at > clock_timestamp() AND k.revoked_at IS NULL))
       RETURNING ${view('k')}, k.user_id AS audit_user_id, k.id AS audit_api_key_id,
         ${changed({ name: ['old.name', 'k.name'], expires_at: [instant('old.expires_at'), instant('k.expires_at')] })} AS audit_changes`;
     return this.one(recorded('api_key.updated', updating, 5), [
@@ -168,12 +168,12 @@ export class ApiKeysRepository {
   ): Promise<KeyView | null> {
     const rotating = `UPDATE api_keys k SET digest = $3, prefix = $4, expires_at = $5
       FROM (SELECT id, digest, prefix, expires_at FROM api_keys WHERE user_id = $1 AND name = $2 FOR UPDATE) AS old
-      WHERE k.id = old.id AND k.revoked_at IS NULL AND k.expires_at > statement_timestamp() AND $5::timestamptz > statement_timestamp()
+      WHERE k.id = old.id AND k.revoked_at IS NULL AND k.expires_at > clock_timestamp() AND $5::timestamptz > clock_timestamp()
       RETURNING ${view('k')}, old.digest AS old_digest, old.expires_at AS old_expires_at,
         k.user_id AS audit_user_id, k.id AS audit_api_key_id,
         ${changed({ prefix: ['old.prefix', 'k.prefix'], expires_at: [instant('old.expires_at'), instant('k.expires_at')] })} AS audit_changes`;
     const superseding = `INSERT INTO superseded_secrets (digest, api_key_id, superseded_at, expires_at)
-      SELECT old_digest, id, statement_timestamp(), least(old_expires_at, statement_timestamp() + make_interval(secs => $6::int))
+      SELECT old_digest, id, clock_timestamp(), least(old_expires_at, clock_timestamp() + make_interval(secs => $6::int))
         FROM changed WHERE $6::int > 0`;
     return this.one(recorded('api_key.rotated', rotating, 7, superseding), [
       userId,
