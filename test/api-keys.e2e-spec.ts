@@ -233,6 +233,48 @@ describe('GET, PATCH and DELETE /v1/api-keys/{key_name}', () => {
     expect((await found('get')).status).toBe(401);
   });
 
+  // A thief who holds another key must not be able to save a leaked one by renaming it at the right moment.
+  it('200 revokes the very key of the call, though it is renamed and its name given away at the same time', async () => {
+    for (let turn = 0; turn < 20; turn += 1) {
+      const { owner, key, path } = await given();
+
+      const [revoked] = await Promise.all([
+        app.anyone().delete(`${KEYS}/current`).set('x-api-key', key.secret),
+        app.as(owner).patch(path).send({ name: 'renamed' }),
+        app.as(owner).post(KEYS).send({ name: 'laptop', expires_at: FUTURE }),
+      ]);
+
+      expect(revoked.body).toMatchObject({ id: key.id, status: 'REVOKED' });
+      expect((await call(key.secret)).status).toBe(401);
+    }
+  });
+
+  it('404 or 409 for the losers of a race, never a 400 about what they did not send', async () => {
+    for (let turn = 0; turn < 10; turn += 1) {
+      const { owner, path } = await given();
+
+      const renamed = await Promise.all(
+        Array.from({ length: 5 }, (_, n) =>
+          app
+            .as(owner)
+            .patch(path)
+            .send({ name: `name-${String(n)}` }),
+        ),
+      );
+      const other = await given();
+      const [, ...raced] = await Promise.all([
+        app.as(other.owner).delete(other.path),
+        ...Array.from({ length: 3 }, () =>
+          app.as(other.owner).post(`${other.path}/rotate`).send({ expires_at: FUTURE }),
+        ),
+        ...Array.from({ length: 3 }, () => app.as(other.owner).patch(other.path).send({ expires_at: FUTURE })),
+      ]);
+
+      expect(renamed.map(({ status }) => status).sort()).toEqual([200, 404, 404, 404, 404]);
+      for (const { status } of raced) expect([200, 201, 409]).toContain(status);
+    }
+  });
+
   it('405 for other methods on current, which is no name', async () => {
     const { owner } = await given();
 

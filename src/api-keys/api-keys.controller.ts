@@ -80,8 +80,7 @@ export class ApiKeysController {
     description: 'The key, REVOKED; the next call with it is refused',
   })
   async revokeCurrent(@CurrentUser() caller: Principal): Promise<ApiKeyResponse> {
-    const { name } = await this.apiKeys.getById(caller.userId, caller.keyId);
-    return ApiKeyResponse.from(await this.apiKeys.revoke(caller.userId, name, caller));
+    return ApiKeyResponse.from(await this.apiKeys.revokeById(caller.userId, caller.keyId, caller));
   }
 
   @Get(':key_name')

@@ -145,14 +145,18 @@ export class ApiKeysRepository {
     ]);
   }
 
-  /** Revokes a key for good. Safe to repeat: the first revocation stands. */
-  async revoke(userId: string, name: string, actor: Actor): Promise<KeyView | null> {
+  /**
+   * Revokes a key for good. Safe to repeat: the first revocation stands.
+   *
+   * @param by the column that names the key; a name may pass to another key at any moment, an id never does
+   */
+  async revoke(userId: string, by: 'id' | 'name', value: string, actor: Actor): Promise<KeyView | null> {
     const updating = `UPDATE api_keys k SET revoked_at = coalesce(k.revoked_at, statement_timestamp())
-      FROM (SELECT id, revoked_at FROM api_keys WHERE user_id = $1 AND name = $2 FOR UPDATE) AS old
+      FROM (SELECT id, revoked_at FROM api_keys WHERE user_id = $1 AND ${by} = $2 FOR UPDATE) AS old
       WHERE k.id = old.id
       RETURNING ${view('k')}, k.user_id AS audit_user_id, k.id AS audit_api_key_id,
         CASE WHEN old.revoked_at IS NULL THEN ${created({ revoked_at: instant('k.revoked_at') })} ELSE '{}' END AS audit_changes`;
-    return this.one(recorded('api_key.revoked', updating, 3), [userId, name, ...actorParameters(actor)]);
+    return this.one(recorded('api_key.revoked', updating, 3), [userId, value, ...actorParameters(actor)]);
   }
 
   /**

@@ -92,14 +92,12 @@ export class ApiKeysService {
   async update(userId: string, name: string, changes: ApiKeyChanges, by: Actor = APPLICATION): Promise<KeyView> {
     const { name: newName } = changes;
     if (newName !== undefined) refuseBadName(newName);
-    const current = await this.getByName(userId, name);
+    if (!isName(name)) throw new ApiKeyNotFoundError();
     const key = await this.apiKeys.patch(userId, name, changes, by).catch((error: unknown) => {
       if (newName !== undefined && violates(error, 'uq_api_keys_user_id_name')) throw new ApiKeyNameTakenError(newName);
       throw error;
     });
-    if (key) return key;
-    if (current.status === 'ACTIVE') throw new ApiKeyExpiryError();
-    throw new ApiKeyNotActiveError(current.status);
+    return key ?? this.explainRefusal(userId, name);
   }
 
   /**
@@ -108,7 +106,12 @@ export class ApiKeysService {
    * @throws ApiKeyNotFoundError
    */
   async revoke(userId: string, name: string, by: Actor = APPLICATION): Promise<KeyView> {
-    return found(isName(name) ? await this.apiKeys.revoke(userId, name, by) : null);
+    return found(isName(name) ? await this.apiKeys.revoke(userId, 'name', name, by) : null);
+  }
+
+  /** Like `revoke`, of the key with this id, whatever it is called meanwhile. */
+  async revokeById(userId: string, id: string, by: Actor = APPLICATION): Promise<KeyView> {
+    return found(await this.apiKeys.revoke(userId, 'id', id, by));
   }
 
   /**
@@ -122,13 +125,17 @@ export class ApiKeysService {
     { expiresAt, overlapSeconds }: RotationRequest,
     by: Actor = APPLICATION,
   ): Promise<KeyWithSecret> {
-    const current = await this.getByName(userId, name);
+    if (!isName(name)) throw new ApiKeyNotFoundError();
     const secret = generateApiKey();
     const rotation = { expiresAt, overlapSeconds, prefix: prefixOf(secret), digest: digestOf(secret) };
     const key = await this.apiKeys.rotate(userId, name, rotation, by);
-    if (key) return { key, secret };
-    if (current.status === 'ACTIVE') throw new ApiKeyExpiryError();
-    throw new ApiKeyNotActiveError(current.status);
+    return { key: key ?? (await this.explainRefusal(userId, name)), secret };
+  }
+
+  /** Reads after the write that changed nothing: a row read before it may have been another by then. */
+  private async explainRefusal(userId: string, name: string): Promise<never> {
+    const { status } = await this.getByName(userId, name);
+    throw status === 'ACTIVE' ? new ApiKeyExpiryError() : new ApiKeyNotActiveError(status);
   }
 }
 

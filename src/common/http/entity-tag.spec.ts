@@ -7,6 +7,10 @@ describe('versionsMatching', () => {
     expect(versionsMatching(entityTag({ id, version: '7' }), id)).toEqual(['7']);
   });
 
+  it('knows the row by an id in capitals too, as it may stand in a path', () => {
+    expect(versionsMatching(entityTag({ id, version: '7' }), id.toUpperCase())).toEqual(['7']);
+  });
+
   it.each([undefined, '*', ' * '])('lets any version do for %j', (header) => {
     expect(versionsMatching(header, id)).toBeUndefined();
   });

@@ -3,12 +3,12 @@ export const entityTag = (row: { readonly id: string; readonly version: string }
   `"${row.id}.${row.version}"`;
 
 /**
- * The versions of a row that an `If-Match` header names (RFC 9110, section 13.1.1), for a write that must hit one of
+ * The versions of a row (its id in any case, as a path may spell it) that an `If-Match` header names (RFC 9110, section 13.1.1), for a write that must hit one of
  * them: undefined where any will do (no header, or `*`), empty where none can match (weak tags, tags of other rows, and
  * whatever is no entity tag at all, since a condition that we cannot read must not count as met).
  */
 export function versionsMatching(ifMatch: string | undefined, id: string): string[] | undefined {
   if (ifMatch === undefined || ifMatch.trim() === '*') return undefined;
-  const own = new RegExp(`^"${id}\\.([1-9]\\d{0,17})"$`);
+  const own = new RegExp(`^"${id.toLowerCase()}\\.([1-9]\\d{0,17})"$`);
   return ifMatch.split(',').flatMap((tag) => own.exec(tag.trim())?.[1] ?? []);
 }
