@@ -39,7 +39,12 @@ export function chooseDataDirectory(
 export function makeDirectory(directory: string): void {
   if (existsSync(directory)) return;
   makeDirectory(dirname(directory));
-  mkdirSync(directory);
+  try {
+    mkdirSync(directory);
+  } catch (error) {
+    // Another process that starts here may have made it in between, and may not have opened it yet.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
   chmodSync(directory, 0o755);
 }
 
