@@ -1,11 +1,13 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { ApiKeysModule } from './api-keys/api-keys.module.js';
+import { RateLimitsModule } from './api-keys/rate-limits.module.js';
 import { AuditModule } from './audit/audit.module.js';
 import type { AppConfig } from './config/app.config.js';
 import { CreditsModule } from './credits/credits.module.js';
 import type { PostgresOptions } from './database/data-source.options.js';
 import { DatabaseModule } from './database/database.module.js';
 import { HealthModule } from './health/health.module.js';
+import { MetricsServerModule } from './metrics/metrics-server.module.js';
 import { OnboardingModule } from './onboarding/onboarding.module.js';
 import { UsersModule } from './users/users.module.js';
 
@@ -13,16 +15,19 @@ import { UsersModule } from './users/users.module.js';
 @Module({})
 export class AppModule {
   static forRoot(config: AppConfig, database: PostgresOptions): DynamicModule {
+    const credits = CreditsModule.forRoot({ signupCredits: config.newUserCredits });
     return {
       module: AppModule,
       imports: [
         DatabaseModule.forRoot(database),
+        RateLimitsModule.forRoot(config),
         ApiKeysModule,
         UsersModule,
-        CreditsModule.forRoot({ signupCredits: config.newUserCredits }),
+        credits,
         AuditModule,
         OnboardingModule,
-        HealthModule,
+        HealthModule.forRoot({ drainMs: config.shutdownDrainMs }),
+        ...(config.metricsPort === undefined ? [] : [MetricsServerModule.forRoot(credits)]),
       ],
     };
   }

@@ -3,8 +3,10 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import { SwaggerModule } from '@nestjs/swagger';
 import type { Logger } from 'pino';
 import { API_KEY_SCHEME } from './api-keys/authenticated.decorator.js';
+import type { AppConfig } from './config/app.config.js';
 import { describeApi } from './common/docs/openapi.js';
 import { ErrorFilter } from './common/errors/error.filter.js';
+import { deadline } from './common/http/deadline.js';
 import { answerInsteadOfNode, requireHost } from './common/http/node-answers.js';
 import { requestLog } from './common/logging/request-log.js';
 import { RequestValidationPipe } from './common/validation/request-validation.pipe.js';
@@ -13,10 +15,15 @@ import { RequestValidationPipe } from './common/validation/request-validation.pi
 export const APP_OPTIONS = { bodyParser: false } as const;
 
 /** Everything between the socket and the controllers. Called by `main.ts` and by every end-to-end test. */
-export function setUpApp(app: NestExpressApplication, logger: Logger): void {
+export function setUpApp(
+  app: NestExpressApplication,
+  logger: Logger,
+  { trustProxy }: Partial<Pick<AppConfig, 'trustProxy'>> = {},
+): void {
   app.disable('x-powered-by');
   app.disable('etag'); // ours come from row versions
-  app.use(requestLog(logger), requireHost);
+  if (trustProxy !== undefined) app.set('trust proxy', trustProxy);
+  app.use(requestLog(logger), deadline, requireHost);
   app.enableVersioning({ type: VersioningType.URI });
   app.useGlobalPipes(new RequestValidationPipe());
   app.useGlobalFilters(new ErrorFilter());

@@ -5,6 +5,7 @@ import { APP_OPTIONS, setUpApp } from './app.setup.js';
 import { createLogger, NestLogger } from './common/logging/logger.js';
 import { AppConfig, InvalidEnvironmentError, readDotEnv } from './config/app.config.js';
 import { poolOptions } from './database/data-source.options.js';
+import { MetricsServer } from './metrics/metrics.server.js';
 import { openDatabase } from './database/open-database.js';
 import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.error.js';
 import { PendingMigrationsError } from './database/run-migrations.js';
@@ -22,16 +23,20 @@ async function start(): Promise<void> {
   });
 
   const app = await NestFactory.create<NestExpressApplication>(
-    AppModule.forRoot(config, poolOptions(database.url, config.databasePoolSize)),
+    AppModule.forRoot(config, poolOptions(database.url, config)),
     {
       ...APP_OPTIONS,
       logger: new NestLogger(logger),
       abortOnError: false,
     },
   );
-  setUpApp(app, logger);
+  setUpApp(app, logger, config);
   await app.listen(config.port, config.host);
-  stop.with(() => app.close());
+  stop.with(() => app.close(), config.shutdownDrainMs);
+  if (config.metricsPort !== undefined) {
+    const port = await app.get(MetricsServer, { strict: false }).listen(config.metricsPort, config.host);
+    logger.info(`Metrics on port ${String(port)}`);
+  }
 
   // Only now, since a start that fails on a busy port must not use up the one time that the key is shown.
   const url = await app.getUrl();

@@ -1,16 +1,17 @@
-/** Enough for every request in flight: none takes longer than 3 s. What is left of 10 s is for the app's own database. */
+/** Milliseconds. Enough for every request in flight: none takes longer than 3 s. What is left of 10 s is for the app's own database. */
 const GRACE_MS = 6_000;
 
 /**
  * Ends the process in order on SIGTERM, SIGINT and SIGHUP: what `with` was given runs first, but no longer than its
- * grace. Before that, and at a second signal, the process ends at once; 'exit' handlers run either way.
+ * grace, which begins after `drainMs`. Before that, and at a second signal, the process ends at once; 'exit' handlers run either way.
  */
-export function onStopSignal(): { with: (close: () => Promise<void>) => void } {
+export function onStopSignal(): { with: (close: () => Promise<void>, drainMs: number) => void } {
   let close: (() => Promise<void>) | undefined;
+  let graceMs = GRACE_MS;
 
   const stop = (signal: NodeJS.Signals): void => {
     if (!close) process.exit(signal === 'SIGINT' ? 130 : 143);
-    setTimeout(() => process.exit(1), GRACE_MS).unref();
+    setTimeout(() => process.exit(1), graceMs).unref();
     const closing = close();
     close = undefined;
     closing.then(
@@ -21,8 +22,9 @@ export function onStopSignal(): { with: (close: () => Promise<void>) => void } {
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, stop);
 
   return {
-    with: (action) => {
+    with: (action, drainMs) => {
       close = action;
+      graceMs = GRACE_MS + drainMs;
     },
   };
 }

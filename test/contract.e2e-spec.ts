@@ -145,7 +145,14 @@ describe('The published document', () => {
   it('lists every answer that the two paths can give', async () => {
     const { paths } = await published();
 
-    expect(Object.keys(paths['/v1/users/me']?.get?.responses ?? {})).toEqual(['200', '304', '401', '500', '503']);
+    expect(Object.keys(paths['/v1/users/me']?.get?.responses ?? {})).toEqual([
+      '200',
+      '304',
+      '401',
+      '429',
+      '500',
+      '503',
+    ]);
     expect(Object.keys(paths['/v1/users/me']?.patch?.responses ?? {})).toEqual([
       '200',
       '400',
@@ -153,6 +160,7 @@ describe('The published document', () => {
       '412',
       '413',
       '415',
+      '429',
       '500',
       '503',
     ]);

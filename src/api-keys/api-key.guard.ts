@@ -1,9 +1,11 @@
-import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
+import { type CanActivate, type ExecutionContext, Injectable, Optional } from '@nestjs/common';
 import type { Request, Response } from 'express';
-import { NotAdministratorError } from './api-keys.errors.js';
+import { InvalidApiKeyError, MissingApiKeyError, NotAdministratorError } from './api-keys.errors.js';
 import { AuthenticationService } from './authentication.service.js';
 import type { LiveSecret } from './api-keys.repository.js';
 import type { Principal } from './principal.js';
+import { rateLimitHeaders } from './rate-limit.js';
+import { RateLimits } from './rate-limits.js';
 
 export interface AuthenticatedRequest extends Request {
   principal?: Principal;
@@ -11,12 +13,16 @@ export interface AuthenticatedRequest extends Request {
 
 @Injectable()
 export class ApiKeyGuard implements CanActivate {
-  constructor(private readonly authentication: AuthenticationService) {}
+  constructor(
+    private readonly authentication: AuthenticationService,
+    @Optional() private readonly limits?: RateLimits,
+  ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const http = context.switchToHttp();
     const request = http.getRequest<AuthenticatedRequest>();
-    const secret = await this.authentication.authenticate(request.header('x-api-key'));
+    const response = http.getResponse<Response>();
+    const secret = await this.authenticate(request);
     const { userId, keyId, isAdmin } = secret;
     request.principal = {
       type: 'API_KEY',
@@ -25,8 +31,20 @@ export class ApiKeyGuard implements CanActivate {
       isAdmin,
       requestId: typeof request.id === 'string' ? request.id : null,
     };
-    if (secret.supersededAt) warnOfSupersession(secret, http.getResponse<Response>());
+    const limit = await this.limits?.countCall(keyId);
+    if (limit) response.set(rateLimitHeaders(limit));
+    if (secret.supersededAt) warnOfSupersession(secret, response);
     return true;
+  }
+
+  private async authenticate(request: Request): Promise<LiveSecret> {
+    try {
+      return await this.authentication.authenticate(request.header('x-api-key'));
+    } catch (error) {
+      const refused = error instanceof MissingApiKeyError || error instanceof InvalidApiKeyError;
+      if (refused) await this.limits?.countFailure(request.ip ?? '');
+      throw error;
+    }
   }
 }
 

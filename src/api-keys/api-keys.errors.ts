@@ -1,4 +1,5 @@
 import { DomainError } from '../common/errors/domain.error.js';
+import { rateLimitHeaders, type RateLimitState } from './rate-limit.js';
 
 export class MissingApiKeyError extends DomainError {
   readonly kind = 'unauthenticated';
@@ -78,5 +79,19 @@ export class ApiKeyNotActiveError extends DomainError {
 
   constructor(status: string) {
     super(`The API key is ${status}, which is final`);
+  }
+}
+
+export class RateLimitedError extends DomainError {
+  readonly kind = 'rate_limited';
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(state: RateLimitState) {
+    super(
+      state.limit === 'key'
+        ? `The API key may make ${String(state.quota)} requests a minute`
+        : `Too many requests of this address failed to authenticate`,
+    );
+    this.headers = { ...rateLimitHeaders(state), 'Retry-After': String(state.resetSeconds) };
   }
 }

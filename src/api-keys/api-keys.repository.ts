@@ -4,6 +4,7 @@ import { type EntityManager, Repository } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { actorParameters, changed, created, recorded } from '../common/audit/recording.js';
 import { newestFirst, type Page, type Slice } from '../common/pagination/page.js';
+import { retryingConflicts } from '../database/retry.js';
 import { ApiKey } from './api-key.entity.js';
 
 export type ApiKeyStatus = 'ACTIVE' | 'EXPIRED' | 'REVOKED';
@@ -190,12 +191,9 @@ export class ApiKeysRepository {
     ]);
   }
 
-  private async one(
-    sql: string,
-    parameters: readonly unknown[],
-    manager: EntityManager = this.rows.manager,
-  ): Promise<KeyView | null> {
-    const [row] = await manager.query<KeyView[]>(sql, [...parameters]);
+  private async one(sql: string, parameters: readonly unknown[], manager?: EntityManager): Promise<KeyView | null> {
+    const run = (on: EntityManager): Promise<KeyView[]> => on.query<KeyView[]>(sql, [...parameters]);
+    const [row] = await (manager ? run(manager) : retryingConflicts(() => run(this.rows.manager)));
     return row ?? null;
   }
 }

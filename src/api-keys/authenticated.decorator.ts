@@ -9,7 +9,11 @@ export const API_KEY_SCHEME = 'ApiKeyAuth';
 
 /** Admits callers with a live API key, and documents the key and the refusal. */
 export const Authenticated = (): ClassDecorator & MethodDecorator =>
-  applyDecorators(UseGuards(ApiKeyGuard), ApiSecurity(API_KEY_SCHEME), ApiFailures('unauthenticated', 'unavailable'));
+  applyDecorators(
+    UseGuards(ApiKeyGuard),
+    ApiSecurity(API_KEY_SCHEME),
+    ApiFailures('unauthenticated', 'rate_limited', 'unavailable'),
+  );
 
 /** Admits administrators alone, and documents that. */
 export const Administrators = (): ClassDecorator & MethodDecorator =>

@@ -2,6 +2,8 @@ import { timingSafeEqual } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { isApiKey } from '../common/api-key-format.js';
 import { digestOf } from './api-key.secret.js';
+import type { AuthenticationRefusal } from '../common/metrics/metrics.js';
+import { Metrics } from '../common/metrics/metrics.js';
 import { InvalidApiKeyError, MissingApiKeyError } from './api-keys.errors.js';
 import { ApiKeysRepository, type LiveSecret } from './api-keys.repository.js';
 import { KeyUsage } from './key-usage.js';
@@ -12,6 +14,7 @@ export class AuthenticationService {
   constructor(
     private readonly apiKeys: ApiKeysRepository,
     private readonly usage: KeyUsage,
+    private readonly metrics: Metrics,
   ) {}
 
   /**
@@ -20,12 +23,18 @@ export class AuthenticationService {
    * @throws MissingApiKeyError when there is none, InvalidApiKeyError when it does not work at this instant
    */
   async authenticate(presented: string | undefined): Promise<LiveSecret> {
-    if (presented === undefined) throw new MissingApiKeyError();
-    if (!isApiKey(presented)) throw new InvalidApiKeyError();
+    if (presented === undefined) throw this.refusal('missing');
+    if (!isApiKey(presented)) throw this.refusal('malformed');
     const digest = digestOf(presented);
     const secret = await this.apiKeys.findLive(digest);
-    if (!secret || !timingSafeEqual(secret.digest, digest)) throw new InvalidApiKeyError();
+    if (!secret || !timingSafeEqual(secret.digest, digest)) throw this.refusal('not_live');
     this.usage.record(secret.keyId);
     return secret;
+  }
+
+  /** Counts it by its reason, which the caller is not told. */
+  private refusal(reason: AuthenticationRefusal): MissingApiKeyError | InvalidApiKeyError {
+    this.metrics.authenticationRefusals.inc({ reason });
+    return reason === 'missing' ? new MissingApiKeyError() : new InvalidApiKeyError();
   }
 }

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { type EntityManager, Repository } from 'typeorm';
 import { newestFirst, type Page, type Slice } from '../common/pagination/page.js';
+import { withoutTimeouts } from '../database/without-timeouts.js';
 import { CreditEntry, type TransactionType } from './credit-entry.entity.js';
 
 export interface Movement {
@@ -95,7 +96,8 @@ export class CreditsRepository {
 
   /** Compares, in one snapshot and without a lock, every balance and every `balance_after` with the sums of the entries. */
   async findDifferences(): Promise<Difference[]> {
-    const rows = await this.rows.query<{ userId: string; entryId: string | null; stored: string; expected: string }[]>(
+    const rows = await withoutTimeouts<{ userId: string; entryId: string | null; stored: string; expected: string }>(
+      this.rows.manager.dataSource,
       `WITH running AS (
          SELECT user_id, id, balance_after, sum(credits) OVER (PARTITION BY user_id ORDER BY created_at, id) AS expected
            FROM credit_entries),

@@ -3,6 +3,7 @@ import { isISO8601 } from 'class-validator';
 import type { EntityManager } from 'typeorm';
 import { violates } from '../common/errors/constraint.js';
 import type { Page, Slice } from '../common/pagination/page.js';
+import { retryingConflicts } from '../database/retry.js';
 import { UsersService } from '../users/users.service.js';
 import type { CreditEntry, TransactionType } from './credit-entry.entity.js';
 import {
@@ -102,7 +103,7 @@ export class CreditsService {
       // A failed statement would end the caller's transaction; behind a savepoint it does not.
       return await (joined
         ? manager.transaction((inner) => this.entries.move(movement, inner))
-        : this.entries.move(movement, manager));
+        : retryingConflicts(() => this.entries.move(movement, manager)));
     } catch (error) {
       if (violates(error, 'uq_credit_entries_user_id_transaction_id')) return null;
       throw error;

@@ -1,28 +1,46 @@
 import { Logger } from '@nestjs/common';
+import pg from 'pg';
 import type { DataSourceOptions } from 'typeorm';
-import { PoolClient } from './pool-client.js';
+import { BoundedPool } from './bounded-pool.js';
 import { MIGRATIONS } from './migrations.js';
+import { PoolClient } from './pool-client.js';
 
 export type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 
 /** Milliseconds, for whoever does not hurry: a server that accepts and says nothing must not hold a start for ever. */
 const CONNECT_TIMEOUT_MS = 5_000;
 
-/** Milliseconds. A request takes two turns at the database, one for its key and one for its work: 2 × (600 + 850) < 3,000. */
+/** Milliseconds. Most requests take two turns at the database, one for their key and one for their work. */
 const POOL_WAIT_MS = 600;
-const STATEMENT_TIMEOUT_MS = 800;
-/** Above the server's own time-out: it is for a server that says nothing at all. */
+/** Above the server's own time-outs: it is for a server that says nothing at all. */
 const SILENCE_TIMEOUT_MS = 850;
 
+/**
+ * What a session of the application's does not outwait, in milliseconds. A row that somebody holds is given up before the
+ * whole statement, and a transaction that we left open (a process that hangs) is ended, so that it holds nobody up.
+ */
+export const SESSION_TIMEOUTS = {
+  lock_timeout: 700,
+  statement_timeout: 800,
+  idle_in_transaction_session_timeout: 5_000,
+} as const;
+
+export interface PoolSettings {
+  readonly databasePoolSize: number;
+  /** True where the URL leads to a pooler that lends a session for one transaction only: nothing may then be set on it. */
+  readonly transactionPooler: boolean;
+}
+
 /** For the application: a pool that gives up in time. */
-export const poolOptions = (url: string, poolSize: number): PostgresOptions => ({
+export const poolOptions = (url: string, { databasePoolSize, transactionPooler }: PoolSettings): PostgresOptions => ({
   ...dataSourceOptions(url),
-  poolSize,
+  poolSize: databasePoolSize,
   connectTimeoutMS: POOL_WAIT_MS,
+  driver: { ...pg, Pool: BoundedPool },
   extra: {
     Client: PoolClient,
     application_name: 'users-api',
-    statement_timeout: STATEMENT_TIMEOUT_MS,
+    ...(transactionPooler ? {} : SESSION_TIMEOUTS),
     query_timeout: SILENCE_TIMEOUT_MS,
     keepAlive: true,
   },

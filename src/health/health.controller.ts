@@ -2,13 +2,18 @@ import { Controller, Get, Header, VERSION_NEUTRAL } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { DataSource } from 'typeorm';
 import { ApiFailures, Documented } from '../common/docs/documented.decorator.js';
+import { Drain } from './drain.js';
+import { StoppingError } from './health.errors.js';
 import { HealthResponse } from './health.response.js';
 
 /** What an orchestrator asks: is the process alive, and can it serve. Needs no key and is never cached. */
 @ApiTags('Health')
 @Controller({ version: VERSION_NEUTRAL })
 export class HealthController {
-  constructor(private readonly database: DataSource) {}
+  constructor(
+    private readonly database: DataSource,
+    private readonly drain: Drain,
+  ) {}
 
   @Get('livez')
   @Header('Cache-Control', 'no-store')
@@ -33,6 +38,7 @@ export class HealthController {
     description: 'They can',
   })
   async ready(): Promise<HealthResponse> {
+    if (this.drain.isDraining) throw new StoppingError();
     await this.database.query('SELECT 1');
     return { status: 'ok' };
   }

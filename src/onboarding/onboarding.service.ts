@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
 import { type Actor, APPLICATION } from '../common/audit/actor.js';
 import { ApiKeysService } from '../api-keys/api-keys.service.js';
+import { retryingConflicts } from '../database/retry.js';
 import type { User } from '../users/user.entity.js';
 import { type UserRequest, UsersService } from '../users/users.service.js';
 
@@ -41,13 +42,14 @@ export class OnboardingService {
     key: FirstKey = {},
     by: Actor = APPLICATION,
   ): Promise<{ user: User; secret: string }> {
-    return this.database.transaction(async (manager) => {
+    const work = async (manager: EntityManager): Promise<{ user: User; secret: string }> => {
       const created = await this.users.create(user, by, manager);
       const { days = DEFAULT_KEY_DAYS, secret } = key;
       const request = { userId: created.id, name: FIRST_KEY_NAME, expiresAt: daysFromNow(days), secret };
       const made = await this.apiKeys.create(request, by, manager);
       return { user: created, secret: made.secret };
-    });
+    };
+    return retryingConflicts(() => this.database.transaction(work));
   }
 
   /**

@@ -4,6 +4,7 @@ import { type EntityManager, Repository } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { actorParameters, changed, created, recorded } from '../common/audit/recording.js';
 import { newestFirst, type Page, type Slice } from '../common/pagination/page.js';
+import { retryingConflicts } from '../database/retry.js';
 import { User, type UserStatus } from './user.entity.js';
 
 export interface NewUser {
@@ -45,7 +46,9 @@ export class UsersRepository {
 
   /** Runs the work in the transaction of `manager`, or else in one of its own. */
   inTransaction<T>(manager: EntityManager | undefined, work: (manager: EntityManager) => Promise<T>): Promise<T> {
-    return manager?.queryRunner?.isTransactionActive ? work(manager) : this.rows.manager.transaction(work);
+    return manager?.queryRunner?.isTransactionActive
+      ? work(manager)
+      : retryingConflicts(() => this.rows.manager.transaction(work));
   }
 
   async findById(id: string, manager: EntityManager = this.rows.manager): Promise<User | null> {
@@ -68,20 +71,14 @@ export class UsersRepository {
   }
 
   /** @param manager joins the caller's transaction */
-  async insert(
-    { name, email, isAdmin }: NewUser,
-    actor: Actor,
-    manager: EntityManager = this.rows.manager,
-  ): Promise<User> {
+  async insert({ name, email, isAdmin }: NewUser, actor: Actor, manager?: EntityManager): Promise<User> {
     const inserting = `INSERT INTO users (name, email, is_admin) VALUES (normalize($1, NFC), $2, $3)
       RETURNING ${COLUMNS}, id AS audit_user_id, NULL::uuid AS audit_api_key_id,
         ${created({ name: 'name', email: 'email', status: 'status', is_admin: 'is_admin' })} AS audit_changes`;
-    const [row] = await manager.query<[UserRow]>(recorded('user.created', inserting, 4), [
-      name,
-      email,
-      isAdmin,
-      ...actorParameters(actor),
-    ]);
+    const sql = recorded('user.created', inserting, 4);
+    const parameters = [name, email, isAdmin, ...actorParameters(actor)];
+    const run = (on: EntityManager): Promise<[UserRow]> => on.query<[UserRow]>(sql, parameters);
+    const [row] = await (manager ? run(manager) : retryingConflicts(() => run(this.rows.manager)));
     return toUser(row);
   }
 
@@ -115,7 +112,8 @@ export class UsersRepository {
       RETURNING ${columns('u')}, u.id AS audit_user_id, NULL::uuid AS audit_api_key_id,
         ${changed({ name: ['old_name', 'u.name'], status: ['old_status', 'u.status'] })} AS audit_changes`;
     const parameters = [id, name, status, versions, ...actorParameters(actor)];
-    return one(await this.rows.query<UserRow[]>(recorded('user.updated', updating, 5), parameters));
+    const sql = recorded('user.updated', updating, 5);
+    return one(await retryingConflicts(() => this.rows.query<UserRow[]>(sql, parameters)));
   }
 }
 

@@ -64,14 +64,14 @@ export async function startTestApp(databaseUrl: string, env: NodeJS.ProcessEnv =
   const logger = pino({ level: 'silent' });
   const config = new AppConfig(env);
   const nest = await NestFactory.create<NestExpressApplication>(
-    AppModule.forRoot(config, poolOptions(databaseUrl, config.databasePoolSize)),
+    AppModule.forRoot(config, poolOptions(databaseUrl, config)),
     {
       ...APP_OPTIONS,
       logger: false,
       abortOnError: false,
     },
   );
-  setUpApp(nest, logger);
+  setUpApp(nest, logger, config);
   await nest.listen(0, '127.0.0.1');
   return new TestApp(nest, new Given(nest));
 }

@@ -14,6 +14,7 @@ export const STATUS_OF = {
   precondition_failed: 412,
   too_large: 413,
   unsupported_media_type: 415,
+  rate_limited: 429,
   headers_too_large: 431,
   internal: 500,
   unavailable: 503,

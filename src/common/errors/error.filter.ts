@@ -13,6 +13,7 @@ export class ErrorFilter implements ExceptionFilter {
     const http = host.switchToHttp();
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
+    if (response.writableEnded) return; // the deadline has passed, and its answer is out
     const error = describeRouteMiss(thrown, request);
     const { body, headers } = toErrorAnswer(error);
 

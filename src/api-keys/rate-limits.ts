@@ -1,0 +1,120 @@
+import { Inject, Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import type { Redis } from 'ioredis';
+import { type RateLimiterAbstract, RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
+import { Metrics } from '../common/metrics/metrics.js';
+import { RateLimitedError } from './api-keys.errors.js';
+import { type RateLimitState, WINDOW_SECONDS } from './rate-limit.js';
+
+export interface RateLimitSettings {
+  /** Requests of one key, and failed authentications of one address; 0 for no limit. */
+  readonly rateLimitPerMinute: number;
+  /** Where instances count together; undefined: each for itself. */
+  readonly redisUrl?: string | undefined;
+}
+
+export const RATE_LIMIT_SETTINGS = Symbol('rate limit settings');
+
+/** Milliseconds that a request waits for Redis at most, and for which it is left alone after it has failed. */
+const STORE_TIMEOUT_MS = 100;
+const STORE_REST_MS = 1_000;
+
+/** Counts requests in windows of a minute: in memory, or in Redis for all instances together. */
+@Injectable()
+export class RateLimits implements OnModuleInit, OnApplicationShutdown {
+  private readonly logger = new Logger(RateLimits.name);
+  private redis: Redis | undefined;
+  private perKey: RateLimiterAbstract | undefined;
+  private perAddress: RateLimiterAbstract | undefined;
+  private restUntil = 0;
+
+  constructor(
+    @Inject(RATE_LIMIT_SETTINGS) private readonly settings: RateLimitSettings,
+    private readonly metrics: Metrics,
+  ) {}
+
+  async onModuleInit(): Promise<void> {
+    const { rateLimitPerMinute: points, redisUrl } = this.settings;
+    if (points === 0) return;
+    this.redis = redisUrl === undefined ? undefined : await this.connect(redisUrl);
+    const limiter = (keyPrefix: string): RateLimiterAbstract => {
+      const options = { points, duration: WINDOW_SECONDS, keyPrefix };
+      return this.redis
+        ? new RateLimiterRedis({ ...options, storeClient: this.redis })
+        : new RateLimiterMemory(options);
+    };
+    this.perKey = limiter('users-api:key');
+    this.perAddress = limiter('users-api:address');
+  }
+
+  /**
+   * @returns null where nothing is limited, or the store does not answer: then requests pass
+   * @throws RateLimitedError
+   */
+  countCall(keyId: string): Promise<RateLimitState | null> | null {
+    return this.perKey ? this.count(this.perKey, 'key', keyId) : null;
+  }
+
+  /**
+   * Counts a request that did not authenticate. Other requests of that address are not refused for it: behind a proxy or a
+   * NAT they may be anybody's.
+   *
+   * @throws RateLimitedError
+   */
+  async countFailure(address: string): Promise<void> {
+    if (this.perAddress) await this.count(this.perAddress, 'address', address);
+  }
+
+  private async count(
+    limiter: RateLimiterAbstract,
+    limit: RateLimitState['limit'],
+    who: string,
+  ): Promise<RateLimitState | null> {
+    if (performance.now() < this.restUntil) {
+      this.metrics.rateLimitFailures.inc();
+      return null;
+    }
+    try {
+      return this.state(limit, await limiter.consume(who));
+    } catch (rejection) {
+      if (rejection instanceof RateLimiterRes) {
+        this.metrics.rateLimited.inc({ limit });
+        throw new RateLimitedError(this.state(limit, rejection));
+      }
+      if (this.restUntil === 0) this.logger.warn({ err: rejection }, 'Redis does not answer: requests pass uncounted');
+      this.restUntil = performance.now() + STORE_REST_MS;
+      this.metrics.rateLimitFailures.inc();
+      return null;
+    }
+  }
+
+  private state(limit: RateLimitState['limit'], { remainingPoints, msBeforeNext }: RateLimiterRes): RateLimitState {
+    return {
+      limit,
+      quota: this.settings.rateLimitPerMinute,
+      remaining: remainingPoints,
+      resetSeconds: Math.ceil(msBeforeNext / 1000),
+    };
+  }
+
+  private async connect(url: string): Promise<Redis> {
+    const { Redis: Client } = await import('ioredis');
+    const client = new Client(url, {
+      enableOfflineQueue: false, // a command that waits for a connection would hold its request up
+      maxRetriesPerRequest: 0,
+      commandTimeout: STORE_TIMEOUT_MS,
+      connectTimeout: STORE_REST_MS,
+      retryStrategy: () => STORE_REST_MS,
+    });
+    client.on('error', (error: unknown) => {
+      this.logger.debug({ err: error }, 'Redis cannot be reached');
+    });
+    client.on('ready', () => {
+      this.restUntil = 0;
+    });
+    return client;
+  }
+
+  onApplicationShutdown(): void {
+    this.redis?.disconnect();
+  }
+}

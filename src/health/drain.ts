@@ -1,0 +1,54 @@
+import type { Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+
+/** Milliseconds for which a process that is told to stop goes on serving, so that proxies see first that it is not ready. */
+export const DRAIN_MS = Symbol('milliseconds to drain');
+
+/** Node keeps there the answer that a connection is busy with. */
+interface Answering {
+  readonly _httpMessage?: ServerResponse | null;
+}
+
+/**
+ * Takes leave of callers. From the moment on that the process is told to stop, `/readyz` says so, and each connection is
+ * closed with its next answer (`Connection: close`), rather than under a request that is on its way.
+ */
+@Injectable()
+export class Drain implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly connections = new Set<Socket>();
+  private begun = false;
+
+  constructor(
+    private readonly http: HttpAdapterHost,
+    @Inject(DRAIN_MS) private readonly drainMs: number,
+  ) {}
+
+  get isDraining(): boolean {
+    return this.begun;
+  }
+
+  onApplicationBootstrap(): void {
+    // A command has no HTTP side, which its type does not say.
+    const { httpAdapter } = this.http as { httpAdapter: { getHttpServer(): Server } | null };
+    const server = httpAdapter?.getHttpServer();
+    server?.on('connection', (socket) => {
+      this.connections.add(socket);
+      socket.once('close', () => this.connections.delete(socket));
+    });
+    server?.prependListener('request', (_request, response) => {
+      if (this.begun) response.shouldKeepAlive = false;
+    });
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    this.begun = true;
+    for (const socket of this.connections) {
+      const { _httpMessage: answer } = socket as Answering;
+      if (answer) answer.shouldKeepAlive = false;
+    }
+    await sleep(this.drainMs);
+  }
+}

@@ -1,0 +1,9 @@
+import { DomainError } from '../common/errors/domain.error.js';
+
+export class StoppingError extends DomainError {
+  readonly kind = 'unavailable';
+
+  constructor() {
+    super('The service is stopping');
+  }
+}

@@ -1,0 +1,51 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { collectDefaultMetrics } from 'prom-client';
+import { MethodNotAllowedError, NoSuchRouteError } from '../common/http/route-miss.js';
+import { toErrorAnswer } from '../common/errors/error-answer.js';
+import { Metrics } from '../common/metrics/metrics.js';
+
+/** Serves `GET /metrics` in Prometheus' text format, without a key: never on the port that callers reach. */
+@Injectable()
+export class MetricsServer implements OnApplicationShutdown {
+  private server: Server | undefined;
+
+  constructor(private readonly metrics: Metrics) {}
+
+  /** @returns the port, which is another than the given one if that is 0 */
+  async listen(port: number, host: string): Promise<number> {
+    collectDefaultMetrics({ register: this.metrics.registry }); // memory, file descriptors, event-loop lag and the like
+    this.server = createServer((request, response) => {
+      this.answer(request, response).catch((error: unknown) => {
+        fail(response, error);
+      });
+    });
+    this.server.listen(port, host);
+    await once(this.server, 'listening');
+    return (this.server.address() as AddressInfo).port;
+  }
+
+  private async answer({ method, url }: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (url?.split('?')[0] !== '/metrics') throw new NoSuchRouteError();
+    if (method !== 'GET' && method !== 'HEAD') throw new MethodNotAllowedError(['GET', 'HEAD']);
+    const { registry } = this.metrics;
+    response.writeHead(200, { 'Content-Type': registry.contentType, 'Cache-Control': 'no-store' });
+    response.end(await registry.metrics());
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    if (!this.server?.listening) return;
+    const closed = once(this.server, 'close');
+    this.server.close();
+    this.server.closeAllConnections();
+    await closed;
+  }
+}
+
+function fail(response: ServerResponse, error: unknown): void {
+  const { body, headers } = toErrorAnswer(error);
+  response.writeHead(body.status, { ...headers, 'Content-Type': 'application/json; charset=utf-8' });
+  response.end(JSON.stringify(body));
+}
