@@ -5,7 +5,7 @@ export class CreateAuditEvents1767225720000 implements MigrationInterface {
     // No foreign keys: a trail must not depend on what it tells of.
     await runner.query(`CREATE TABLE audit_events (
       id            uuid           CONSTRAINT pk_audit_events PRIMARY KEY DEFAULT gen_random_uuid(),
-      created_at    timestamptz(3) NOT NULL DEFAULT statement_timestamp(),
+      created_at    timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
       action        varchar(32)    NOT NULL CONSTRAINT ck_audit_events_action CHECK (action ~ '^[a-z_]+\\.[a-z_]+$'),
       user_id       uuid           NOT NULL,
       api_key_id    uuid,

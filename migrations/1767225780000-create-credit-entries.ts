@@ -13,6 +13,11 @@ export class CreateCreditEntries1767225780000 implements MigrationInterface {
       transaction_id   varchar(255)   NOT NULL CONSTRAINT ck_credit_entries_transaction_id CHECK (transaction_id <> ''),
       transaction_type varchar(32)    NOT NULL CONSTRAINT ck_credit_entries_transaction_type
         CHECK (transaction_type IN ('MANUAL_ADJUSTMENT', 'NEW_USER_CREDIT', 'FINE_TUNING_JOB', 'STRIPE_CHECKOUT')),
+      actor            varchar(12)    NOT NULL
+        CONSTRAINT ck_credit_entries_actor CHECK (actor IN ('API_KEY', 'COMMAND_LINE', 'APPLICATION')),
+      actor_user_id    uuid,
+      actor_key_id     uuid,
+      request_id       varchar(128),
       CONSTRAINT uq_credit_entries_user_id_transaction_id UNIQUE (user_id, transaction_id)
     )`);
     await runner.query('CREATE INDEX ix_credit_entries_newest ON credit_entries (user_id, created_at DESC, id DESC)');

@@ -145,9 +145,9 @@ describe('GET, PATCH and DELETE /v1/api-keys/{key_name}', () => {
       expect(others.status).toBe(404);
       expect(others.text).toBe(missing.text);
       expect(others.body).toEqual(NOT_FOUND);
-      const { date, 'x-request-id': id, ...headers } = others.headers;
+      const { date, 'x-request-id': id, ratelimit, ...headers } = others.headers;
       expect(missing.headers).toMatchObject(headers);
-      expect([date, id]).not.toContain(undefined);
+      expect([date, id, ratelimit]).not.toContain(undefined);
     }
   });
 
@@ -344,13 +344,26 @@ describe('POST /v1/api-keys/{key_name}/rotate', () => {
     expect(after.status).toBe(401);
   });
 
-  it('keeps every secret for its own overlap when the key is rotated again', async () => {
+  it('keeps earlier secrets as well when the key is rotated again', async () => {
     const { owner, old } = await given();
     const second = (await rotate(owner, { expires_at: FUTURE, overlap_seconds: 3600 })).body as WireKey;
     await rotate(owner, { expires_at: FUTURE, overlap_seconds: 60 });
 
     expect((await call(old)).status).toBe(200);
     expect((await call(second.secret)).status).toBe(200);
+  });
+
+  it('lets secrets of earlier rotations live no longer than the one that a rotation replaces', async () => {
+    const { owner, old } = await given();
+    const second = (await rotate(owner, { expires_at: FUTURE, overlap_seconds: 3600 })).body as WireKey;
+    const third = (await rotate(owner, { expires_at: FUTURE, overlap_seconds: 60 })).body as WireKey;
+
+    const { headers } = await call(old);
+    expect(Date.parse(headers.sunset ?? '') - Date.now()).toBeLessThan(61_000);
+    await rotate(owner, { expires_at: FUTURE });
+
+    const statuses = await Promise.all([old, second.secret, third.secret].map(async (key) => (await call(key)).status));
+    expect(statuses).toEqual([401, 401, 401]);
   });
 
   it('ends all secrets of a key when it is revoked or expires', async () => {

@@ -93,6 +93,7 @@ describe('The audit trail', () => {
         changes: {
           prefix: { before: made.prefix, after: rotated.prefix },
           expires_at: { before: FUTURE, after: '2099-01-01T00:00:00.000Z' },
+          overlap_seconds: { after: 0 },
         },
       },
       {

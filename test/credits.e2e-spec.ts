@@ -65,6 +65,22 @@ describe('Credits', () => {
     expect(me.headers.etag).toBe(`"${ada.id}.3"`);
   });
 
+  it('keeps with the entry who moved the credits, and by which request', async () => {
+    const ada = await app.given.user();
+
+    await app
+      .as(admin)
+      .post('/v1/billing/credits-add')
+      .set('x-request-id', 'who-moved-it')
+      .send({ user_id: ada.id, amount: 5, transaction_id: 'a' });
+
+    const actors = await app.rows(
+      'SELECT actor, actor_user_id, actor_key_id IS NOT NULL AS has_key, request_id FROM credit_entries WHERE user_id = $1',
+      [ada.id],
+    );
+    expect(actors).toEqual([{ actor: 'API_KEY', actor_user_id: admin.id, has_key: true, request_id: 'who-moved-it' }]);
+  });
+
   it('402 for more than the balance, and nothing moves', async () => {
     const ada = await app.given.user();
     await add(ada, 10);
@@ -231,7 +247,7 @@ describe('Credits', () => {
       ];
       for (const [n, at] of instants.entries()) {
         await app.given.sql(
-          `INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type) VALUES ($1, $2, 1, $3::int, 't-' || $3::int, 'MANUAL_ADJUSTMENT')`,
+          `INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type, actor) VALUES ($1, $2, 1, $3::int, 't-' || $3::int, 'MANUAL_ADJUSTMENT', 'APPLICATION')`,
           [at, ada.id, n + 1],
         );
       }
@@ -278,7 +294,7 @@ describe('Credits', () => {
       const credits = app.nest.get(CreditsService, { strict: false });
       const spend = (transactionId: string, outcome: 'commit' | 'fail') =>
         app.nest.get(DataSource).transaction(async (manager) => {
-          await credits.spend({ userId: ada.id, amount: 4, transactionId }, manager);
+          await credits.spend({ userId: ada.id, amount: 4, transactionId }, undefined, manager);
           await manager.query(`UPDATE users SET name = 'Job done' WHERE id = $1`, [ada.id]);
           if (outcome === 'fail') throw new Error('the job failed');
         });
@@ -296,9 +312,11 @@ describe('Credits', () => {
 
       await app.nest.get(DataSource).transaction(async (manager) => {
         const request = { userId: ada.id, amount: 10, transactionId: 'order' };
-        expect(await credits.add(request, manager)).toMatchObject({ replayed: true });
-        await expect(credits.add({ ...request, amount: 11 }, manager)).rejects.toThrow(TransactionIdTakenError);
-        await expect(credits.spend({ ...request, amount: 11, transactionId: 'x' }, manager)).rejects.toThrow(
+        expect(await credits.add(request, undefined, manager)).toMatchObject({ replayed: true });
+        await expect(credits.add({ ...request, amount: 11 }, undefined, manager)).rejects.toThrow(
+          TransactionIdTakenError,
+        );
+        await expect(credits.spend({ ...request, amount: 11, transactionId: 'x' }, undefined, manager)).rejects.toThrow(
           InsufficientCreditsError,
         );
         await manager.query(`UPDATE users SET name = 'Still here' WHERE id = $1`, [ada.id]);

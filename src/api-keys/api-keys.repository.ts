@@ -59,6 +59,17 @@ const view = (k: string): string => `${k}.id, ${k}.created_at AS "createdAt", ${
 
 const VIEW = view('api_keys');
 
+/**
+ * The key of a user's by its name, with both rows locked: the owner's too, because a creation that counts active keys takes
+ * that lock and must see an expiry that moves.
+ */
+const locked = (columns: string): string =>
+  `SELECT ${columns
+    .split(', ')
+    .map((column) => `k.${column}`)
+    .join(', ')} FROM users u JOIN api_keys k ON k.user_id = u.id
+    WHERE u.id = $1 AND k.name = $2 FOR NO KEY UPDATE OF u FOR UPDATE OF k`;
+
 const instant = (column: string): string => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
 @Injectable()
@@ -132,7 +143,7 @@ export class ApiKeysRepository {
     actor: Actor,
   ): Promise<KeyView | null> {
     const updating = `UPDATE api_keys k SET name = coalesce($3, k.name), expires_at = coalesce($4, k.expires_at)
-      FROM (SELECT id, name, expires_at FROM api_keys WHERE user_id = $1 AND name = $2 FOR UPDATE) AS old
+      FROM (${locked('id, name, expires_at')}) AS old
       WHERE k.id = old.id AND ($4::timestamptz IS NULL OR
         ($4 > clock_timestamp() AND k.expires_at > clock_timestamp() AND k.revoked_at IS NULL))
       RETURNING ${view('k')}, k.user_id AS audit_user_id, k.id AS audit_api_key_id,
@@ -172,15 +183,21 @@ export class ApiKeysRepository {
     actor: Actor,
   ): Promise<KeyView | null> {
     const rotating = `UPDATE api_keys k SET digest = $3, prefix = $4, expires_at = $5
-      FROM (SELECT id, digest, prefix, expires_at FROM api_keys WHERE user_id = $1 AND name = $2 FOR UPDATE) AS old
+      FROM (${locked('id, digest, prefix, expires_at')}) AS old
       WHERE k.id = old.id AND k.revoked_at IS NULL AND k.expires_at > clock_timestamp() AND $5::timestamptz > clock_timestamp()
       RETURNING ${view('k')}, old.digest AS old_digest, old.expires_at AS old_expires_at,
         k.user_id AS audit_user_id, k.id AS audit_api_key_id,
-        ${changed({ prefix: ['old.prefix', 'k.prefix'], expires_at: [instant('old.expires_at'), instant('k.expires_at')] })} AS audit_changes`;
+        ${changed({ prefix: ['old.prefix', 'k.prefix'], expires_at: [instant('old.expires_at'), instant('k.expires_at')] })}
+          || jsonb_build_object('overlap_seconds', jsonb_build_object('after', $6::int)) AS audit_changes`;
+    // Secrets of earlier rotations live no longer than the one that is replaced now.
+    const overlapEnd = 'clock_timestamp() + make_interval(secs => $6::int)';
+    const ending = `DELETE FROM superseded_secrets s USING changed
+        WHERE s.api_key_id = changed.id AND ($6::int = 0 OR s.expires_at <= statement_timestamp())`;
+    const shortening = `UPDATE superseded_secrets s SET expires_at = ${overlapEnd} FROM changed
+        WHERE s.api_key_id = changed.id AND $6::int > 0 AND s.expires_at > greatest(statement_timestamp(), ${overlapEnd})`;
     const superseding = `INSERT INTO superseded_secrets (digest, api_key_id, superseded_at, expires_at)
-      SELECT old_digest, id, clock_timestamp(), least(old_expires_at, clock_timestamp() + make_interval(secs => $6::int))
-        FROM changed WHERE $6::int > 0`;
-    return this.one(recorded('api_key.rotated', rotating, 7, superseding), [
+      SELECT old_digest, id, clock_timestamp(), least(old_expires_at, ${overlapEnd}) FROM changed WHERE $6::int > 0`;
+    return this.one(recorded('api_key.rotated', rotating, 7, [ending, shortening, superseding]), [
       userId,
       name,
       digest,

@@ -13,7 +13,8 @@ export class AuditEvent {
   @PrimaryGeneratedColumn('uuid', { primaryKeyConstraintName: 'pk_audit_events' })
   readonly id!: string;
 
-  @Column({ name: 'created_at', type: 'timestamptz', precision: 3, default: () => 'statement_timestamp()' })
+  /** Of the moment after the wait for a lock, so that the events of a row stand in the order of its changes. */
+  @Column({ name: 'created_at', type: 'timestamptz', precision: 3, default: () => 'clock_timestamp()' })
   readonly createdAt!: Date;
 
   @Column({ type: 'varchar', length: 32 })

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { COMMAND_LINE } from '../common/audit/actor.js';
 import { TRANSACTION_TYPES, type TransactionType } from '../credits/credit-entry.entity.js';
 import { type CreditRequest, CreditsService, type Receipt } from '../credits/credits.service.js';
 import { CreditEntryResponse } from '../credits/dto/credit-entry.response.js';
@@ -22,8 +23,10 @@ interface Options {
 }
 
 export function addCreditCommands(credits: Command): void {
-  addMovement(credits, 'add', 'Add credits to a balance', (service, request) => service.add(request));
-  addMovement(credits, 'spend', 'Take credits from a balance', (service, request) => service.spend(request));
+  addMovement(credits, 'add', 'Add credits to a balance', (service, request) => service.add(request, COMMAND_LINE));
+  addMovement(credits, 'spend', 'Take credits from a balance', (service, request) =>
+    service.spend(request, COMMAND_LINE),
+  );
   credits
     .command('history')
     .description('List the movements of a balance, the newest first')

@@ -1,4 +1,5 @@
 import { Check, Column, Entity, Index, JoinColumn, ManyToOne, PrimaryGeneratedColumn, Unique } from 'typeorm';
+import type { Actor } from '../common/audit/actor.js';
 import { User } from '../users/user.entity.js';
 
 export const TRANSACTION_TYPES = [
@@ -18,6 +19,7 @@ const integer = { from: Number, to: (value: number) => value };
 @Check('ck_credit_entries_credits', 'credits <> 0 AND credits BETWEEN -9007199254740991 AND 9007199254740991')
 @Check('ck_credit_entries_balance_after', 'balance_after BETWEEN 0 AND 9007199254740991')
 @Check('ck_credit_entries_transaction_id', `transaction_id <> ''`)
+@Check('ck_credit_entries_actor', `actor IN ('API_KEY', 'COMMAND_LINE', 'APPLICATION')`)
 @Check(
   'ck_credit_entries_transaction_type',
   `transaction_type IN ('MANUAL_ADJUSTMENT', 'NEW_USER_CREDIT', 'FINE_TUNING_JOB', 'STRIPE_CHECKOUT')`,
@@ -50,4 +52,17 @@ export class CreditEntry {
 
   @Column({ name: 'transaction_type', type: 'varchar', length: 32 })
   readonly transactionType!: TransactionType;
+
+  /** Who moved the credits, as in the audit trail. */
+  @Column({ type: 'varchar', length: 12 })
+  readonly actor!: Actor['type'];
+
+  @Column({ name: 'actor_user_id', type: 'uuid', nullable: true })
+  readonly actorUserId!: string | null;
+
+  @Column({ name: 'actor_key_id', type: 'uuid', nullable: true })
+  readonly actorKeyId!: string | null;
+
+  @Column({ name: 'request_id', type: 'varchar', length: 128, nullable: true })
+  readonly requestId!: string | null;
 }

@@ -51,8 +51,12 @@ export class CreditsController {
     headers: REPLAYED,
     fails: ['invalid', 'not_found', 'conflict', 'too_large', 'unsupported_media_type'],
   })
-  async add(@Body() body: CreditChange, @Res({ passthrough: true }) response: Response): Promise<CreditEntryResponse> {
-    return answer(await this.credits.add(toRequest(body)), response);
+  async add(
+    @CurrentUser() caller: Principal,
+    @Body() body: CreditChange,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<CreditEntryResponse> {
+    return answer(await this.credits.add(toRequest(body), caller), response);
   }
 
   @Post('credits-deduct')
@@ -68,10 +72,11 @@ export class CreditsController {
     fails: ['invalid', 'payment_required', 'not_found', 'conflict', 'too_large', 'unsupported_media_type'],
   })
   async deduct(
+    @CurrentUser() caller: Principal,
     @Body() body: CreditChange,
     @Res({ passthrough: true }) response: Response,
   ): Promise<CreditEntryResponse> {
-    return answer(await this.credits.spend(toRequest(body)), response);
+    return answer(await this.credits.spend(toRequest(body), caller), response);
   }
 }
 

@@ -1,6 +1,7 @@
 import { type DynamicModule, Inject, Module, type OnModuleInit } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { ApiKeysModule } from '../api-keys/api-keys.module.js';
+import { APPLICATION } from '../common/audit/actor.js';
 import { UsersModule } from '../users/users.module.js';
 import { UsersService } from '../users/users.service.js';
 import { CreditEntry } from './credit-entry.entity.js';
@@ -35,6 +36,7 @@ export class CreditsModule implements OnModuleInit {
     this.users.onCreated(async ({ id: userId }, manager) => {
       await this.credits.add(
         { userId, amount, transactionId: 'new-user-credit', transactionType: 'NEW_USER_CREDIT' },
+        APPLICATION,
         manager,
       );
     });

@@ -1,6 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { type EntityManager, Repository } from 'typeorm';
+import type { Actor } from '../common/audit/actor.js';
+import { actorParameters } from '../common/audit/recording.js';
 import { newestFirst, type Page, type Slice } from '../common/pagination/page.js';
 import { withoutTimeouts } from '../database/without-timeouts.js';
 import { CreditEntry, type TransactionType } from './credit-entry.entity.js';
@@ -11,6 +13,7 @@ export interface Movement {
   readonly credits: number;
   readonly transactionId: string;
   readonly transactionType: TransactionType;
+  readonly by: Actor;
 }
 
 /** Inclusive UTC dates, `YYYY-MM-DD`. */
@@ -29,7 +32,8 @@ export interface Difference {
 }
 
 const COLUMNS = `id, created_at AS "createdAt", user_id AS "userId", credits, balance_after AS "balanceAfter",
-  transaction_id AS "transactionId", transaction_type AS "transactionType"`;
+  transaction_id AS "transactionId", transaction_type AS "transactionType",
+  actor, actor_user_id AS "actorUserId", actor_key_id AS "actorKeyId", request_id AS "requestId"`;
 
 /** A row as `pg` hands it over: bigint columns arrive as text. */
 type EntryRow = Omit<CreditEntry, 'credits' | 'balanceAfter'> & {
@@ -54,7 +58,7 @@ export class CreditsRepository {
    * @returns the entry, or null when the user does not exist or the balance would leave its bounds
    */
   async move(
-    { userId, credits, transactionId, transactionType }: Movement,
+    { userId, credits, transactionId, transactionType, by }: Movement,
     manager: EntityManager,
   ): Promise<CreditEntry | null> {
     const [row] = await manager.query<EntryRow[]>(
@@ -63,10 +67,11 @@ export class CreditsRepository {
                           updated_at = greatest(clock_timestamp(), updated_at + interval '1 ms')
           WHERE id = $1 AND credits_balance + $2::bigint BETWEEN 0 AND 9007199254740991
          RETURNING id, credits_balance, updated_at)
-       INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type)
-       SELECT updated_at, id, $2, credits_balance, $3, $4 FROM moved
+       INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type,
+                                   actor, actor_user_id, actor_key_id, request_id)
+       SELECT updated_at, id, $2, credits_balance, $3, $4, $5, $6, $7, $8 FROM moved
        RETURNING ${COLUMNS}`,
-      [userId, credits, transactionId, transactionType],
+      [userId, credits, transactionId, transactionType, ...actorParameters(by)],
     );
     return row ? toEntry(row) : null;
   }
@@ -126,4 +131,8 @@ const toEntry = (row: EntryRow): CreditEntry => ({
   balanceAfter: Number(row.balanceAfter),
   transactionId: row.transactionId,
   transactionType: row.transactionType,
+  actor: row.actor,
+  actorUserId: row.actorUserId,
+  actorKeyId: row.actorKeyId,
+  requestId: row.requestId,
 });

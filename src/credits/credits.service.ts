@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { isISO8601 } from 'class-validator';
 import type { EntityManager } from 'typeorm';
+import { type Actor, APPLICATION } from '../common/audit/actor.js';
 import { violates } from '../common/errors/constraint.js';
 import type { Page, Slice } from '../common/pagination/page.js';
 import { retryingConflicts } from '../database/retry.js';
@@ -45,8 +46,8 @@ export class CreditsService {
    * @param manager joins the caller's transaction
    * @throws InvalidAmountError, InvalidTransactionIdError, UserNotFoundError, BalanceLimitError, TransactionIdTakenError
    */
-  add(request: CreditRequest, manager?: EntityManager): Promise<Receipt> {
-    return this.move(request, 1, manager);
+  add(request: CreditRequest, by: Actor = APPLICATION, manager?: EntityManager): Promise<Receipt> {
+    return this.move(request, 1, by, manager);
   }
 
   /**
@@ -55,8 +56,8 @@ export class CreditsService {
    * @param manager joins the caller's transaction, and leaves it usable whatever is thrown here
    * @throws InvalidAmountError, InvalidTransactionIdError, UserNotFoundError, InsufficientCreditsError, TransactionIdTakenError
    */
-  spend(request: CreditRequest, manager?: EntityManager): Promise<Receipt> {
-    return this.move(request, -1, manager);
+  spend(request: CreditRequest, by: Actor = APPLICATION, manager?: EntityManager): Promise<Receipt> {
+    return this.move(request, -1, by, manager);
   }
 
   /**
@@ -80,12 +81,13 @@ export class CreditsService {
   private async move(
     request: CreditRequest,
     sign: 1 | -1,
+    by: Actor,
     manager: EntityManager = this.entries.manager,
   ): Promise<Receipt> {
     const { userId, amount, transactionId, transactionType = 'MANUAL_ADJUSTMENT' } = request;
     if (!Number.isSafeInteger(amount) || amount < 1) throw new InvalidAmountError();
     if (!isTransactionId(transactionId)) throw new InvalidTransactionIdError();
-    const movement = { userId, credits: sign * amount, transactionId, transactionType };
+    const movement = { userId, credits: sign * amount, transactionId, transactionType, by };
 
     const entry = await this.attempt(movement, manager);
     if (entry) return { entry, replayed: false };

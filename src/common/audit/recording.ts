@@ -16,9 +16,9 @@ export type AuditAction = (typeof AUDIT_ACTIONS)[number];
  * @param changing a data-modifying statement that returns `audit_user_id`, `audit_api_key_id`, `audit_changes` (jsonb, built
  * with `changed` or `created`; `{}` for no change, and then nothing is recorded) and whatever else the caller wants
  * @param first the number of the first of the four parameters that `actorParameters` fills
- * @param also another statement to run with it, which may read the changed rows as `changed`
+ * @param also statements to run with it, which may read the changed rows as `changed`
  */
-export function recorded(action: AuditAction, changing: string, first: number, also?: string): string {
+export function recorded(action: AuditAction, changing: string, first: number, also: readonly string[] = []): string {
   const actor = [
     `$${String(first)}`,
     ...[1, 2].map((offset) => `$${String(first + offset)}::uuid`),
@@ -28,7 +28,7 @@ export function recorded(action: AuditAction, changing: string, first: number, a
     INSERT INTO audit_events (action, user_id, api_key_id, changes, actor, actor_user_id, actor_key_id, request_id)
     SELECT '${action}', audit_user_id, audit_api_key_id, audit_changes, ${actor.join(', ')}
       FROM changed WHERE audit_changes <> '{}')
-    ${also ? `, also AS (${also})` : ''}
+    ${also.map((statement, index) => `, also_${String(index)} AS (${statement})`).join('')}
     SELECT * FROM changed`;
 }
 
