@@ -11,6 +11,9 @@ export class DatabaseUnreachableError extends DomainError {
   }
 }
 
+/** Emitted by a connection whose other end did not answer in time. */
+export const SILENCE = Symbol('silence');
+
 type Callback = (error?: Error) => void;
 
 interface Internals {
@@ -41,7 +44,9 @@ export class PoolClient extends Client {
         const answer = query.apply(this, given);
         if (answer instanceof Promise) {
           answer.catch((error: unknown) => {
-            if ((error as Error).message === 'Query read timeout') connection.stream.destroy();
+            if ((error as Error).message !== 'Query read timeout') return;
+            connection.stream.destroy();
+            this.emit(SILENCE);
           });
         }
         return answer;

@@ -3,7 +3,7 @@ import { ApiTags } from '@nestjs/swagger';
 import { DataSource } from 'typeorm';
 import { ApiFailures, Documented } from '../common/docs/documented.decorator.js';
 import { Drain } from './drain.js';
-import { StoppingError } from './health.errors.js';
+import { ReadOnlyDatabaseError, StoppingError } from './health.errors.js';
 import { HealthResponse } from './health.response.js';
 
 /** What an orchestrator asks: is the process alive, and can it serve. Needs no key and is never cached. */
@@ -39,7 +39,10 @@ export class HealthController {
   })
   async ready(): Promise<HealthResponse> {
     if (this.drain.isDraining) throw new StoppingError();
-    await this.database.query('SELECT 1');
+    const [{ readOnly }] = await this.database.query<[{ readOnly: string }]>(
+      `SELECT current_setting('transaction_read_only') AS "readOnly"`,
+    );
+    if (readOnly === 'on') throw new ReadOnlyDatabaseError(); // a standby, say, that is not promoted yet
     return { status: 'ok' };
   }
 }

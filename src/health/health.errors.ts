@@ -7,3 +7,11 @@ export class StoppingError extends DomainError {
     super('The service is stopping');
   }
 }
+
+export class ReadOnlyDatabaseError extends DomainError {
+  readonly kind = 'unavailable';
+
+  constructor() {
+    super('The database takes no writes');
+  }
+}

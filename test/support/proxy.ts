@@ -10,6 +10,8 @@ export interface Proxy {
   silence(): void;
   /** Nothing comes through the connections that there are, and nobody is told; new ones work. */
   forget(): void;
+  /** What comes is passed on, but what it is answered is lost, and the connection with it. */
+  loseAnswers(): void;
   restore(): void;
   close(): Promise<void>;
 }
@@ -57,6 +59,14 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
       hang();
     },
     forget: hang,
+    loseAnswers: () => {
+      for (const pair of pairs) {
+        const [, upstream] = pair;
+        upstream.unpipe().once('data', () => {
+          for (const socket of pair) socket.resetAndDestroy();
+        });
+      }
+    },
     restore: () => {
       mode = 'pass';
       cut();

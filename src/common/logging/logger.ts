@@ -1,5 +1,7 @@
 import type { LoggerService } from '@nestjs/common';
 import { type DestinationStream, type Logger, pino, stdSerializers } from 'pino';
+import { isDatabaseUnavailable } from '../errors/database-unavailable.js';
+import { DomainError } from '../errors/domain.error.js';
 import { redactKeys } from '../api-key-format.js';
 
 export interface LogSettings {
@@ -37,9 +39,17 @@ async function prettyStream(fd: 1 | 2): Promise<DestinationStream> {
 /** Names what went wrong and where. An error's other fields hold SQL, its parameters and connection settings: not for a log. */
 function describeError(error: unknown): object {
   if (!(error instanceof Error)) return { message: String(error) };
+  if (error instanceof DomainError && error.cause instanceof Error) return describeError(error.cause);
   const { type, message, stack } = stdSerializers.err(error);
   const { code, constraint } = error as { code?: unknown; constraint?: unknown };
-  return { type, code, constraint, message, stack };
+  // Where we stood when the database went away explains nothing, and there may be hundreds of such lines a second.
+  return {
+    type,
+    code,
+    constraint,
+    message,
+    ...(isDatabaseUnavailable(error) || error instanceof DomainError ? {} : { stack }),
+  };
 }
 
 /** Lets Nest and its modules write to our log. */
