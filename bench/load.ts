@@ -1,0 +1,80 @@
+/*
+ * The load, in a process of its own: each connection has users of its own and renames them in turn, so that the last name
+ * of each is known. Takes its orders as JSON in its only argument, and prints what it saw as JSON.
+ */
+import autocannon from 'autocannon';
+
+export interface Load {
+  readonly url: string;
+  readonly method: 'GET' | 'PATCH';
+  /** One for each user. */
+  readonly keys: readonly string[];
+  readonly connections: number;
+  /** Requests of all connections together. */
+  readonly amount: number;
+  /** Tells the names of one run from those of another. */
+  readonly run: string;
+}
+
+export interface Seen {
+  readonly perSecond: number;
+  readonly p50: number;
+  readonly p99: number;
+  /** Answers that were anything but 200, and requests without one. */
+  readonly failed: number;
+  /** By key: the name that was sent last. */
+  readonly names: Readonly<Record<string, string>>;
+}
+
+/** Names that each user gets in turn: consecutive ones differ, so every request is a change. */
+const NAMES = 4;
+
+async function load({ url, method, keys, connections, amount, run }: Load): Promise<Seen> {
+  const names: Record<string, string> = {};
+  let connection = 0;
+  let failed = 0;
+  const durations: number[] = [];
+
+  const start = performance.now();
+  const result = await autocannon({
+    url,
+    connections,
+    amount,
+    setupClient: (client) => {
+      const own = keys.filter((_, index) => index % connections === connection % connections);
+      connection += 1;
+      const turns = Array.from({ length: NAMES }, (_, turn) =>
+        own.map((key) => ({ key, name: `${run} ${String(turn)}` })),
+      ).flat();
+      client.setRequests(
+        turns.map(({ key, name }) => ({
+          method,
+          path: '/v1/users/me',
+          headers: { 'x-api-key': key, ...(method === 'PATCH' && { 'content-type': 'application/json' }) },
+          ...(method === 'PATCH' && { body: JSON.stringify({ name }) }),
+        })),
+      );
+      let answered = 0;
+      client.on('response', (status, _bytes, ms) => {
+        const turn = turns[answered % turns.length];
+        answered += 1;
+        durations.push(ms);
+        if (status !== 200) failed += 1;
+        else if (turn && method === 'PATCH') names[turn.key] = turn.name;
+      });
+    },
+  });
+  const seconds = (performance.now() - start) / 1000;
+
+  durations.sort((a, b) => a - b);
+  const percentile = (p: number): number => durations[Math.ceil(durations.length * p) - 1] ?? NaN;
+  return {
+    perSecond: durations.length / seconds,
+    p50: percentile(0.5),
+    p99: percentile(0.99),
+    failed: failed + result.errors + result.timeouts + (amount - durations.length),
+    names,
+  };
+}
+
+console.log(JSON.stringify(await load(JSON.parse(process.argv[2] ?? '{}') as Load)));

@@ -1,0 +1,204 @@
+/*
+ * `npm run bench`: ours against a bare server and a naive one, in turns, in one run. See docs/performance.md.
+ *
+ *   --rounds 5         how often each is measured
+ *   --seconds 4        about how long each time
+ *   --only PATCH       one method
+ *   --no-naive         without the second reference
+ *   --profile          instead: where the time of ours goes
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, openSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { openEmbeddedPostgres } from '../src/database/embedded/open-embedded-postgres.js';
+import { runMigrations } from '../src/database/run-migrations.js';
+import type { Load, Seen } from './load.js';
+import { summarize } from './profile.js';
+import { query, seedCallers, storedNames } from './seed.js';
+
+const CONNECTIONS = 32;
+const METHODS = ['PATCH', 'GET'] as const;
+type Method = (typeof METHODS)[number];
+
+const { values: options } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '4' },
+    only: { type: 'string' },
+    'no-naive': { type: 'boolean', default: false },
+    profile: { type: 'boolean', default: false },
+  },
+});
+
+class Server {
+  private constructor(
+    readonly name: string,
+    readonly url: string,
+    readonly databaseUrl: string,
+    readonly keys: readonly string[],
+    readonly startMs: number,
+    private readonly child: ChildProcess,
+  ) {}
+
+  static async start(name: string, program: string, serverUrl: string, flags: readonly string[] = []): Promise<Server> {
+    await query(serverUrl, `CREATE DATABASE ${name}`);
+    const databaseUrl = Object.assign(new URL(serverUrl), { pathname: `/${name}` }).href;
+    await runMigrations(databaseUrl);
+    const keys = await seedCallers(databaseUrl);
+    const log = join(home, `${name}.log`); // a file, as in production
+    const start = performance.now();
+    const child = spawn(process.execPath, [...flags, join(import.meta.dirname, program)], {
+      cwd: home,
+      env: {
+        PATH: process.env.PATH,
+        PORT: '0',
+        DATABASE_URL: databaseUrl,
+        // Counted, as in production, but never reached.
+        RATE_LIMIT_PER_MINUTE: '999999999',
+      },
+      stdio: ['ignore', openSync(log, 'w'), 'inherit'],
+    });
+    const url = await address(log, child);
+    await fetch(`${url}/v1/users/me`, { headers: { 'x-api-key': keys[0] ?? '' } });
+    return new Server(name, url, databaseUrl, keys, performance.now() - start, child);
+  }
+
+  /** Resident memory in MB. */
+  memory(): number {
+    const status = readFileSync(`/proc/${String(this.child.pid)}/status`, 'utf8');
+    return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
+  }
+
+  async load(method: Method, amount: number, run: string): Promise<Seen> {
+    const order: Load = { url: this.url, method, keys: this.keys, connections: CONNECTIONS, amount, run };
+    const child = spawn(process.execPath, [join(import.meta.dirname, 'load.js'), JSON.stringify(order)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let text = '';
+    child.stdout.on('data', (chunk) => (text += String(chunk)));
+    await once(child, 'close');
+    const seen = JSON.parse(text) as Seen;
+    if (seen.failed > 0) throw new Error(`${this.name}: ${String(seen.failed)} requests were not answered 200`);
+    const stored = await storedNames(this.databaseUrl, Object.keys(seen.names));
+    for (const [key, name] of Object.entries(seen.names)) {
+      if (stored.get(key) !== name)
+        throw new Error(`${this.name} stored "${stored.get(key) ?? ''}" instead of "${name}"`);
+    }
+    return seen;
+  }
+
+  async stop(): Promise<void> {
+    this.child.kill('SIGTERM');
+    await once(this.child, 'close');
+  }
+}
+
+async function address(log: string, child: ChildProcess): Promise<string> {
+  while (child.exitCode === null) {
+    const url = /Listening on (http:\/\/[^"\s]+)/.exec(readFileSync(log, 'utf8'))?.[1];
+    if (url !== undefined) return url;
+    await sleep(5);
+  }
+  throw new Error(`The server did not start: ${readFileSync(log, 'utf8')}`);
+}
+
+const median = (values: readonly number[]): number => {
+  const sorted = [...values].sort((a, b) => a - b);
+  return (
+    ((sorted[Math.floor((sorted.length - 1) / 2)] ?? NaN) + (sorted[Math.ceil((sorted.length - 1) / 2)] ?? NaN)) / 2
+  );
+};
+
+const home = realpathSync(mkdtempSync(join(tmpdir(), 'users-api-bench-')));
+chmodSync(home, 0o755);
+const database = await openEmbeddedPostgres({ dataDir: home, owner: true, log: () => undefined });
+process.once('exit', () => {
+  rmSync(home, { recursive: true, force: true });
+});
+
+const seconds = Number(options.seconds);
+const methods = METHODS.filter((method) => options.only === undefined || method === options.only.toUpperCase());
+console.log(
+  `Node ${process.version}, ${String(cpus().length)} × ${cpus()[0]?.model ?? '?'}, ${new Date().toISOString().slice(0, 10)}`,
+);
+
+if (options.profile) await profile();
+else await compare();
+process.exit(0);
+
+async function compare(): Promise<void> {
+  const servers = [
+    await Server.start('bare', 'bare.js', database.url),
+    await Server.start('ours', '../src/main.js', database.url),
+    ...(options['no-naive'] ? [] : [await Server.start('naive', 'naive.js', database.url)]),
+  ];
+  for (const { name, startMs } of servers) console.log(`${name}: first 200 ${startMs.toFixed(0)} ms after its start`);
+  const idle = new Map(servers.map((server) => [server.name, server.memory()]));
+
+  for (const method of methods) {
+    const amounts = new Map<string, number>();
+    for (const server of servers) {
+      await server.load(method, 4_000, 'warm');
+      const { perSecond } = await server.load(method, 4_000, 'warmer');
+      amounts.set(server.name, Math.ceil((perSecond * seconds) / CONNECTIONS) * CONNECTIONS);
+    }
+    const seen = new Map<string, Seen[]>(servers.map(({ name }) => [name, []]));
+    for (let round = 0; round < Number(options.rounds); round += 1) {
+      // Each begins as often as the others.
+      const turn = servers.map((_, index) => servers[(index + round) % servers.length]);
+      for (const server of turn) {
+        if (!server) continue;
+        seen.get(server.name)?.push(await server.load(method, amounts.get(server.name) ?? 0, `round ${String(round)}`));
+      }
+    }
+    console.log(
+      `\n${method} /v1/users/me, ${String(CONNECTIONS)} connections, ${options.rounds} rounds: median (least to most)`,
+    );
+    const bare = seen.get('bare') ?? [];
+    console.table(
+      Object.fromEntries(
+        servers.map((server) => {
+          const rounds = seen.get(server.name) ?? [];
+          const spread = (pick: (seen: Seen) => number, digits: number): string => {
+            const values = rounds.map(pick);
+            return `${median(values).toFixed(digits)} (${Math.min(...values).toFixed(digits)} to ${Math.max(...values).toFixed(digits)})`;
+          };
+          const ratio = (pick: (seen: Seen) => number): string => {
+            const ratios = rounds.map((one, round) => pick(one) / (bare[round] ? pick(bare[round]) : NaN));
+            return `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`;
+          };
+          return [
+            server.name,
+            {
+              'requests/s': spread(({ perSecond }) => perSecond, 0),
+              'p50 ms': spread(({ p50 }) => p50, 1),
+              'p99 ms': spread(({ p99 }) => p99, 1),
+              'times bare': ratio(({ perSecond }) => perSecond),
+              'p99 times bare': ratio(({ p99 }) => p99),
+              'idle MB': (idle.get(server.name) ?? NaN).toFixed(0),
+              MB: server.memory().toFixed(0),
+            },
+          ];
+        }),
+      ),
+    );
+  }
+  for (const server of servers) await server.stop();
+}
+
+async function profile(): Promise<void> {
+  const server = await Server.start('ours', '../src/main.js', database.url, ['--cpu-prof', `--cpu-prof-dir=${home}`]);
+  for (const method of methods) await server.load(method, 4_000, 'warm');
+  for (const method of methods) {
+    const { perSecond } = await server.load(method, 20_000, 'profiled');
+    console.log(`${method}: ${perSecond.toFixed(0)} requests/s under the profiler`);
+  }
+  await server.stop();
+  for (const file of readdirSync(home).filter((name) => name.endsWith('.cpuprofile'))) {
+    summarize(readFileSync(join(home, file), 'utf8'));
+  }
+}

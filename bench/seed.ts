@@ -1,0 +1,45 @@
+import { createHash } from 'node:crypto';
+import pg from 'pg';
+import { generateApiKey } from '../src/common/api-key-format.js';
+
+/** Users whose keys the load uses; the rest of a large database is made by the database itself. */
+export const CALLERS = 960;
+
+/** Makes active users with a key each. @returns the keys */
+export async function seedCallers(url: string): Promise<string[]> {
+  const keys = Array.from({ length: CALLERS }, generateApiKey);
+  await query(
+    url,
+    `WITH made AS (
+       INSERT INTO users (name, email)
+       SELECT 'Caller', 'caller-' || n || '@example.com' FROM generate_series(1, $2) AS n RETURNING id, email),
+     numbered AS (SELECT id, row_number() OVER () AS n FROM made)
+     INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
+     SELECT id, 'bench', now() + interval '1 year', 'ua_bench', digest
+       FROM numbered JOIN unnest($1::bytea[]) WITH ORDINALITY AS t(digest, n) USING (n)`,
+    [keys.map((key) => createHash('sha256').update(key).digest()), CALLERS],
+  );
+  await query(url, 'VACUUM ANALYZE');
+  return keys;
+}
+
+/** The stored name of the user of each key. */
+export async function storedNames(url: string, keys: readonly string[]): Promise<Map<string, string>> {
+  const rows = await query<{ digest: Buffer; name: string }>(
+    url,
+    `SELECT digest, users.name FROM api_keys JOIN users ON users.id = user_id WHERE digest = ANY ($1)`,
+    [keys.map((key) => createHash('sha256').update(key).digest())],
+  );
+  const byDigest = new Map(rows.map(({ digest, name }) => [digest.toString('hex'), name]));
+  return new Map(keys.map((key) => [key, byDigest.get(createHash('sha256').update(key).digest('hex')) ?? '']));
+}
+
+export async function query<Row extends object>(url: string, sql: string, parameters: unknown[] = []): Promise<Row[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query<Row>(sql, parameters)).rows;
+  } finally {
+    await client.end();
+  }
+}
