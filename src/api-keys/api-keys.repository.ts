@@ -4,7 +4,9 @@ import { type EntityManager, Repository } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { actorParameters, changed, created, recorded } from '../common/audit/recording.js';
 import { newestFirst, type Page, type Slice } from '../common/pagination/page.js';
+import { Batch } from '../database/batch.js';
 import { retryingConflicts } from '../database/retry.js';
+import { Statement } from '../database/statement.js';
 import { ApiKey } from './api-key.entity.js';
 
 export type ApiKeyStatus = 'ACTIVE' | 'EXPIRED' | 'REVOKED';
@@ -72,28 +74,41 @@ const locked = (columns: string): string =>
 
 const instant = (column: string): string => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
+/** Of a key `k` of a user `u`. */
+const LIVE = `k.revoked_at IS NULL AND k.expires_at > statement_timestamp() AND u.status = 'ACTIVE'`;
+
+const FIND_LIVE = new Statement<LiveSecret>(
+  'find_live_secrets',
+  `SELECT k.digest, k.id AS "keyId", u.id AS "userId", u.is_admin AS "isAdmin",
+          NULL::timestamptz AS "supersededAt", NULL::timestamptz AS "supersededUntil"
+     FROM api_keys k JOIN users u ON u.id = k.user_id
+    WHERE k.digest = ANY ($1::bytea[]) AND ${LIVE}
+   UNION ALL
+   SELECT s.digest, k.id, u.id, u.is_admin, s.superseded_at, s.expires_at
+     FROM superseded_secrets s JOIN api_keys k ON k.id = s.api_key_id JOIN users u ON u.id = k.user_id
+    WHERE s.digest = ANY ($1::bytea[]) AND s.expires_at > statement_timestamp() AND ${LIVE}`,
+);
+
 @Injectable()
 export class ApiKeysRepository {
-  constructor(@InjectRepository(ApiKey) private readonly rows: Repository<ApiKey>) {}
+  private readonly live: Batch<Buffer, LiveSecret | null>;
+
+  constructor(@InjectRepository(ApiKey) private readonly rows: Repository<ApiKey>) {
+    const findAll = async (digests: readonly Buffer[]): Promise<(LiveSecret | null)[]> => {
+      const found = await FIND_LIVE.run(this.rows.manager.dataSource, [digests]);
+      const byDigest = new Map(found.map((secret) => [secret.digest.toString('latin1'), secret]));
+      return digests.map((digest) => byDigest.get(digest.toString('latin1')) ?? null);
+    };
+    this.live = new Batch({ together: findAll, alone: async (digest) => (await findAll([digest]))[0] ?? null });
+  }
 
   /**
    * The secret with this digest, if it and its key and its owner are all live at this instant of the database's clock:
-   * one statement for all of it, so there is no moment in between and no cached answer that outlives a revocation.
+   * one statement for all of it, so there is no moment in between and no cached answer that outlives a revocation. Look-ups of
+   * the same moment share the statement.
    */
-  async findLive(digest: Buffer): Promise<LiveSecret | null> {
-    const live = `k.revoked_at IS NULL AND k.expires_at > statement_timestamp() AND u.status = 'ACTIVE'`;
-    const [row] = await this.rows.query<LiveSecret[]>(
-      `SELECT k.digest, k.id AS "keyId", u.id AS "userId", u.is_admin AS "isAdmin",
-              NULL::timestamptz AS "supersededAt", NULL::timestamptz AS "supersededUntil"
-         FROM api_keys k JOIN users u ON u.id = k.user_id
-        WHERE k.digest = $1 AND ${live}
-       UNION ALL
-       SELECT s.digest, k.id, u.id, u.is_admin, s.superseded_at, s.expires_at
-         FROM superseded_secrets s JOIN api_keys k ON k.id = s.api_key_id JOIN users u ON u.id = k.user_id
-        WHERE s.digest = $1 AND s.expires_at > statement_timestamp() AND ${live}`,
-      [digest],
-    );
-    return row ?? null;
+  findLive(digest: Buffer): Promise<LiveSecret | null> {
+    return this.live.ask(digest);
   }
 
   async findByName(userId: string, name: string): Promise<KeyView | null> {

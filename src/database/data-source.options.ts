@@ -41,6 +41,7 @@ export const poolOptions = (url: string, { databasePoolSize, transactionPooler }
     Client: PoolClient,
     application_name: 'users-api',
     ...(transactionPooler ? {} : SESSION_TIMEOUTS),
+    namedStatements: !transactionPooler, // see `Statement`; a pooler may lend another session for the next run
     query_timeout: SILENCE_TIMEOUT_MS,
     keepAlive: true,
   },

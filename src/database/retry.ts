@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QueryFailedError } from 'typeorm';
 
-const RETRIES = 3;
+export const RETRIES = 3;
 
 /** Milliseconds that the first retry waits at most; each next one, twice that. Well within the time a request has. */
 const FIRST_PAUSE_MS = 20;
@@ -9,7 +9,7 @@ const FIRST_PAUSE_MS = 20;
 /** serialization_failure and deadlock_detected: PostgreSQL has undone the transaction and asks for it again. */
 const CONFLICTS: readonly unknown[] = ['40001', '40P01'];
 
-const isConflict = (error: unknown): boolean =>
+export const isConflict = (error: unknown): boolean =>
   error instanceof QueryFailedError && CONFLICTS.includes((error.driverError as { code?: unknown }).code);
 
 /**
@@ -17,13 +17,14 @@ const isConflict = (error: unknown): boolean =>
  * stood in each other's way do not meet again.
  *
  * @param work a whole transaction, or one statement outside of any: never a part of the caller's
+ * @param retries fewer where `work` has been tried already
  */
-export async function retryingConflicts<T>(work: () => Promise<T>): Promise<T> {
+export async function retryingConflicts<T>(work: () => Promise<T>, retries = RETRIES): Promise<T> {
   for (let retry = 0; ; retry += 1) {
     try {
       return await work();
     } catch (error) {
-      if (retry === RETRIES || !isConflict(error)) throw error;
+      if (retry === retries || !isConflict(error)) throw error;
       await sleep(Math.random() * FIRST_PAUSE_MS * 2 ** retry);
     }
   }

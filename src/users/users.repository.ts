@@ -4,7 +4,9 @@ import { type EntityManager, Repository } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { actorParameters, changed, created, recorded } from '../common/audit/recording.js';
 import { newestFirst, type Page, type Slice } from '../common/pagination/page.js';
-import { retryingConflicts } from '../database/retry.js';
+import { Batch } from '../database/batch.js';
+import { RETRIES, retryingConflicts } from '../database/retry.js';
+import { Statement } from '../database/statement.js';
 import { User, type UserStatus } from './user.entity.js';
 
 export interface NewUser {
@@ -42,6 +44,21 @@ type UserRow = Omit<User, 'creditsBalance'> & { readonly creditsBalance: string 
  */
 @Injectable()
 export class UsersRepository {
+  private readonly patches = new Batch<Patch, User | null>({
+    together: async (patches) => {
+      const written = await this.runPatch(PATCH_FREE, patches);
+      return patches.map(({ id }) => written.get(id)); // one that is missing may be held by somebody: asked alone, it waits
+    },
+    alone: async (patch) =>
+      (await retryingConflicts(() => this.runPatch(PATCH, [patch]), RETRIES - 1)).get(patch.id) ?? null,
+    subjectOf: ({ id }) => id,
+  });
+
+  private readonly reads = new Batch<string, User | null>({
+    together: (ids) => this.findAll(ids),
+    alone: async (id) => (await this.findAll([id]))[0] ?? null,
+  });
+
   constructor(@InjectRepository(User) private readonly rows: Repository<User>) {}
 
   /** Runs the work in the transaction of `manager`, or else in one of its own. */
@@ -51,8 +68,16 @@ export class UsersRepository {
       : retryingConflicts(() => this.rows.manager.transaction(work));
   }
 
-  async findById(id: string, manager: EntityManager = this.rows.manager): Promise<User | null> {
+  /** @param manager reads in the caller's transaction; otherwise reads of the same moment share a statement */
+  async findById(id: string, manager?: EntityManager): Promise<User | null> {
+    if (!manager) return this.reads.ask(id.toLowerCase()); // as the database spells it
     return one(await manager.query<UserRow[]>(`SELECT ${COLUMNS} FROM users WHERE id = $1`, [id]));
+  }
+
+  private async findAll(ids: readonly string[]): Promise<(User | null)[]> {
+    const rows = await FIND.run(this.rows.manager.dataSource, [ids]);
+    const byId = new Map(rows.map((row) => [row.id, toUser(row)]));
+    return ids.map((id) => byId.get(id) ?? null);
   }
 
   async findByEmail(email: string): Promise<User | null> {
@@ -84,7 +109,7 @@ export class UsersRepository {
 
   /**
    * Writes only the given columns, so two writers never undo each other's fields, and records what really changed, all
-   * in one statement.
+   * in one statement, which patches of other users at the same moment share.
    *
    * `version` and `updated_at` rise only if a value changes; the latter by at least a millisecond, however fast two
    * changes follow each other. The name is brought into NFC once more, because PostgreSQL's Unicode may be newer than
@@ -93,29 +118,57 @@ export class UsersRepository {
    * @param versions the row is written only while it has one of these; undefined stands for any
    * @returns the row as written, or null when no such user exists or its version is another
    */
-  async patch(
-    id: string,
-    { name, status }: UserChanges,
-    actor: Actor,
-    versions?: readonly string[],
-  ): Promise<User | null> {
-    const updating = `UPDATE users u SET
+  patch(id: string, changes: UserChanges, actor: Actor, versions?: readonly string[]): Promise<User | null> {
+    return this.patches.ask({ id: id.toLowerCase(), changes, actor, versions }); // as the database spells it
+  }
+
+  private async runPatch(statement: Statement<UserRow>, patches: readonly Patch[]): Promise<Map<string, User>> {
+    const actors = patches.map(({ actor }) => actorParameters(actor));
+    const rows = await statement.run(this.rows.manager.dataSource, [
+      patches.map(({ id }) => id),
+      patches.map(({ changes }) => changes.name),
+      patches.map(({ changes }) => changes.status),
+      patches.map(({ versions }) => versions && `{${versions.join()}}`),
+      ...[0, 1, 2, 3].map((column) => actors.map((actor) => actor[column])),
+    ]);
+    return new Map(rows.map((row) => [row.id, toUser(row)]));
+  }
+}
+
+interface Patch {
+  readonly id: string;
+  readonly changes: UserChanges;
+  readonly actor: Actor;
+  readonly versions: readonly string[] | undefined;
+}
+
+/** @param locked what to do about rows that somebody else holds: wait, or `SKIP LOCKED` */
+const patching = (locked: '' | 'SKIP LOCKED'): string =>
+  recorded(
+    'user.updated',
+    `UPDATE users u SET
         name = new.name,
         status = new.status,
         version = u.version + new.differs::int,
         updated_at = CASE WHEN new.differs THEN greatest(clock_timestamp(), u.updated_at + interval '1 ms') ELSE u.updated_at END
-      FROM (SELECT id, name AS old_name, status AS old_status FROM users
-             WHERE id = $1 AND ($4::bigint[] IS NULL OR version = ANY ($4)) FOR NO KEY UPDATE) AS old,
-           LATERAL (SELECT coalesce(normalize($2, NFC), old_name) AS name, coalesce($3, old_status) AS status) AS wanted,
+      FROM (SELECT wanted.*, o.name AS old_name, o.status AS old_status
+              FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::uuid[], $8::text[])
+                AS wanted (id, name, status, versions, actor, actor_user_id, actor_key_id, request_id)
+              JOIN users o ON o.id = wanted.id
+             WHERE wanted.versions IS NULL OR o.version = ANY (wanted.versions::bigint[])
+               FOR NO KEY UPDATE OF o ${locked}) AS old,
+           LATERAL (SELECT coalesce(normalize(old.name, NFC), old_name) AS name, coalesce(old.status, old_status) AS status) AS wanted,
            LATERAL (SELECT wanted.*, (wanted.name, wanted.status) <> (old_name, old_status) AS differs) AS new
       WHERE u.id = old.id
-      RETURNING ${columns('u')}, u.id AS audit_user_id, NULL::uuid AS audit_api_key_id,
-        ${changed({ name: ['old_name', 'u.name'], status: ['old_status', 'u.status'] })} AS audit_changes`;
-    const parameters = [id, name, status, versions, ...actorParameters(actor)];
-    const sql = recorded('user.updated', updating, 5);
-    return one(await retryingConflicts(() => this.rows.query<UserRow[]>(sql, parameters)));
-  }
-}
+      RETURNING ${columns('u')}, old.actor, old.actor_user_id, old.actor_key_id, old.request_id,
+        u.id AS audit_user_id, NULL::uuid AS audit_api_key_id,
+        ${changed({ name: ['old_name', 'u.name'], status: ['old_status', 'u.status'] })} AS audit_changes`,
+    'each',
+  );
+
+const PATCH_FREE = new Statement<UserRow>('patch_users_free', patching('SKIP LOCKED'));
+const PATCH = new Statement<UserRow>('patch_users', patching(''));
+const FIND = new Statement<UserRow>('find_users', `SELECT ${COLUMNS} FROM users WHERE id = ANY ($1::uuid[])`);
 
 /** Named columns only: the statements return more than the row. */
 const toUser = (row: UserRow): User => ({

@@ -15,15 +15,20 @@ export type AuditAction = (typeof AUDIT_ACTIONS)[number];
  *
  * @param changing a data-modifying statement that returns `audit_user_id`, `audit_api_key_id`, `audit_changes` (jsonb, built
  * with `changed` or `created`; `{}` for no change, and then nothing is recorded) and whatever else the caller wants
- * @param first the number of the first of the four parameters that `actorParameters` fills
+ * @param first the number of the first of the four parameters that `actorParameters` fills, or `each` where every changed row
+ * brings its own as `actor`, `actor_user_id`, `actor_key_id` and `request_id`
  * @param also statements to run with it, which may read the changed rows as `changed`
  */
-export function recorded(action: AuditAction, changing: string, first: number, also: readonly string[] = []): string {
-  const actor = [
-    `$${String(first)}`,
-    ...[1, 2].map((offset) => `$${String(first + offset)}::uuid`),
-    `$${String(first + 3)}`,
-  ];
+export function recorded(
+  action: AuditAction,
+  changing: string,
+  first: number | 'each',
+  also: readonly string[] = [],
+): string {
+  const actor =
+    first === 'each'
+      ? ['actor', 'actor_user_id', 'actor_key_id', 'request_id']
+      : [`$${String(first)}`, ...[1, 2].map((offset) => `$${String(first + offset)}::uuid`), `$${String(first + 3)}`];
   return `WITH changed AS (${changing}), recorded AS (
     INSERT INTO audit_events (action, user_id, api_key_id, changes, actor, actor_user_id, actor_key_id, request_id)
     SELECT '${action}', audit_user_id, audit_api_key_id, audit_changes, ${actor.join(', ')}

@@ -1,0 +1,97 @@
+import DataLoader from 'dataloader';
+import { isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
+import { DatabaseBusyError } from './bounded-pool.js';
+import { isConflict } from './retry.js';
+
+/** Questions in one statement: enough that its fixed costs no longer count, few enough that none waits for the others. */
+const MAX_SIZE = 100;
+
+/** Statements of one kind at a time: while some are under way, the next one gathers what comes. */
+const MAX_UNDER_WAY = 2;
+
+/** Batches that wait for their turn. What comes behind them is refused at once. */
+const MAX_HELD = 10;
+
+export interface Questions<Q, A> {
+  /**
+   * Answers all questions with one statement, in their order. It must wait for nobody, such as the holder of a lock.
+   * Undefined stands for a question that has to be asked alone.
+   */
+  readonly together: (questions: readonly Q[]) => Promise<readonly (A | undefined)[]>;
+  /** Answers one question, and may wait for it. */
+  readonly alone: (question: Q) => Promise<A>;
+  /** Two questions of one subject never travel together. By default any two may. */
+  readonly subjectOf?: (question: Q) => string;
+}
+
+/**
+ * Asks the database together what is asked at the same moment: one statement, one round trip and, for writes, one commit
+ * for all requests that arrive in one turn of the event loop. Nothing is remembered from one batch to the next.
+ *
+ * Why it is worth its lines is measured in docs/performance.md. What it promises:
+ *
+ * - An idle server adds no wait: the first question is asked at the end of its turn of the event loop.
+ * - No question waits for another one's row, fails for another one's data, or is lost in a tie with its own twin: what a
+ *   batch cannot decide is asked alone, and of two of one subject the second travels with the next batch.
+ * - When the database is away all of a batch learn it, as each would have by itself.
+ */
+export class Batch<Q, A> {
+  private readonly loader: DataLoader<Q, Promise<A>>;
+  private readonly held: (() => void)[] = [];
+  private underWay = 0;
+
+  constructor(private readonly questions: Questions<Q, A>) {
+    this.loader = new DataLoader<Q, Promise<A>>((batch) => Promise.resolve(this.answer(batch)), {
+      cache: false,
+      maxBatchSize: MAX_SIZE,
+      batchScheduleFn: (dispatch) => {
+        if (this.underWay < MAX_UNDER_WAY) setImmediate(dispatch);
+        else this.held.push(dispatch);
+      },
+    });
+  }
+
+  /** @throws what the statement throws, and DatabaseBusyError when too many batches wait already */
+  async ask(question: Q): Promise<A> {
+    if (this.held.length >= MAX_HELD) throw new DatabaseBusyError();
+    return await this.loader.load(question);
+  }
+
+  /** Each question gets a promise of its own, so that none waits for what another one has to do alone. */
+  private answer(batch: readonly Q[]): Promise<A>[] {
+    const places = this.places(batch);
+    const answers = this.travel(batch.filter((_, index) => places[index] !== undefined));
+    return batch.map(async (question, index) => {
+      const place = places[index];
+      if (place === undefined) return this.ask(question);
+      const answer = (await answers)[place];
+      return answer === undefined ? this.questions.alone(question) : answer;
+    });
+  }
+
+  private async travel(batch: readonly Q[]): Promise<readonly (A | undefined)[]> {
+    this.underWay += 1;
+    try {
+      return await this.questions.together(batch);
+    } catch (error) {
+      if (isDatabaseUnavailable(error) && !isConflict(error)) throw error;
+      return []; // some row's fault: each alone shows whose
+    } finally {
+      this.underWay -= 1;
+      this.held.shift()?.();
+    }
+  }
+
+  /** For each question, where it stands among those that travel; undefined where an earlier one has the same subject. */
+  private places(batch: readonly Q[]): (number | undefined)[] {
+    const { subjectOf } = this.questions;
+    if (!subjectOf) return batch.map((_, index) => index);
+    const seen = new Set<string>();
+    return batch.map((question) => {
+      const subject = subjectOf(question);
+      if (seen.has(subject)) return undefined;
+      seen.add(subject);
+      return seen.size - 1;
+    });
+  }
+}
