@@ -11,6 +11,13 @@ export interface LogSettings {
 }
 
 /**
+ * Lines are gathered and written together: a call of the system for each would cost a tenth of what a request does. What
+ * is gathered is written at the end of the process too, unless that is killed.
+ */
+const BUFFER_BYTES = 8 * 1024;
+const FLUSH_EVERY_MS = 100;
+
+/**
  * The one log of the process: JSON lines on stdout (or, for the command line, whose stdout is its answer, on stderr).
  * Every line passes `redactKeys`, so a key that slipped into some library's message is not kept for ever.
  */
@@ -23,7 +30,12 @@ export async function createLogger({ level, pretty }: LogSettings, fd: 1 | 2 = 1
     serializers: { err: describeError },
     hooks: { streamWrite: redactKeys },
   };
-  return pino(options, pretty ? await prettyStream(fd) : pino.destination({ fd, sync: true }));
+  return pino(
+    options,
+    pretty
+      ? await prettyStream(fd)
+      : pino.destination({ fd, sync: false, minLength: BUFFER_BYTES, periodicFlush: FLUSH_EVERY_MS }),
+  );
 }
 
 async function prettyStream(fd: 1 | 2): Promise<DestinationStream> {
