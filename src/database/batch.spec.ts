@@ -1,0 +1,156 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Batch } from './batch.js';
+import { DatabaseBusyError } from './bounded-pool.js';
+
+/** A statement that is under way until somebody ends it. */
+interface UnderWay {
+  readonly questions: readonly string[];
+  readonly answer: (answers: readonly (string | undefined)[]) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+class Database {
+  readonly together: UnderWay[] = [];
+  readonly alone: UnderWay[] = [];
+
+  batch(subjectOf?: (question: string) => string): Batch<string, string> {
+    const asking =
+      (place: UnderWay[]) =>
+      (questions: readonly string[]): Promise<readonly (string | undefined)[]> =>
+        new Promise((answer, fail) => place.push({ questions, answer, fail }));
+    return new Batch({
+      together: asking(this.together),
+      alone: async (question) => (await asking(this.alone)([question]))[0] ?? '',
+      ...(subjectOf && { subjectOf }),
+    });
+  }
+}
+
+/** Until all that is ready to run has run. */
+const turn = (): Promise<void> => sleep(0).then(() => new Promise((done) => setImmediate(done)));
+
+const unavailable = Object.assign(new Error('gone'), { code: '57P01' });
+const theirFault = Object.assign(new Error('bad data'), { code: '23514' });
+
+describe('Batch', () => {
+  let database: Database;
+  beforeEach(() => {
+    database = new Database();
+  });
+
+  it('asks together what is asked in one turn, each with its own answer', async () => {
+    const batch = database.batch();
+
+    const asked = [batch.ask('a'), batch.ask('b')];
+    await turn();
+    database.together[0]?.answer(['A', 'B']);
+
+    expect(await Promise.all(asked)).toEqual(['A', 'B']);
+    expect(database.together.map(({ questions }) => questions)).toEqual([['a', 'b']]);
+  });
+
+  it('remembers nothing: the same question is asked again', async () => {
+    const batch = database.batch();
+    for (const answer of ['before', 'after']) {
+      const asked = batch.ask('a');
+      await turn();
+      database.together.pop()?.answer([answer]);
+      expect(await asked).toBe(answer);
+    }
+  });
+
+  it('lets nobody wait for a question that it cannot decide: that is asked alone', async () => {
+    const batch = database.batch();
+
+    const locked = batch.ask('locked');
+    const free = batch.ask('free');
+    await turn();
+    database.together[0]?.answer([undefined, 'free']);
+
+    expect(await free).toBe('free');
+    expect(database.alone.map(({ questions }) => questions)).toEqual([['locked']]);
+    database.alone[0]?.answer(['late']);
+    expect(await locked).toBe('late');
+  });
+
+  it('lets nobody fail for the data of another: each is asked alone', async () => {
+    const batch = database.batch();
+
+    const bad = batch.ask('bad');
+    const good = batch.ask('good');
+    const refused = expect(bad).rejects.toBe(theirFault);
+    await turn();
+    database.together[0]?.fail(theirFault);
+    await turn();
+    database.alone.find(({ questions }) => questions[0] === 'bad')?.fail(theirFault);
+    database.alone.find(({ questions }) => questions[0] === 'good')?.answer(['fine']);
+
+    await refused;
+    expect(await good).toBe('fine');
+  });
+
+  it('tells all of them when the database is away, and asks nobody alone', async () => {
+    const batch = database.batch();
+
+    const asked = Promise.allSettled([batch.ask('a'), batch.ask('b')]);
+    await turn();
+    database.together[0]?.fail(unavailable);
+
+    expect(await asked).toEqual(Array(2).fill({ status: 'rejected', reason: unavailable }));
+    expect(database.alone).toEqual([]);
+  });
+
+  it('asks two of one subject one after the other, each by its own statement', async () => {
+    const batch = database.batch((question) => question.charAt(0));
+
+    const asked = [batch.ask('a1'), batch.ask('a2'), batch.ask('b1')];
+    await turn();
+    expect(database.together.map(({ questions }) => questions)).toEqual([['a1', 'b1'], ['a2']]);
+    database.together[0]?.answer(['A1', 'B1']);
+    database.together[1]?.answer(['A2']);
+
+    expect(await Promise.all(asked)).toEqual(['A1', 'A2', 'B1']);
+  });
+
+  it('gathers what comes while two statements are under way, and sends it when one ends', async () => {
+    const batch = database.batch();
+    const asked: Promise<string>[] = [];
+    for (const question of ['a', 'b', 'c', 'd']) {
+      asked.push(batch.ask(question));
+      await turn();
+    }
+    expect(database.together.map(({ questions }) => questions)).toEqual([['a'], ['b']]);
+
+    database.together[1]?.answer(['B']);
+    await turn();
+
+    expect(database.together[2]?.questions).toEqual(['c', 'd']);
+    database.together[2]?.answer(['C', 'D']);
+    database.together[0]?.answer(['A']);
+    expect(await Promise.all(asked)).toEqual(['A', 'B', 'C', 'D']);
+  });
+
+  it('refuses at once what comes behind a thousand', async () => {
+    const batch = database.batch();
+    const outcomes: Promise<unknown>[] = [];
+    for (let question = 0; question < 2; question += 1) {
+      outcomes.push(batch.ask(String(question)));
+      await turn(); // each under way by itself
+    }
+    for (let question = 0; question < 1_100; question += 1) {
+      outcomes.push(batch.ask(String(question)).catch((error: unknown) => error));
+    }
+
+    const refused = await outcomes.at(-1);
+    while (database.together.length > 0) {
+      database.together.splice(0).forEach(({ questions, answer }) => {
+        answer(questions);
+      });
+      await turn();
+    }
+    const all = await Promise.all(outcomes);
+
+    expect(refused).toBeInstanceOf(DatabaseBusyError);
+    expect(all.filter((outcome) => typeof outcome === 'string').length).toBeGreaterThanOrEqual(900);
+  });
+});

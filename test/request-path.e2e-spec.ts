@@ -1,0 +1,151 @@
+import { DataSource } from 'typeorm';
+import { type GivenUser } from './support/given.js';
+import { useTestApp } from './support/app.js';
+
+const app = useTestApp();
+const users = (count: number): Promise<GivenUser[]> =>
+  Promise.all(Array.from({ length: count }, () => app.given.user()));
+const patch = (user: GivenUser, name: string, ifMatch?: string) => {
+  const request = app.as(user).patch('/v1/users/me');
+  return (ifMatch === undefined ? request : request.set('If-Match', ifMatch)).send({ name });
+};
+
+describe('Patches that arrive together', () => {
+  it('200 each with its own row, its own audit event and its own request id', async () => {
+    const callers = await users(40);
+
+    const answers = await Promise.all(
+      callers.map((user, n) => patch(user, `Caller ${String(n)}`).set('x-request-id', `together-${String(n)}`)),
+    );
+
+    const events = (await app.rows(
+      `SELECT user_id, actor_user_id, request_id, changes FROM audit_events WHERE request_id LIKE 'together-%'`,
+    )) as { user_id: string }[];
+    expect(answers.map(({ body }) => (body as { name: string }).name)).toEqual(
+      callers.map((_, n) => `Caller ${String(n)}`),
+    );
+    expect(answers.map(({ headers }) => (headers as Record<string, string>).etag)).toEqual(
+      callers.map(({ id }) => `"${id}.2"`),
+    );
+    expect(events).toHaveLength(40);
+    for (const [n, { id }] of callers.entries()) {
+      expect(events.find(({ user_id }) => user_id === id)).toEqual({
+        user_id: id,
+        actor_user_id: id,
+        request_id: `together-${String(n)}`,
+        changes: { name: { before: 'Dull Default', after: `Caller ${String(n)}` } },
+      });
+    }
+  });
+
+  it('of one user, with the same If-Match: one is 200, all others are 412', async () => {
+    const ada = await app.given.user();
+
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, n) => patch(ada, `N${String(n)}`, `"${ada.id}.1"`)),
+    );
+
+    const statuses = answers.map(({ status }) => status).sort();
+    expect(statuses).toEqual([200, ...Array<number>(19).fill(412)]);
+    expect(await app.stored(ada)).toMatchObject({ version: '2' });
+  });
+
+  it('of one user, without a condition: all are 200, and the version counts each', async () => {
+    const ada = await app.given.user();
+
+    const answers = await Promise.all(Array.from({ length: 20 }, (_, n) => patch(ada, `N${String(n)}`)));
+
+    expect(answers.map(({ status }) => status)).toEqual(Array(20).fill(200));
+    expect(await app.stored(ada)).toMatchObject({ version: '21' });
+  });
+
+  it('do not wait for the one whose row somebody holds', async () => {
+    const [held, ...others] = (await users(10)) as [GivenUser, ...GivenUser[]];
+    const runner = app.nest.get(DataSource).createQueryRunner();
+    await runner.startTransaction();
+    await runner.query('SELECT FROM users WHERE id = $1 FOR UPDATE', [held.id]);
+
+    const waiting = patch(held, 'Waits').then((answer) => answer); // sends it
+    const answers = await Promise.all(others.map((user) => patch(user, 'Does not wait')));
+    const last = await Promise.race([waiting.then(() => 'held'), Promise.resolve('others')]);
+    await runner.rollbackTransaction();
+    await runner.release();
+
+    expect(answers.map(({ status }) => status)).toEqual(Array(9).fill(200));
+    expect(last).toBe('others');
+    expect((await waiting).status).toBe(200);
+  });
+
+  it('do not fail for the one whose row cannot be written', async () => {
+    const [bad, ...others] = (await users(10)) as [GivenUser, ...GivenUser[]];
+    await app.given.sql(`ALTER TABLE users ADD CONSTRAINT ck_users_other CHECK (name <> 'Refused')`);
+
+    const answers = await Promise.all([patch(bad, 'Refused'), ...others.map((user) => patch(user, 'Fine'))]);
+    await app.given.sql('ALTER TABLE users DROP CONSTRAINT ck_users_other');
+
+    expect(answers.map(({ status }) => status)).toEqual([500, ...Array<number>(9).fill(200)]);
+  });
+
+  it('take no account of a key that is revoked in between: its next request is 401', async () => {
+    const callers = await users(10);
+    const [leaver] = callers as [GivenUser];
+    await app.as(leaver).delete('/v1/api-keys/current');
+
+    const answers = await Promise.all(callers.map((user) => app.as(user).get('/v1/users/me')));
+
+    expect(answers.map(({ status }) => status)).toEqual([401, ...Array<number>(9).fill(200)]);
+  });
+});
+
+describe('The statements of the request path', () => {
+  it('find every row by an index, however large the tables', async () => {
+    const database = app.nest.get(DataSource);
+    const explained = await explain(database, async () => {
+      const ada = await app.given.user();
+      await app.as(ada).get('/v1/users/me');
+      await patch(ada, 'Explained');
+    });
+
+    expect(explained.map(({ name }) => name).sort()).toEqual(['find_live_secrets', 'find_users', 'patch_users_free']);
+    for (const { name, scans } of explained)
+      expect([name, scans.filter((scan) => scan === 'Seq Scan')]).toEqual([name, []]);
+  });
+});
+
+/** The plans of the prepared statements that `work` runs, as the planner would have them for tables of any size. */
+async function explain(database: DataSource, work: () => Promise<void>): Promise<{ name: string; scans: string[] }[]> {
+  const { master: pool } = database.driver as unknown as { master: NodeJS.EventEmitter };
+  const seen = new Map<string, { text: string; values: unknown[] }>();
+  const spy = (client: { query: (...given: unknown[]) => unknown }): void => {
+    const { query } = client;
+    client.query = (...given: unknown[]) => {
+      const [{ name, text, values }] = given as [{ name?: string; text: string; values: unknown[] }];
+      if (name !== undefined) seen.set(name, { text, values });
+      return query.apply(client, given);
+    };
+  };
+  pool.on('acquire', spy);
+  await work();
+  pool.off('acquire', spy);
+  const runner = database.createQueryRunner();
+  const plans = [];
+  await runner.startTransaction();
+  await runner.query('SET LOCAL enable_seqscan = off'); // tables of a few rows would be read whole, and rightly so
+  for (const [name, { text, values }] of seen) {
+    const [{ 'QUERY PLAN': plan }] = (await runner.query(`EXPLAIN (FORMAT JSON) ${text}`, values)) as [
+      { 'QUERY PLAN': unknown },
+    ];
+    plans.push({ name, scans: nodeTypes(plan) });
+  }
+  await runner.rollbackTransaction();
+  await runner.release();
+  return plans;
+}
+
+function nodeTypes(plan: unknown): string[] {
+  if (Array.isArray(plan)) return plan.flatMap(nodeTypes);
+  if (typeof plan !== 'object' || plan === null) return [];
+  return Object.entries(plan).flatMap(([key, value]) =>
+    key === 'Node Type' ? [String(value)] : typeof value === 'object' ? nodeTypes(value) : [],
+  );
+}
