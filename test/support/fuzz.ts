@@ -202,7 +202,7 @@ export function converse(port: number, request: Buffer): Promise<FuzzAnswer[]> {
       try {
         resolve(answersIn(received, answersToHead).answers);
       } catch (error) {
-        reject(error);
+        reject(error instanceof Error ? error : new Error(String(error)));
       }
     };
     socket.on('data', (chunk) => {
