@@ -7,7 +7,7 @@ import type { AppConfig } from './config/app.config.js';
 import { describeApi } from './common/docs/openapi.js';
 import { ErrorFilter } from './common/errors/error.filter.js';
 import { deadline } from './common/http/deadline.js';
-import { answerInsteadOfNode, requireHost } from './common/http/node-answers.js';
+import { answerInsteadOfNode, inTurn, refuseAmbiguous } from './common/http/node-answers.js';
 import { requestLog } from './common/logging/request-log.js';
 import { RequestValidationPipe } from './common/validation/request-validation.pipe.js';
 
@@ -23,7 +23,7 @@ export function setUpApp(
   app.disable('x-powered-by');
   app.disable('etag'); // ours come from row versions
   if (trustProxy !== undefined) app.set('trust proxy', trustProxy);
-  app.use(requestLog(logger), deadline, requireHost);
+  app.use(inTurn, requestLog(logger), deadline, refuseAmbiguous);
   app.enableVersioning({ type: VersioningType.URI });
   app.useGlobalPipes(new RequestValidationPipe());
   app.useGlobalFilters(new ErrorFilter());

@@ -2,6 +2,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
 import { APP_OPTIONS, setUpApp } from './app.setup.js';
+import { BoundedExpressAdapter } from './common/http/bounded-express.adapter.js';
 import { createLogger, NestLogger } from './common/logging/logger.js';
 import { AppConfig, InvalidEnvironmentError, readDotEnv } from './config/app.config.js';
 import { poolOptions } from './database/data-source.options.js';
@@ -24,6 +25,7 @@ async function start(): Promise<void> {
 
   const app = await NestFactory.create<NestExpressApplication>(
     AppModule.forRoot(config, poolOptions(database.url, config)),
+    new BoundedExpressAdapter(),
     {
       ...APP_OPTIONS,
       logger: new NestLogger(logger),

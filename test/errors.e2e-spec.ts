@@ -142,7 +142,7 @@ describe('What never becomes a request', () => {
   it('200 for a target in absolute form', async () => {
     const { status } = await sendRaw(
       app.port,
-      'GET http://example.com/livez?x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+      'GET http://EXAMPLE.com:80/livez?x HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n',
     );
 
     expect(status).toBe(200);

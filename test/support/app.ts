@@ -7,6 +7,7 @@ import request from 'supertest';
 import { DataSource } from 'typeorm';
 import { AppModule } from '../../src/app.module.js';
 import { APP_OPTIONS, setUpApp } from '../../src/app.setup.js';
+import { BoundedExpressAdapter } from '../../src/common/http/bounded-express.adapter.js';
 import { AppConfig } from '../../src/config/app.config.js';
 import { poolOptions } from '../../src/database/data-source.options.js';
 import type { User } from '../../src/users/user.entity.js';
@@ -65,6 +66,7 @@ export async function startTestApp(databaseUrl: string, env: NodeJS.ProcessEnv =
   const config = new AppConfig(env);
   const nest = await NestFactory.create<NestExpressApplication>(
     AppModule.forRoot(config, poolOptions(databaseUrl, config)),
+    new BoundedExpressAdapter(),
     {
       ...APP_OPTIONS,
       logger: false,

@@ -62,3 +62,18 @@ function parse(text: string): RawAnswer {
   );
   return { status: Number(statusLine.split(' ')[1] ?? 0), headers, body };
 }
+
+/** Sends bytes and reads all that comes until the server closes the connection, which it must. */
+export function readToEnd(port: number, request: string | Buffer): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(request));
+    let received = '';
+    socket.on('data', (chunk) => (received += chunk.toString('latin1')));
+    socket.on('close', () => {
+      resolve(received);
+    });
+    socket.on('error', (error) => {
+      if (received === '') reject(error);
+    });
+  });
+}

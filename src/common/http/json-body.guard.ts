@@ -4,7 +4,7 @@ import * as contentType from 'content-type';
 import type { Request, Response } from 'express';
 import getRawBody from 'raw-body';
 import { DomainError } from '../errors/domain.error.js';
-import { awaitsContinue } from './node-answers.js';
+import { AmbiguousRequestError, awaitsContinue } from './node-answers.js';
 import { parseJsonObject } from './json-object.js';
 
 /** Bytes. The largest legal body of any route is well below. */
@@ -42,7 +42,10 @@ export class JsonBodyGuard implements CanActivate {
     const request = http.getRequest<Request>();
     refuseUnfitBodies(request);
     if (awaitsContinue(request)) http.getResponse<Response>().writeContinue();
-    request.body = parseJsonObject(await readBody(request));
+    const body = await readBody(request);
+    // Some proxies add what stands there to the header; no caller of ours has a use for it.
+    if (request.rawTrailers.length > 0) throw new AmbiguousRequestError('A body must not have trailers');
+    request.body = parseJsonObject(body);
     return true;
   }
 }

@@ -15,17 +15,49 @@ const KIND_OF: Readonly<Record<string, ErrorKind>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
 };
 
-export class MissingHostError extends DomainError {
+/** A request that we and a proxy before us might read differently. Its connection is closed: nobody knows where the next one starts. */
+export class AmbiguousRequestError extends DomainError {
   readonly kind = 'invalid';
-
-  constructor() {
-    super('A request in HTTP/1.1 must have a Host header');
-  }
+  readonly headers = { Connection: 'close' };
 }
 
-/** RFC 9112, section 3.2. */
-export const requireHost: RequestHandler = (request, _response, next) => {
-  next(request.headers.host === undefined && request.httpVersion === '1.1' ? new MissingHostError() : undefined);
+const misdirected = new WeakSet<IncomingMessage>();
+
+/** Refuses what Node's parser lets pass though it leaves in doubt where a request ends or whom it is for (RFC 9112). */
+export const refuseAmbiguous: RequestHandler = (request, _response, next) => {
+  const fault = ambiguityOf(request);
+  next(fault === undefined ? undefined : new AmbiguousRequestError(fault));
+};
+
+function ambiguityOf(request: IncomingMessage): string | undefined {
+  const { httpVersion, headersDistinct } = request;
+  const { host: hosts = [], 'transfer-encoding': codings } = headersDistinct;
+  if (httpVersion !== '1.0' && httpVersion !== '1.1') return 'A request must be in HTTP/1.1 or HTTP/1.0';
+  if (hosts.length === 0 && httpVersion === '1.1') return 'A request in HTTP/1.1 must have a Host header';
+  if (hosts.length > 1) return 'A request must have one Host header';
+  if (codings && httpVersion === '1.0') return 'A request in HTTP/1.0 must not have a Transfer-Encoding header';
+  if (codings && codings.join().toLowerCase() !== 'chunked') return 'Transfer-Encoding must be chunked';
+  if (misdirected.has(request)) return 'The target and the Host header must name the same host';
+  return undefined;
+}
+
+/** The latest answer that was begun on a connection. */
+const latestAnswer = new WeakMap<Duplex, ServerResponse>();
+
+/**
+ * Takes the requests of one connection one after the other. Node hands over pipelined ones all at once, and answers them in
+ * order; but of two writes the second must see the first (RFC 9112, section 9.3.2), and nothing may happen for requests
+ * behind one whose answer closes the connection.
+ */
+export const inTurn: RequestHandler = (request, response, next) => {
+  const { socket } = request;
+  const before = latestAnswer.get(socket);
+  latestAnswer.set(socket, response);
+  if (!before || before.closed) next();
+  else
+    before.once('close', () => {
+      if (socket.writable) next();
+    });
 };
 
 const awaiting = new WeakSet<IncomingMessage>();
@@ -50,7 +82,7 @@ export function answerInsteadOfNode(server: Server): void {
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
   server.prependListener('request', toOriginForm);
   server.maxHeadersCount = 0; // Node drops fields beyond it without a word, a second key among them; their size is bounded
-  (server as { requireHostHeader?: boolean }).requireHostHeader = false; // `requireHost` answers instead
+  (server as { requireHostHeader?: boolean }).requireHostHeader = false; // `refuseAmbiguous` answers instead
 }
 
 /** A target with scheme and host means its path (RFC 9112, section 3.2.2). One that is no URL stops the router, so it becomes one. */
@@ -58,12 +90,17 @@ function toOriginForm(request: IncomingMessage): void {
   const { url = '' } = request;
   if (url.startsWith('/') || url === '*') return;
   if (URL.canParse(url)) {
-    const { pathname, search } = new URL(url);
+    const { pathname, search, host } = new URL(url);
+    if (request.headers.host !== undefined && host !== hostOf(request.headers.host)) misdirected.add(request);
     request.url = pathname.startsWith('/') ? pathname + search : '/%';
   } else {
     request.url = '/%';
   }
 }
+
+/** As a URL would write it: in lower case, without the usual port. */
+const hostOf = (header: string): string | undefined =>
+  URL.canParse(`http://${header}`) ? new URL(`http://${header}`).host : undefined;
 
 interface Answering {
   readonly _httpMessage?: ServerResponse | null;
@@ -71,7 +108,8 @@ interface Answering {
 
 /**
  * Answers and closes the connection, since where its next request starts is unknown. Requests that came whole before are
- * answered first, in their turn; half an answer must not get a second one for its rest.
+ * answered first, in their turn; half an answer must not get a second one for its rest, nor a request that was answered
+ * before it had come whole.
  */
 function refuse(socket: Duplex, kind: ErrorKind): void {
   const pending = (socket as Answering)._httpMessage;
@@ -79,7 +117,9 @@ function refuse(socket: Duplex, kind: ErrorKind): void {
     pending.once('close', () => setImmediate(refuse, socket, kind));
     return;
   }
-  if (!socket.writable || pending?.headersSent) {
+  const latest = latestAnswer.get(socket);
+  const answeredEarly = latest?.writableEnded && !latest.req.complete;
+  if (!socket.writable || pending?.headersSent || answeredEarly) {
     socket.destroy();
     return;
   }
