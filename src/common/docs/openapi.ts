@@ -36,6 +36,7 @@ export function describeApi(app: INestApplication, securityScheme: string): Open
     .setTitle('Users API')
     .setDescription('API for user management and authentication')
     .setVersion('1.0.0')
+    .addServer('/', 'The server that publishes this document')
     .addApiKey({ type: 'apiKey', in: 'header', name: 'x-api-key' }, securityScheme)
     .build();
   const document = SwaggerModule.createDocument(app, config, { extraModels: [ErrorResponse] });
@@ -44,6 +45,8 @@ export function describeApi(app: INestApplication, securityScheme: string): Open
   );
   shareFailures(document, operations);
   closeRequestBodies(document, operations);
+  document.security = []; // what needs a key says so itself
+  document.tags = tagsOf(operations);
   return document;
 }
 
@@ -77,6 +80,9 @@ function failure(status: number, reason: string) {
     },
   };
 }
+
+const tagsOf = (operations: readonly Operation[]) =>
+  [...new Set(operations.flatMap(({ tags = [] }) => tags))].map((name) => ({ name }));
 
 /** The validation pipe refuses properties it does not know; the document says so. */
 function closeRequestBodies(document: OpenAPIObject, operations: readonly Operation[]): void {
