@@ -3,7 +3,7 @@ import { defineConfig, globalIgnores } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig(
-  globalIgnores(['dist', 'coverage', '.data']),
+  globalIgnores(['dist', 'coverage', '.data', 'src/client/schema.ts']),
   eslint.configs.recommended,
   {
     files: ['**/*.ts'],

@@ -1,18 +1,21 @@
 import { VersioningType } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import { SwaggerModule } from '@nestjs/swagger';
 import type { Logger } from 'pino';
 import { API_KEY_SCHEME } from './api-keys/authenticated.decorator.js';
 import type { AppConfig } from './config/app.config.js';
+import { serveDocs } from './common/docs/docs-page.js';
 import { describeApi } from './common/docs/openapi.js';
 import { ErrorFilter } from './common/errors/error.filter.js';
 import { deadline } from './common/http/deadline.js';
 import { answerInsteadOfNode, inTurn, refuseAmbiguous } from './common/http/node-answers.js';
+import { securityHeaders } from './common/http/security-headers.js';
 import { requestLog } from './common/logging/request-log.js';
 import { RequestValidationPipe } from './common/validation/request-validation.pipe.js';
 
 /** What `NestFactory.create` must be told for `setUpApp`: bodies are read behind the guards, by `JsonBodyGuard`. */
 export const APP_OPTIONS = { bodyParser: false } as const;
+
+const DOCS = '/docs';
 
 /** Everything between the socket and the controllers. Called by `main.ts` and by every end-to-end test. */
 export function setUpApp(
@@ -23,10 +26,15 @@ export function setUpApp(
   app.disable('x-powered-by');
   app.disable('etag'); // ours come from row versions
   if (trustProxy !== undefined) app.set('trust proxy', trustProxy);
-  app.use(inTurn, requestLog(logger), deadline, refuseAmbiguous);
-  app.enableVersioning({ type: VersioningType.URI });
+  app.use(inTurn, requestLog(logger), deadline, securityHeaders(DOCS), refuseAmbiguous);
+  versionRoutes(app);
   app.useGlobalPipes(new RequestValidationPipe());
   app.useGlobalFilters(new ErrorFilter());
   answerInsteadOfNode(app.getHttpServer());
-  SwaggerModule.setup('docs', app, describeApi(app, API_KEY_SCHEME), { raw: ['json'], customSiteTitle: 'Users API' });
+  serveDocs(app, DOCS, describeApi(app, API_KEY_SCHEME));
+}
+
+/** Routes carry their version in the path, in the server and in the document alike. */
+export function versionRoutes(app: NestExpressApplication): void {
+  app.enableVersioning({ type: VersioningType.URI });
 }

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { useTestApp } from './support/app.js';
 
@@ -75,6 +76,10 @@ describe('The published document', () => {
     Object.entries((await published()).paths).flatMap(([path, methods]) =>
       Object.entries(methods as Record<string, Operation>).map(([method, operation]) => ({ path, method, operation })),
     );
+
+  it('is the one in docs, which `npm run document` writes and the client is generated from', async () => {
+    expect(JSON.parse(await readFile('docs/openapi.json', 'utf8'))).toEqual(await published());
+  });
 
   it('holds the whole contract', async () => {
     expect(await published()).toMatchObject(CONTRACT);
@@ -196,6 +201,40 @@ describe('The documentation page', () => {
     for (const asset of assets) {
       expect(asset).toMatch(/^\.\/docs\//);
       expect((await app.anyone().get(asset.slice(1))).status).toBe(200);
+    }
+  });
+
+  it('runs scripts from here alone, none of them inline, and talks to nobody else', async () => {
+    const { headers } = await app.anyone().get('/docs');
+    const policy = String(headers['content-security-policy']);
+
+    expect(policy).toContain("default-src 'none'");
+    expect(policy).toMatch(/script-src 'self'(;|$)/);
+    expect(policy).toMatch(/connect-src 'self'(;|$)/);
+    expect(policy).toMatch(/frame-ancestors 'none'(;|$)/);
+  });
+
+  // The library serves the whole directory of its package unless it is stopped.
+  it.each(['package.json', 'index.js', 'absolute-path.js', 'README.md', '%70ackage.json', '/package.json', 'docs/'])(
+    '404 answers for %s, which is no part of it',
+    async (file) => {
+      const response = await app.anyone().get(`/docs/${file}`);
+
+      expect(response.status).toBe(404);
+      expect(response.body).toEqual({ status: 404, message: 'No such route' });
+    },
+  );
+});
+
+describe('An answer of the API', () => {
+  const app = useTestApp();
+
+  it('may load, run and frame nothing in a browser, whether it is a success or a failure', async () => {
+    for (const path of ['/livez', '/v1/users/me', '/nowhere']) {
+      const { headers } = await app.anyone().get(path);
+
+      expect(headers['content-security-policy']).toBe("default-src 'none';frame-ancestors 'none'");
+      expect(headers['x-content-type-options']).toBe('nosniff');
     }
   });
 });

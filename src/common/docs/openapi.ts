@@ -21,6 +21,14 @@ const EXAMPLE_MESSAGES: Partial<Record<number, string>> = {
   [STATUS_OF.unavailable]: 'The service is temporarily unavailable',
 };
 
+const TAGS: Readonly<Record<string, string>> = {
+  Users: 'Who may call, and in whose name',
+  'API keys': 'What a user calls with; each can be rotated and revoked',
+  Billing: 'Credits, which move only by entries of a ledger',
+  Administration: 'Users, and the trail of who changed what, for administrators',
+  Health: 'Whether the process lives, and whether it can serve',
+};
+
 const EXTRA_HEADERS: Partial<Record<number, Record<string, string>>> = {
   [STATUS_OF.unauthenticated]: { 'WWW-Authenticate': 'The scheme and the header field that carries the key' },
   [STATUS_OF.unsupported_media_type]: { 'Accept-Patch': 'The media types that this route takes' },
@@ -36,6 +44,7 @@ export function describeApi(app: INestApplication, securityScheme: string): Open
     .setTitle('Users API')
     .setDescription('API for user management and authentication')
     .setVersion('1.0.0')
+    .addServer('/', 'The server that publishes this document')
     .addApiKey({ type: 'apiKey', in: 'header', name: 'x-api-key' }, securityScheme)
     .build();
   const document = SwaggerModule.createDocument(app, config, { extraModels: [ErrorResponse] });
@@ -44,6 +53,8 @@ export function describeApi(app: INestApplication, securityScheme: string): Open
   );
   shareFailures(document, operations);
   closeRequestBodies(document, operations);
+  document.security = []; // what needs a key says so itself
+  document.tags = tagsOf(operations);
   return document;
 }
 
@@ -77,6 +88,12 @@ function failure(status: number, reason: string) {
     },
   };
 }
+
+const tagsOf = (operations: readonly Operation[]) =>
+  [...new Set(operations.flatMap(({ tags = [] }) => tags))].map((name) => ({
+    name,
+    description: TAGS[name] ?? name,
+  }));
 
 /** The validation pipe refuses properties it does not know; the document says so. */
 function closeRequestBodies(document: OpenAPIObject, operations: readonly Operation[]): void {
