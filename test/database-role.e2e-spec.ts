@@ -12,7 +12,7 @@ async function createRole(database: TestDatabase): Promise<{ name: string; url: 
   if (block === undefined) throw new Error('The README has no role');
   const name = `users_api_test_${randomBytes(6).toString('hex')}`;
   await administer(block.replaceAll('users_api_app', name), database.url);
-  const url = new URL(database.url);
+  const url = new URL(database.directUrl); // a pooler would have to know the role
   [url.username, url.password] = [name, /PASSWORD '([^']+)'/.exec(block)?.[1] ?? ''];
   return { name, url: url.href };
 }
