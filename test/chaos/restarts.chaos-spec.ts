@@ -75,7 +75,7 @@ describe(`${String(RESTARTS)} rolling restarts of two instances behind HAProxy, 
       };
       const begun = performance.now();
       let going = true;
-      const load = (async () => {
+      const send = async (): Promise<void> => {
         const pending = new Set<Promise<void>>();
         for (let sent = 0; going;) {
           for (const due = ((performance.now() - begun) / 1000) * REQUESTS_PER_SECOND; sent < due; sent += 1) {
@@ -85,7 +85,8 @@ describe(`${String(RESTARTS)} rolling restarts of two instances behind HAProxy, 
           await sleep(5);
         }
         await Promise.all(pending);
-      })();
+      };
+      const load = send();
 
       for (let restart = 0; restart < RESTARTS; restart += 1) {
         const which = restart % 2 === 0 ? 0 : 1;
