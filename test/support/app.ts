@@ -12,7 +12,7 @@ import { AppConfig } from '../../src/config/app.config.js';
 import { poolOptions } from '../../src/database/data-source.options.js';
 import type { User } from '../../src/users/user.entity.js';
 import { UsersService } from '../../src/users/users.service.js';
-import { createDatabase, type TestDatabase } from './database.js';
+import { createDatabase, poolerEnvironment, type TestDatabase } from './database.js';
 import { Given, type GivenUser } from './given.js';
 
 type Agent = ReturnType<typeof request.agent>;
@@ -63,7 +63,7 @@ export class TestApp {
 /** @param env what differs from the defaults of the configuration */
 export async function startTestApp(databaseUrl: string, env: NodeJS.ProcessEnv = {}): Promise<TestApp> {
   const logger = pino({ level: 'silent' });
-  const config = new AppConfig(env);
+  const config = new AppConfig({ ...poolerEnvironment(), ...env });
   const nest = await NestFactory.create<NestExpressApplication>(
     AppModule.forRoot(config, poolOptions(databaseUrl, config)),
     new BoundedExpressAdapter(),

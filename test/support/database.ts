@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
+import { SESSION_TIMEOUTS } from '../../src/database/data-source.options.js';
 
 const setting = (name: 'TEST_SERVER_URL' | 'TEST_TEMPLATE'): string => {
   const value = process.env[name];
@@ -20,8 +21,15 @@ export async function administer<T extends object>(sql: string, url = serverUrl(
   }
 }
 
+/** What a program must be told of the way to its database. */
+export const poolerEnvironment = (): NodeJS.ProcessEnv =>
+  process.env.TEST_POOLER ? { DATABASE_TRANSACTION_POOLER: 'true' } : {};
+
 export interface TestDatabase {
+  /** Through the pooler, where the tests run through one. */
   readonly url: string;
+  /** Of the server itself. */
+  readonly directUrl: string;
   drop(): Promise<void>;
 }
 
@@ -32,8 +40,16 @@ export async function createDatabase(content: 'migrated' | 'empty' = 'migrated')
   await administer(`CREATE DATABASE ${name} TEMPLATE ${template} ENCODING 'UTF8'`);
   const url = new URL(serverUrl());
   url.pathname = `/${name}`;
+  const directUrl = url.href;
+  if (process.env.TEST_POOLER) {
+    url.host = process.env.TEST_POOLER;
+    // A session is not ours to set then, so the database gives these, as the README says.
+    for (const [timeout, milliseconds] of Object.entries(SESSION_TIMEOUTS))
+      await administer(`ALTER DATABASE ${name} SET ${timeout} = ${String(milliseconds)}`);
+  }
   return {
     url: url.href,
+    directUrl,
     drop: async () => {
       await administer(`DROP DATABASE ${name} WITH (FORCE)`);
     },

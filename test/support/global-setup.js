@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { openEmbeddedPostgres } from '../../dist/src/database/embedded/open-embedded-postgres.js';
 import { runMigrations } from '../../dist/src/database/run-migrations.js';
+import { startPgBouncer } from './pgbouncer.js';
 
 /*
  * One PostgreSQL server for all suites, our own unless TEST_DATABASE_URL names another, and on it one template database
- * made by the migrations. Every suite works on a copy of that.
+ * made by the migrations. Every suite works on a copy of that; with TEST_PGBOUNCER=true it reaches the copy through PgBouncer
+ * in transaction mode.
  *
  * In JavaScript, since Jest loads this file without its transformer; it runs what `npm run build` made.
  */
@@ -21,6 +23,7 @@ export default async function globalSetup() {
   await runMigrations(url.href);
   process.env.TEST_SERVER_URL = server;
   process.env.TEST_TEMPLATE = template;
+  if (process.env.TEST_PGBOUNCER === 'true') process.env.TEST_POOLER = await startPgBouncer(server);
 }
 
 async function startServer() {

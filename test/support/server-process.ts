@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { poolerEnvironment } from './database.js';
 
 /** Where `npm run build` puts the programs. */
 const programs = { server: resolve('dist/src/main.js'), cli: resolve('dist/src/cli.js') };
@@ -11,6 +12,7 @@ const programs = { server: resolve('dist/src/main.js'), cli: resolve('dist/src/c
 const environment = (extra: NodeJS.ProcessEnv): NodeJS.ProcessEnv => ({
   PATH: process.env.PATH,
   HOME: process.env.HOME,
+  ...(extra.DATABASE_URL && poolerEnvironment()),
   ...extra,
 });
 

@@ -1,0 +1,136 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { generateApiKey } from '../src/common/api-key-format.js';
+import { createDatabase, type TestDatabase } from './support/database.js';
+import { Programs, type RunningServer } from './support/server-process.js';
+
+/** One connection, on which a test says what it likes when it likes. */
+class Connection {
+  received = '';
+
+  private constructor(private readonly socket: Socket) {
+    socket.on('data', (chunk) => (this.received += String(chunk)));
+  }
+
+  static async to({ url }: RunningServer): Promise<Connection> {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    await once(socket, 'connect');
+    return new Connection(socket);
+  }
+
+  send(text: string): void {
+    this.socket.write(text);
+  }
+
+  async answers(pattern: RegExp): Promise<void> {
+    while (!pattern.test(this.received)) await once(this.socket, 'data');
+  }
+
+  async closes(): Promise<void> {
+    if (!this.socket.closed) await once(this.socket, 'close');
+  }
+}
+
+const isRefused = async (server: RunningServer): Promise<void> => {
+  for (;;) {
+    try {
+      await fetch(`${server.url}/livez`, { headers: { connection: 'close' } });
+    } catch {
+      return;
+    }
+    await sleep(5);
+  }
+};
+
+describe('A server that is told to stop', () => {
+  const key = generateApiKey();
+  const body = JSON.stringify({ name: 'Ada Lovelace' });
+  const get = `GET /v1/users/me HTTP/1.1\r\nHost: a\r\nx-api-key: ${key}\r\n\r\n`;
+  const patch =
+    `PATCH /v1/users/me HTTP/1.1\r\nHost: a\r\nx-api-key: ${key}\r\n` +
+    `Content-Type: application/json\r\nContent-Length: ${String(body.length)}\r\n\r\n`;
+
+  let programs: Programs;
+  let database: TestDatabase;
+  beforeEach(async () => {
+    [programs, database] = await Promise.all([Programs.inEmptyDirectory(), createDatabase()]);
+  });
+  afterEach(async () => {
+    await programs.dispose();
+    await database.drop();
+  });
+  const start = (drainMs: number): Promise<RunningServer> =>
+    programs.startServer({
+      DATABASE_URL: database.url,
+      BOOTSTRAP_ADMIN_KEY: key,
+      SHUTDOWN_DRAIN_MS: String(drainMs),
+    });
+
+  it('503 at /readyz while it drains, serves all the same, and takes leave with Connection: close', async () => {
+    const server = await start(3_000);
+    const kept = await Connection.to(server);
+    kept.send(get);
+    await kept.answers(/"credits_balance":0}/);
+    const first = kept.received;
+    kept.received = '';
+
+    const ended = server.end('SIGTERM');
+    let ready: Response;
+    do ready = await fetch(`${server.url}/readyz`);
+    while (ready.status === 200);
+    const newcomer = await fetch(`${server.url}/v1/users/me`, { headers: { 'x-api-key': key } });
+    kept.send(get);
+    await kept.closes();
+
+    expect(first).toMatch(/^HTTP\/1\.1 200 /);
+    expect(first).not.toMatch(/^Connection: close/im);
+    expect([ready.status, await ready.json()]).toEqual([503, { status: 503, message: 'The service is stopping' }]);
+    expect([newcomer.status, newcomer.headers.get('connection')]).toEqual([200, 'close']);
+    expect(kept.received).toMatch(/^HTTP\/1\.1 200 /);
+    expect(kept.received).toMatch(/^Connection: close\r$/im);
+    expect((await ended).code).toBe(0);
+  });
+
+  it.each(['SIGTERM', 'SIGINT'] as const)(
+    'finishes the request that is in flight, takes no new connection and closes idle ones, then ends with 0: %s',
+    async (signal) => {
+      const server = await start(0);
+      const idle = await Connection.to(server);
+      idle.send(get);
+      await idle.answers(/"credits_balance":0}/);
+      const busy = await Connection.to(server);
+      busy.send(patch + body.slice(0, 5));
+      await fetch(`${server.url}/livez`); // so the server has read what came before
+
+      const ended = server.end(signal);
+      await isRefused(server);
+      await idle.closes();
+      busy.send(body.slice(5));
+      await busy.closes();
+
+      expect(busy.received).toMatch(/^HTTP\/1\.1 200 /);
+      expect(busy.received).toMatch(/^Connection: close\r$/im);
+      expect(busy.received).toContain('"name":"Ada Lovelace"');
+      expect((await ended).code).toBe(0);
+    },
+  );
+
+  it.each([
+    ['SIGTERM', 143],
+    ['SIGINT', 130],
+  ] as const)('ends at once at a second %s, whatever it is busy with', async (signal, code) => {
+    const server = await start(60_000);
+    const busy = await Connection.to(server);
+    busy.send(patch);
+    const first = server.end(signal);
+    while ((await fetch(`${server.url}/readyz`)).status === 200);
+
+    const second = await server.end(signal);
+
+    expect(second.code).toBe(code);
+    expect(await first).toEqual(second);
+    await busy.closes();
+    expect(busy.received).toBe('');
+  });
+});
