@@ -9,6 +9,7 @@ import { Programs, type RunningServer } from '../support/server-process.js';
 
 const RESTARTS = Number(process.env.CHAOS_RESTARTS ?? 10);
 const REQUESTS_PER_SECOND = Number(process.env.CHAOS_REQUESTS_PER_SECOND ?? 300);
+const USERS = 100;
 const EXIT_LIMIT_MS = 10_000;
 
 const url = (port: number): string => `http://127.0.0.1:${String(port)}`;
@@ -52,6 +53,22 @@ describe(`${String(RESTARTS)} rolling restarts of two instances behind HAProxy, 
       ]);
       while (!(await fetch(`${url(callers)}/readyz`).catch(() => null))?.ok) await sleep(50);
 
+      // Many callers: one row takes one commit after the other, and no more of them than the disk allows.
+      const api = async (path: string, body: object): Promise<{ id: string; secret: string }> =>
+        (await (
+          await fetch(`${url(callers)}/v1/${path}`, {
+            method: 'POST',
+            body: JSON.stringify(body),
+            headers: { 'x-api-key': key, 'content-type': 'application/json' },
+          })
+        ).json()) as { id: string; secret: string };
+      const keys: string[] = [];
+      for (let user = 0; user < USERS; user += 1) {
+        const { id } = await api('users', { name: 'Caller', email: `caller-${String(user)}@example.com` });
+        const made = await api(`users/${id}/api-keys`, { name: 'load', expires_at: '2099-01-01T00:00:00Z' });
+        keys.push(made.secret);
+      }
+
       const failures = new Map<string, number>();
       const failed = (what: string): void => {
         failures.set(what, (failures.get(what) ?? 0) + 1);
@@ -64,7 +81,7 @@ describe(`${String(RESTARTS)} rolling restarts of two instances behind HAProxy, 
         try {
           const response = await fetch(`${url(callers)}/v1/users/me`, {
             ...changes,
-            headers: { 'x-api-key': key, 'content-type': 'application/json' },
+            headers: { 'x-api-key': keys[requests % USERS] ?? '', 'content-type': 'application/json' },
           });
           const text = await response.text();
           if (response.status !== 200) failed(`${String(response.status)} ${text}`);
