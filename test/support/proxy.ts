@@ -65,6 +65,7 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
         upstream.unpipe().once('data', () => {
           for (const socket of pair) socket.resetAndDestroy();
         });
+        upstream.resume(); // unpiping paused it
       }
     },
     restore: () => {

@@ -1,0 +1,128 @@
+import { readFile } from 'node:fs/promises';
+
+interface Schema {
+  readonly $ref?: string;
+  readonly type?: string;
+  readonly allOf?: readonly Schema[];
+  readonly items?: Schema;
+  readonly enum?: readonly string[];
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly required?: readonly string[];
+}
+interface Content {
+  readonly content?: Readonly<Record<string, { readonly schema: Schema }>>;
+}
+interface Operation {
+  readonly parameters?: readonly { readonly name: string; readonly in: string; readonly required?: boolean }[];
+  readonly requestBody?: Content;
+  readonly responses: Readonly<Record<string, Content & { readonly $ref?: string }>>;
+}
+interface Document {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  readonly components: {
+    readonly schemas: Readonly<Record<string, Schema>>;
+    readonly responses: Readonly<Record<string, Content>>;
+  };
+}
+
+type Node = Readonly<Record<string, unknown>>;
+
+const read = async (path: string): Promise<Document> => JSON.parse(await readFile(path, 'utf8')) as Document;
+const last = (ref: string): string => ref.split('/').at(-1) ?? '';
+
+/** One line for each thing that a client may rely on. */
+interface Promises {
+  /** Operations, answers, fields of answers, parameters and properties that are taken. None may disappear. */
+  readonly offered: Set<string>;
+  /** Parameters and properties that must be sent, and values that a field of an answer can have. None may be added. */
+  readonly demanded: Set<string>;
+}
+
+function promisesOf({ paths, components }: Document): Promises {
+  const offered = new Set<string>();
+  const demanded = new Set<string>();
+
+  const walk = (at: string, schema: Schema, sent: boolean): void => {
+    if (schema.$ref) {
+      walk(at, components.schemas[last(schema.$ref)] ?? {}, sent);
+      return;
+    }
+    for (const part of schema.allOf ?? []) walk(at, part, sent);
+    if (schema.items) walk(`${at}[]`, schema.items, sent);
+    if (schema.type) offered.add(`${at}: ${schema.type}`);
+    for (const value of schema.enum ?? []) (sent ? offered : demanded).add(`${at} = ${value}`);
+    for (const [name, property] of Object.entries(schema.properties ?? {})) walk(`${at}.${name}`, property, sent);
+    for (const name of schema.required ?? []) (sent ? demanded : offered).add(`${at}.${name} is always there`);
+  };
+
+  for (const [path, methods] of Object.entries(paths)) {
+    for (const [method, { parameters = [], requestBody, responses }] of Object.entries(methods)) {
+      const operation = `${method.toUpperCase()} ${path}`;
+      offered.add(operation);
+      for (const { in: place, name, required } of parameters) {
+        offered.add(`${operation} ${place} ${name}`);
+        if (required) demanded.add(`${operation} ${place} ${name}`);
+      }
+      for (const [type, { schema }] of Object.entries(requestBody?.content ?? {})) {
+        walk(`${operation} takes ${type}`, schema, true);
+      }
+      for (const [status, response] of Object.entries(responses)) {
+        const { content = {} } = response.$ref ? (components.responses[last(response.$ref)] ?? {}) : response;
+        offered.add(`${operation} ${status}`);
+        for (const [type, { schema }] of Object.entries(content)) walk(`${operation} ${status} ${type}`, schema, false);
+      }
+    }
+  }
+  return { offered, demanded };
+}
+
+/** What a client of the one document cannot rely on with the other. */
+function broken(before: Document, after: Document): string[] {
+  const [old, now] = [promisesOf(before), promisesOf(after)];
+  return [
+    ...[...old.offered].filter((promise) => !now.offered.has(promise)).map((promise) => `gone: ${promise}`),
+    ...[...now.demanded].filter((promise) => !old.demanded.has(promise)).map((promise) => `new: ${promise}`),
+  ];
+}
+
+describe('docs/openapi.json', () => {
+  it('keeps what docs/openapi.released.json, the document of the last release, promises', async () => {
+    expect(broken(await read('docs/openapi.released.json'), await read('docs/openapi.json'))).toEqual([]);
+  });
+
+  // The comparison itself, so that it cannot rot into one that finds nothing.
+  it.each<[finding: string, at: string[], value: unknown]>([
+    ['gone: DELETE /v1/users/{user_id}', ['paths', '/v1/users/{user_id}', 'delete'], undefined],
+    ['gone: GET /v1/users/me 304', ['paths', '/v1/users/me', 'get', 'responses', '304'], undefined],
+    ['gone: GET /v1/users query email', ['paths', '/v1/users', 'get', 'parameters'], undefined],
+    [
+      'gone: GET /v1/users/me 200 application/json.email: string',
+      ['components', 'schemas', 'UserResponse', 'properties', 'email'],
+      undefined,
+    ],
+    [
+      'gone: PATCH /v1/users/me takes application/json.name: string',
+      ['components', 'schemas', 'UserUpdate', 'properties', 'name'],
+      undefined,
+    ],
+    [
+      'new: PATCH /v1/users/me takes application/json.name is always there',
+      ['components', 'schemas', 'UserUpdate', 'required'],
+      ['name'],
+    ],
+    [
+      'new: GET /v1/users/me 200 application/json.status = GONE',
+      ['components', 'schemas', 'UserResponse', 'properties', 'status', 'enum'],
+      ['ACTIVE', 'INACTIVE', 'GONE'],
+    ],
+  ])('would be found out: %s', async (finding, at, value) => {
+    const released = await read('docs/openapi.released.json');
+    const changed = structuredClone(released);
+
+    const parent = at.slice(0, -1).reduce<unknown>((node, name) => (node as Node)[name], changed);
+    Object.assign(parent as Node, { [at.at(-1) ?? '']: value });
+    const written = JSON.parse(JSON.stringify(changed)) as Document; // what is undefined is gone
+
+    expect(broken(released, written)).toContain(finding);
+  });
+});
