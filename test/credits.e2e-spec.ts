@@ -237,6 +237,12 @@ describe('Credits', () => {
       ]);
     });
 
+    it('404 for a user who does not exist, where an administrator asks', async () => {
+      const response = await app.as(admin).get(`/v1/billing/credit-history?user_id=${randomUUID()}`);
+
+      expect(response.status).toBe(404);
+    });
+
     it('200 takes inclusive UTC dates', async () => {
       const ada = await app.given.user();
       const instants = [

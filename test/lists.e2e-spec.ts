@@ -66,6 +66,15 @@ describe('Every list', () => {
     expect(byLink).toEqual(all);
   });
 
+  it('ends with a page that is exactly full, which links to no empty one', async () => {
+    const all = (await get('/v1/users?items_per_page=100')).data;
+
+    const page = await get(`/v1/users?items_per_page=${String(all.length)}`);
+
+    expect(page.data).toHaveLength(all.length);
+    expect(page.link).toBeUndefined();
+  });
+
   it('neither repeats nor skips a surviving row while others are inserted', async () => {
     const before = (await get('/v1/users?items_per_page=100')).data.map(({ id }) => id);
 

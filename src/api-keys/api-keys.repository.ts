@@ -3,7 +3,7 @@ import { InjectRepository } from '@nestjs/typeorm';
 import { type EntityManager, Repository } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { actorParameters, changed, created, recorded } from '../common/audit/recording.js';
-import { newestFirst, type Page, type Slice } from '../common/pagination/page.js';
+import { newestFirst, type Page, pageOf, type Slice } from '../common/pagination/page.js';
 import { Batch } from '../database/batch.js';
 import { retryingConflicts } from '../database/retry.js';
 import { Statement } from '../database/statement.js';
@@ -126,7 +126,7 @@ export class ApiKeysRepository {
       this.rows.query<KeyView[]>(`SELECT ${VIEW} FROM api_keys WHERE user_id = $1 ${sql}`, parameters),
       this.rows.query<[{ total: number }]>('SELECT count(*)::int AS total FROM api_keys WHERE user_id = $1', [userId]),
     ]);
-    return { rows, total: counted.total };
+    return pageOf(rows, slice, counted.total);
   }
 
   /**

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository } from 'typeorm';
-import { newestFirst, type Page, type Slice } from '../common/pagination/page.js';
+import { newestFirst, type Page, pageOf, type Slice } from '../common/pagination/page.js';
 import { AuditEvent } from './audit-event.entity.js';
 import type { AuditAction } from '../common/audit/recording.js';
 
@@ -29,6 +29,6 @@ export class AuditEventsRepository {
         action,
       ]),
     ]);
-    return { rows, total: counted.total };
+    return pageOf(rows, slice, counted.total);
   }
 }

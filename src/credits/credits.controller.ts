@@ -27,7 +27,7 @@ export class CreditsController {
     returns: CreditEntryPage,
     description: 'One page of entries',
     headers: NEXT_PAGE,
-    fails: ['invalid'],
+    fails: ['invalid', 'not_found'],
   })
   async history(
     @CurrentUser() caller: Principal,

@@ -3,7 +3,7 @@ import { InjectRepository } from '@nestjs/typeorm';
 import { type EntityManager, Repository } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { actorParameters } from '../common/audit/recording.js';
-import { newestFirst, type Page, type Slice } from '../common/pagination/page.js';
+import { newestFirst, type Page, pageOf, type Slice } from '../common/pagination/page.js';
 import { withoutTimeouts } from '../database/without-timeouts.js';
 import { CreditEntry, type TransactionType } from './credit-entry.entity.js';
 
@@ -96,7 +96,7 @@ export class CreditsRepository {
       this.rows.query<EntryRow[]>(`SELECT ${COLUMNS} FROM credit_entries ${filter} ${sql}`, parameters),
       this.rows.query<[{ total: number }]>(`SELECT count(*)::int AS total FROM credit_entries ${filter}`, filtered),
     ]);
-    return { rows: rows.map(toEntry), total: counted.total };
+    return pageOf(rows.map(toEntry), slice, counted.total);
   }
 
   /** Compares, in one snapshot and without a lock, every balance and every `balance_after` with the sums of the entries. */

@@ -63,14 +63,16 @@ export class CreditsService {
   /**
    * The user's entries in a period, the newest first.
    *
-   * @throws InvalidPeriodError
+   * @throws InvalidPeriodError, UserNotFoundError
    */
   async history(userId: string, period: Period, slice: Slice): Promise<Page<CreditEntry>> {
     const { startDate, endDate } = period;
     if (startDate !== undefined && !isDate(startDate)) throw new InvalidPeriodError();
     if (endDate !== undefined && !(isDate(endDate) && endDate >= (startDate ?? endDate)))
       throw new InvalidPeriodError();
-    return this.entries.findPage(userId, period, slice);
+    const page = await this.entries.findPage(userId, period, slice);
+    if (page.total === 0) await this.users.getById(userId); // nothing of nobody is no answer
+    return page;
   }
 
   /** Proves that the ledger adds up: the differences it finds, which must be none. Locks nobody out. */

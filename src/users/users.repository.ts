@@ -3,7 +3,7 @@ import { InjectRepository } from '@nestjs/typeorm';
 import { type EntityManager, Repository } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { actorParameters, changed, created, recorded } from '../common/audit/recording.js';
-import { newestFirst, type Page, type Slice } from '../common/pagination/page.js';
+import { newestFirst, type Page, pageOf, type Slice } from '../common/pagination/page.js';
 import { Batch } from '../database/batch.js';
 import { RETRIES, retryingConflicts } from '../database/retry.js';
 import { Statement } from '../database/statement.js';
@@ -92,7 +92,7 @@ export class UsersRepository {
       this.rows.query<UserRow[]>(`SELECT ${COLUMNS} FROM users ${filter} ${sql}`, parameters),
       this.rows.query<[{ total: number }]>(`SELECT count(*)::int AS total FROM users ${filter}`, [email, status]),
     ]);
-    return { rows: rows.map(toUser), total: counted.total };
+    return pageOf(rows.map(toUser), slice, counted.total);
   }
 
   /** @param manager joins the caller's transaction */

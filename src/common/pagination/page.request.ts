@@ -3,7 +3,7 @@ import { Transform } from 'class-transformer';
 import { IsInt, IsOptional, Max, Min } from 'class-validator';
 import { IsCursor } from './cursor.js';
 
-const MAX_PAGE = 1_000_000;
+export const MAX_PAGE = 1_000_000;
 const MAX_ITEMS_PER_PAGE = 100;
 const DEFAULT_ITEMS_PER_PAGE = 20;
 
