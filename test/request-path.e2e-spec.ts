@@ -100,27 +100,27 @@ describe('Patches that arrive together', () => {
 describe('The statements of the request path', () => {
   it('find every row by an index, however large the tables', async () => {
     const database = app.nest.get(DataSource);
-    const explained = await explain(database, async () => {
-      const ada = await app.given.user();
+    const ada = await app.given.user();
+    const plans = await explain(database, async () => {
       await app.as(ada).get('/v1/users/me');
       await patch(ada, 'Explained');
     });
 
-    expect(explained.map(({ name }) => name).sort()).toEqual(['find_live_secrets', 'find_users', 'patch_users_free']);
-    for (const { name, scans } of explained)
-      expect([name, scans.filter((scan) => scan === 'Seq Scan')]).toEqual([name, []]);
+    expect(plans).toHaveLength(3); // whose key it is, for both; the user; the change
+    for (const scans of plans) expect(scans.filter((scan) => scan === 'Seq Scan')).toEqual([]);
   });
 });
 
-/** The plans of the prepared statements that `work` runs, as the planner would have them for tables of any size. */
-async function explain(database: DataSource, work: () => Promise<void>): Promise<{ name: string; scans: string[] }[]> {
+/** The nodes of the plans of the different statements that `work` runs, as the planner would have them for tables of any size. */
+async function explain(database: DataSource, work: () => Promise<void>): Promise<string[][]> {
   const { master: pool } = database.driver as unknown as { master: NodeJS.EventEmitter };
-  const seen = new Map<string, { text: string; values: unknown[] }>();
+  const seen = new Map<string, unknown[]>();
   const spy = (client: { query: (...given: unknown[]) => unknown }): void => {
     const { query } = client;
     client.query = (...given: unknown[]) => {
-      const [{ name, text, values }] = given as [{ name?: string; text: string; values: unknown[] }];
-      if (name !== undefined) seen.set(name, { text, values });
+      client.query = query;
+      const [{ text, values }] = given as [{ text: string; values: unknown[] }];
+      seen.set(text, values);
       return query.apply(client, given);
     };
   };
@@ -128,14 +128,14 @@ async function explain(database: DataSource, work: () => Promise<void>): Promise
   await work();
   pool.off('acquire', spy);
   const runner = database.createQueryRunner();
-  const plans = [];
+  const plans: string[][] = [];
   await runner.startTransaction();
   await runner.query('SET LOCAL enable_seqscan = off'); // tables of a few rows would be read whole, and rightly so
-  for (const [name, { text, values }] of seen) {
+  for (const [text, values] of seen) {
     const [{ 'QUERY PLAN': plan }] = (await runner.query(`EXPLAIN (FORMAT JSON) ${text}`, values)) as [
       { 'QUERY PLAN': unknown },
     ];
-    plans.push({ name, scans: nodeTypes(plan) });
+    plans.push(nodeTypes(plan));
   }
   await runner.rollbackTransaction();
   await runner.release();

@@ -51,7 +51,9 @@ describe('Hostile clients', () => {
       );
       const made = async (email: string, ...flags: string[]): Promise<{ user: { id: string }; api_key: string }> => {
         const words = ['users', 'create', '--email', email, '--name', 'Fuzz', '--json', ...flags];
-        return JSON.parse((await programs.cli(words)).stdout) as { user: { id: string }; api_key: string };
+        const { stdout, stderr } = await programs.cli(words);
+        if (stdout === '') throw new Error(stderr);
+        return JSON.parse(stdout) as { user: { id: string }; api_key: string };
       };
 
       const faults: string[] = [];
