@@ -3,8 +3,12 @@ import { type GivenUser } from './support/given.js';
 import { useTestApp } from './support/app.js';
 
 const app = useTestApp();
-const users = (count: number): Promise<GivenUser[]> =>
-  Promise.all(Array.from({ length: count }, () => app.given.user()));
+/** One after the other: making them is not what is tested. */
+const users = async (count: number): Promise<GivenUser[]> => {
+  const made: GivenUser[] = [];
+  while (made.length < count) made.push(await app.given.user());
+  return made;
+};
 const patch = (user: GivenUser, name: string, ifMatch?: string) => {
   const request = app.as(user).patch('/v1/users/me');
   return (ifMatch === undefined ? request : request.set('If-Match', ifMatch)).send({ name });
@@ -74,6 +78,58 @@ describe('Patches that arrive together', () => {
     expect(answers.map(({ status }) => status)).toEqual(Array(9).fill(200));
     expect(last).toBe('others');
     expect((await waiting).status).toBe(200);
+  });
+
+  it('leave connections to others, however many want the row that somebody holds', async () => {
+    const [held, ...others] = (await users(10)) as [GivenUser, ...GivenUser[]];
+    const holder = new DataSource({ ...app.nest.get(DataSource).options, entities: [] });
+    await holder.initialize();
+    const runner = holder.createQueryRunner();
+    await runner.startTransaction();
+    await runner.query('SELECT FROM users WHERE id = $1 FOR UPDATE', [held.id]);
+
+    const waiting = Promise.all(Array.from({ length: 40 }, (_, n) => patch(held, `Waits ${String(n)}`)));
+    const answers = await Promise.all(
+      others.flatMap((user) => [patch(user, 'Does not wait'), app.as(user).get('/v1/users/me')]),
+    );
+    const gaveUp = await waiting;
+    await runner.rollbackTransaction();
+    await runner.release();
+    await holder.destroy();
+
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(new Set(gaveUp.map(({ status }) => status))).toEqual(new Set([503]));
+  });
+
+  it('do not fail for a deactivation that waits for another one', async () => {
+    const callers = await users(12);
+    const admin = await app.given.user({ isAdmin: true });
+    const runner = app.nest.get(DataSource).createQueryRunner();
+    await runner.startTransaction();
+    await runner.query('SELECT pg_advisory_xact_lock(7573004)'); // of administrators who change their status
+
+    const [deactivation, ...answers] = await Promise.all([
+      app.as(admin).patch(`/v1/users/${admin.id}`).send({ status: 'INACTIVE' }),
+      ...callers.map((user) => patch(user, 'Renamed')),
+    ]);
+    await runner.rollbackTransaction();
+    await runner.release();
+
+    expect(deactivation.status).toBe(503);
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+  });
+
+  it('go on when a migration has changed what the statements return', async () => {
+    const callers = await users(12);
+    await Promise.all(callers.map((user) => patch(user, 'Before'))); // prepares them on several connections
+    await app.given.sql('ALTER TABLE users ALTER email TYPE varchar(300)');
+
+    const answers = await Promise.all(
+      callers.flatMap((user) => [patch(user, 'After'), app.as(user).get('/v1/users/me')]),
+    );
+    await app.given.sql('ALTER TABLE users ALTER email TYPE varchar(254)');
+
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
   });
 
   it('do not fail for the one whose row cannot be written', async () => {

@@ -105,11 +105,26 @@ describe('Batch', () => {
 
     const asked = [batch.ask('a1'), batch.ask('a2'), batch.ask('b1')];
     await turn();
-    expect(database.together.map(({ questions }) => questions)).toEqual([['a1', 'b1'], ['a2']]);
+    expect(database.together.map(({ questions }) => questions)).toEqual([['a1', 'b1']]);
     database.together[0]?.answer(['A1', 'B1']);
+    await turn();
+    expect(database.together[1]?.questions).toEqual(['a2']);
     database.together[1]?.answer(['A2']);
 
     expect(await Promise.all(asked)).toEqual(['A1', 'A2', 'B1']);
+  });
+
+  it('lets whoever waits behind one that gave up on a lock give up with it, without asking', async () => {
+    const batch = database.batch((question) => question.charAt(0));
+
+    const asked = Promise.allSettled([batch.ask('a1'), batch.ask('a2')]);
+    await turn();
+    database.together[0]?.answer([undefined]);
+    await turn();
+    database.alone[0]?.fail(unavailable);
+
+    expect(await asked).toEqual(Array(2).fill({ status: 'rejected', reason: unavailable }));
+    expect([database.together.length, database.alone.length]).toEqual([1, 1]);
   });
 
   it('gathers what comes while two statements are under way, and sends it when one ends', async () => {

@@ -1,7 +1,7 @@
 import DataLoader from 'dataloader';
 import { isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
 import { DatabaseBusyError } from './bounded-pool.js';
-import { isConflict } from './retry.js';
+import { isConflict, isLockTimeout } from './retry.js';
 
 /** Questions in one statement: enough that its fixed costs no longer count, few enough that none waits for the others. */
 const MAX_SIZE = 100;
@@ -20,7 +20,7 @@ export interface Questions<Q, A> {
   readonly together: (questions: readonly Q[]) => Promise<readonly (A | undefined)[]>;
   /** Answers one question, and may wait for it. */
   readonly alone: (question: Q) => Promise<A>;
-  /** Two questions of one subject never travel together. By default any two may. */
+  /** Two questions of one subject are asked one after the other. By default any two may be asked together. */
   readonly subjectOf?: (question: Q) => string;
 }
 
@@ -32,12 +32,15 @@ export interface Questions<Q, A> {
  *
  * - An idle server adds no wait: the first question is asked at the end of its turn of the event loop.
  * - No question waits for another one's row, fails for another one's data, or is lost in a tie with its own twin: what a
- *   batch cannot decide is asked alone, and of two of one subject the second travels with the next batch.
+ *   batch cannot decide is asked alone, and of two of one subject the second is asked after the first. So whoever waits for a
+ *   row holds one connection, however many want it.
  * - When the database is away all of a batch learn it, as each would have by itself.
  */
 export class Batch<Q, A> {
   private readonly loader: DataLoader<Q, Promise<A>>;
   private readonly held: (() => void)[] = [];
+  /** By subject: done when the question about it that is under way is. */
+  private readonly busy = new Map<string, Promise<void>>();
   private underWay = 0;
 
   constructor(private readonly questions: Questions<Q, A>) {
@@ -59,39 +62,54 @@ export class Batch<Q, A> {
 
   /** Each question gets a promise of its own, so that none waits for what another one has to do alone. */
   private answer(batch: readonly Q[]): Promise<A>[] {
-    const places = this.places(batch);
-    const answers = this.travel(batch.filter((_, index) => places[index] !== undefined));
-    return batch.map(async (question, index) => {
-      const place = places[index];
-      if (place === undefined) return this.ask(question);
-      const answer = (await answers)[place];
-      return answer === undefined ? this.questions.alone(question) : answer;
+    const travelling: Q[] = [];
+    const outcomes = batch.map((question) => {
+      const subject = this.questions.subjectOf?.(question);
+      const before = subject === undefined ? undefined : this.busy.get(subject);
+      if (before) return before.then(() => this.ask(question));
+      const place = travelling.push(question) - 1;
+      const outcome = Promise.resolve()
+        .then(() => answers)
+        .then((all) => all[place] ?? this.questions.alone(question));
+      if (subject !== undefined) this.occupy(subject, outcome);
+      return outcome;
     });
+    const answers = this.travel(travelling);
+    return outcomes;
+  }
+
+  /**
+   * Lets others of a subject wait until this one is done, with no connection of theirs. If the database was too slow for it, as
+   * it is where somebody holds the row, they have waited as long, and give up with it.
+   */
+  private occupy(subject: string, outcome: Promise<A>): void {
+    const done = outcome.then(
+      () => {
+        this.busy.delete(subject);
+      },
+      (error: unknown) => {
+        this.busy.delete(subject);
+        if (isDatabaseUnavailable(error)) throw error;
+      },
+    );
+    done.catch(() => undefined); // nobody may be waiting
+    this.busy.set(subject, done);
   }
 
   private async travel(batch: readonly Q[]): Promise<readonly (A | undefined)[]> {
+    if (batch.length === 0) {
+      this.held.shift()?.();
+      return [];
+    }
     this.underWay += 1;
     try {
       return await this.questions.together(batch);
     } catch (error) {
-      if (isDatabaseUnavailable(error) && !isConflict(error)) throw error;
+      if (isDatabaseUnavailable(error) && !isConflict(error) && !isLockTimeout(error)) throw error;
       return []; // some row's fault: each alone shows whose
     } finally {
       this.underWay -= 1;
       this.held.shift()?.();
     }
-  }
-
-  /** For each question, where it stands among those that travel; undefined where an earlier one has the same subject. */
-  private places(batch: readonly Q[]): (number | undefined)[] {
-    const { subjectOf } = this.questions;
-    if (!subjectOf) return batch.map((_, index) => index);
-    const seen = new Set<string>();
-    return batch.map((question) => {
-      const subject = subjectOf(question);
-      if (seen.has(subject)) return undefined;
-      seen.add(subject);
-      return seen.size - 1;
-    });
   }
 }

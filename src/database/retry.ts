@@ -12,6 +12,10 @@ const CONFLICTS: readonly unknown[] = ['40001', '40P01'];
 export const isConflict = (error: unknown): boolean =>
   error instanceof QueryFailedError && CONFLICTS.includes((error.driverError as { code?: unknown }).code);
 
+/** lock_not_available: somebody else holds a row, or what a trigger waits for. */
+export const isLockTimeout = (error: unknown): boolean =>
+  error instanceof QueryFailedError && (error.driverError as { code?: unknown }).code === '55P03';
+
 /**
  * Runs a transaction again, up to three times, when it lost against another one. The pauses are random, so that two that
  * stood in each other's way do not meet again.

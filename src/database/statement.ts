@@ -15,15 +15,36 @@ export class Statement<Row extends ObjectLiteral> {
   /** @throws QueryFailedError as TypeORM does, or what the pool throws when it has no connection to give */
   async run(database: DataSource, values: unknown[]): Promise<Row[]> {
     const { master: pool } = database.driver as unknown as { readonly master: Pool };
+    for (let stale = 0; ; stale += 1) {
+      try {
+        return await this.attempt(pool, values);
+      } catch (error) {
+        // Each connection that was there before the migration is found out once, and closed.
+        if (!isStale(error) || stale === pool.options.max) throw error;
+      }
+    }
+  }
+
+  private async attempt(pool: Pool, values: unknown[]): Promise<Row[]> {
     const { namedStatements } = pool.options as { readonly namedStatements?: boolean };
     const client = await pool.connect();
+    let stale = false;
     try {
       const query = { text: this.text, values, ...(namedStatements && { name: this.name }) };
       return (await client.query<Row>(query)).rows;
     } catch (error) {
-      throw new QueryFailedError(this.text, values, error as Error);
+      const failure = new QueryFailedError(this.text, values, error as Error);
+      stale = isStale(failure);
+      throw failure;
     } finally {
-      client.release();
+      client.release(stale);
     }
   }
 }
+
+/**
+ * A migration has changed what the statement returns, or the connection does not know it any more. PostgreSQL says so before it
+ * does anything, so another connection may be asked.
+ */
+const isStale = (error: unknown): boolean =>
+  error instanceof QueryFailedError && ['0A000', '26000'].includes((error.driverError as { code?: string }).code ?? '');

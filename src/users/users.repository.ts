@@ -49,8 +49,7 @@ export class UsersRepository {
       const written = await this.runPatch(PATCH_FREE, patches);
       return patches.map(({ id }) => written.get(id)); // one that is missing may be held by somebody: asked alone, it waits
     },
-    alone: async (patch) =>
-      (await retryingConflicts(() => this.runPatch(PATCH, [patch]), RETRIES - 1)).get(patch.id) ?? null,
+    alone: (patch) => this.patchAlone(patch, RETRIES - 1),
     subjectOf: ({ id }) => id,
   });
 
@@ -119,7 +118,13 @@ export class UsersRepository {
    * @returns the row as written, or null when no such user exists or its version is another
    */
   patch(id: string, changes: UserChanges, actor: Actor, versions?: readonly string[]): Promise<User | null> {
-    return this.patches.ask({ id: id.toLowerCase(), changes, actor, versions }); // as the database spells it
+    const patch = { id: id.toLowerCase(), changes, actor, versions }; // as the database spells it
+    // A change of status may wait for that of another administrator: nobody is to wait along.
+    return changes.status === undefined ? this.patches.ask(patch) : this.patchAlone(patch, RETRIES);
+  }
+
+  private async patchAlone(patch: Patch, retries: number): Promise<User | null> {
+    return (await retryingConflicts(() => this.runPatch(PATCH, [patch]), retries)).get(patch.id) ?? null;
   }
 
   private async runPatch(statement: Statement<UserRow>, patches: readonly Patch[]): Promise<Map<string, User>> {
