@@ -1,33 +1,25 @@
 import { type DynamicModule, Module } from '@nestjs/common';
-import { ApiKeysModule } from './api-keys/api-keys.module.js';
-import { RateLimitsModule } from './api-keys/rate-limits.module.js';
-import { AuditModule } from './audit/audit.module.js';
 import type { AppConfig } from './config/app.config.js';
-import { CreditsModule } from './credits/credits.module.js';
 import type { PostgresOptions } from './database/data-source.options.js';
 import { DatabaseModule } from './database/database.module.js';
 import { HealthModule } from './health/health.module.js';
 import { MetricsServerModule } from './metrics/metrics-server.module.js';
 import { OnboardingModule } from './onboarding/onboarding.module.js';
-import { UsersModule } from './users/users.module.js';
+import { UsersApiModule } from './users-api.module.js';
 
-/** The list of features. */
+/** The application that runs by itself: `UsersApiModule`, and what only an application of its own needs. */
 @Module({})
 export class AppModule {
   static forRoot(config: AppConfig, database: PostgresOptions): DynamicModule {
-    const credits = CreditsModule.forRoot({ signupCredits: config.newUserCredits });
+    const { newUserCredits, rateLimitPerMinute, redisUrl } = config;
     return {
       module: AppModule,
       imports: [
         DatabaseModule.forRoot(database),
-        RateLimitsModule.forRoot(config),
-        ApiKeysModule,
-        UsersModule,
-        credits,
-        AuditModule,
+        UsersApiModule.forRoot({ newUserCredits, rateLimitPerMinute, redisUrl }),
         OnboardingModule,
         HealthModule.forRoot({ drainMs: config.shutdownDrainMs }),
-        ...(config.metricsPort === undefined ? [] : [MetricsServerModule.forRoot(credits)]),
+        ...(config.metricsPort === undefined ? [] : [MetricsServerModule]),
       ],
     };
   }

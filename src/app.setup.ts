@@ -1,4 +1,3 @@
-import { VersioningType } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { Logger } from 'pino';
 import { API_KEY_SCHEME } from './api-keys/authenticated.decorator.js';
@@ -10,7 +9,6 @@ import { deadline } from './common/http/deadline.js';
 import { answerInsteadOfNode, inTurn, refuseAmbiguous } from './common/http/node-answers.js';
 import { securityHeaders } from './common/http/security-headers.js';
 import { requestLog } from './common/logging/request-log.js';
-import { RequestValidationPipe } from './common/validation/request-validation.pipe.js';
 
 /** What `NestFactory.create` must be told for `setUpApp`: bodies are read behind the guards, by `JsonBodyGuard`. */
 export const APP_OPTIONS = { bodyParser: false } as const;
@@ -27,14 +25,7 @@ export function setUpApp(
   app.disable('etag'); // ours come from row versions
   if (trustProxy !== undefined) app.set('trust proxy', trustProxy);
   app.use(inTurn, requestLog(logger), deadline, securityHeaders(DOCS), refuseAmbiguous);
-  versionRoutes(app);
-  app.useGlobalPipes(new RequestValidationPipe());
   app.useGlobalFilters(new ErrorFilter());
   answerInsteadOfNode(app.getHttpServer());
   serveDocs(app, DOCS, describeApi(app, API_KEY_SCHEME));
-}
-
-/** Routes carry their version in the path, in the server and in the document alike. */
-export function versionRoutes(app: NestExpressApplication): void {
-  app.enableVersioning({ type: VersioningType.URI });
 }

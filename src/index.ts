@@ -1,19 +1,21 @@
 /* What another Nest application may import. */
 
-export { ApiKeysModule } from './api-keys/api-keys.module.js';
-export { ApiKeysService, type ApiKeyRequest } from './api-keys/api-keys.service.js';
+export { ApiKeysService, type ApiKeyRequest, type KeyWithSecret } from './api-keys/api-keys.service.js';
 export * from './api-keys/api-keys.errors.js';
-export { Authenticated, CurrentUser } from './api-keys/authenticated.decorator.js';
+export { Administrators, Authenticated, CurrentUser } from './api-keys/authenticated.decorator.js';
 export type { Principal } from './api-keys/principal.js';
-export type { CreditEntry, TransactionType } from './credits/credit-entry.entity.js';
-export * from './credits/credits.errors.js';
-export { CreditsModule } from './credits/credits.module.js';
-export { type CreditRequest, CreditsService, type Receipt } from './credits/credits.service.js';
+export { type Actor, APPLICATION } from './common/audit/actor.js';
 export { DomainError, type ErrorKind, STATUS_OF } from './common/errors/domain.error.js';
 export { ErrorFilter } from './common/errors/error.filter.js';
-export { ENTITIES } from './entities.js';
+export { Metrics } from './common/metrics/metrics.js';
+export type { CreditEntry, TransactionType } from './credits/credit-entry.entity.js';
+export * from './credits/credits.errors.js';
+export { type CreditRequest, CreditsService, type Receipt } from './credits/credits.service.js';
+export { poolOptions } from './database/data-source.options.js';
 export { MIGRATIONS } from './database/migrations.js';
-export type { User, UserStatus } from './users/user.entity.js';
+export { ENTITIES } from './entities.js';
+export { User, type UserStatus } from './users/user.entity.js';
 export * from './users/users.errors.js';
-export { UsersModule } from './users/users.module.js';
 export { type ProfileChanges, type UserRequest, UsersService } from './users/users.service.js';
+export { type UsersApiComposition, UsersApiModule } from './users-api.module.js';
+export type { UsersApiOptions } from './users-api.options.js';

@@ -3,7 +3,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { API_KEY_SCHEME } from './api-keys/authenticated.decorator.js';
 import { AppModule } from './app.module.js';
-import { APP_OPTIONS, versionRoutes } from './app.setup.js';
+import { APP_OPTIONS } from './app.setup.js';
 import { describeApi } from './common/docs/openapi.js';
 import { AppConfig } from './config/app.config.js';
 import { poolOptions } from './database/data-source.options.js';
@@ -16,5 +16,4 @@ const app = await NestFactory.create<NestExpressApplication>(
   AppModule.forRoot(config, poolOptions('postgresql://nowhere', config)),
   { ...APP_OPTIONS, logger: ['error'], preview: true },
 );
-versionRoutes(app);
 await writeFile(file, `${JSON.stringify(describeApi(app, API_KEY_SCHEME), null, 2)}\n`);

@@ -1,18 +1,51 @@
-import { Injectable, Module } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
-import { TypeOrmModule } from '@nestjs/typeorm';
+import { randomUUID } from 'node:crypto';
 import {
+  Body,
+  ConflictException,
+  Controller,
+  type DynamicModule,
+  Get,
+  Injectable,
+  type INestApplication,
+  Module,
+  Post,
+  ValidationPipe,
+  VersioningType,
+} from '@nestjs/common';
+import type { NestApplicationOptions } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import request from 'supertest';
+import { Column, DataSource, Entity, PrimaryGeneratedColumn } from 'typeorm';
+import {
+  ApiKeysService,
+  Authenticated,
+  CreditsService,
+  CurrentUser,
   EmailTakenError,
-  ENTITIES,
+  InsufficientCreditsError,
   InvalidUserNameError,
   MIGRATIONS,
+  type Principal,
+  User as ApiUser,
   UserNotFoundError,
-  UsersModule,
+  UsersApiModule,
   UsersService,
 } from '../src/index.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 
-/** A feature of somebody else's application. */
+/** A host may well have a class of that name. */
+@Entity('members')
+class User {
+  @PrimaryGeneratedColumn('uuid')
+  readonly id!: string;
+
+  @Column('text')
+  readonly nickname!: string;
+}
+
+/** A feature of somebody else's application, whose module imports nothing of ours. */
 @Injectable()
 class GreetingsService {
   constructor(private readonly users: UsersService) {}
@@ -22,44 +55,235 @@ class GreetingsService {
   }
 }
 
-@Module({ imports: [UsersModule], providers: [GreetingsService] })
+@Controller('greetings')
+class GreetingsController {
+  constructor(private readonly greetings: GreetingsService) {}
+
+  @Get('me')
+  @Authenticated()
+  async greet(@CurrentUser() caller: Principal): Promise<{ text: string }> {
+    return { text: await this.greetings.greet(caller.userId) };
+  }
+
+  @Get('refused')
+  @Authenticated()
+  refuse(): never {
+    throw new ConflictException({ ours: false });
+  }
+
+  @Get('missing')
+  @Authenticated()
+  async missing(): Promise<string> {
+    return this.greetings.greet(randomUUID());
+  }
+
+  @Post()
+  echo(@Body() body: unknown): unknown {
+    return body;
+  }
+}
+
+@Module({ controllers: [GreetingsController], providers: [GreetingsService] })
 class GreetingsModule {}
 
-describe('UsersModule in another Nest application', () => {
+describe('UsersApiModule in another Nest application', () => {
   let database: TestDatabase;
+  const hosts: INestApplication[] = [];
+
   beforeAll(async () => {
     database = await createDatabase('empty');
+    const owner = new DataSource({ type: 'postgres', url: database.url, migrations: MIGRATIONS });
+    await owner.initialize();
+    await owner.runMigrations();
+    await owner.destroy();
+  });
+  afterEach(async () => {
+    for (const host of hosts.splice(0)) await host.close();
   });
   afterAll(() => database.drop());
 
-  it('lends UsersService to a module that imports it, on the connection of the host, with the same errors as over HTTP', async () => {
-    @Module({
-      imports: [
-        TypeOrmModule.forRoot({
-          type: 'postgres',
-          url: database.url,
-          entities: ENTITIES,
-          migrations: MIGRATIONS,
-          migrationsRun: true,
-        }),
-        GreetingsModule,
-      ],
-    })
+  const defaultConnection = (): DynamicModule => TypeOrmModule.forRoot({ type: 'postgres', url: database.url });
+
+  async function start(
+    imports: DynamicModule[],
+    prepare: (host: NestExpressApplication) => void = () => undefined,
+    options: NestApplicationOptions = {},
+  ): Promise<NestExpressApplication> {
+    @Module({ imports: [...imports, GreetingsModule] })
     class HostModule {}
-    const host = await NestFactory.createApplicationContext(HostModule, { logger: false, abortOnError: false });
-    const users = host.get(UsersService, { strict: false });
+    const host = await NestFactory.create<NestExpressApplication>(HostModule, {
+      logger: false,
+      abortOnError: false,
+      ...options,
+    });
+    hosts.push(host);
+    prepare(host);
+    await host.listen(0, '127.0.0.1');
+    return host;
+  }
+
+  async function callerOf(host: INestApplication): Promise<{ id: string; key: string }> {
+    const { id } = await host.get(UsersService).create({ name: 'Ada', email: `${randomUUID()}@example.com` });
+    const expiresAt = new Date(Date.now() + 60_000);
+    const { secret } = await host.get(ApiKeysService).create({ userId: id, name: 'test', expiresAt });
+    return { id, key: secret };
+  }
+
+  it('lends its services to modules that import nothing, with errors to catch', async () => {
+    const host = await start([defaultConnection(), UsersApiModule.forRoot({})]);
+    const users = host.get(UsersService);
 
     const ada = await users.create({ name: ' Ada ', email: 'ada@example.com' });
 
-    expect(await host.get(GreetingsService, { strict: false }).greet(ada.id)).toBe('Hello, Ada');
+    expect(await host.get(GreetingsService).greet(ada.id)).toBe('Hello, Ada');
     expect(await users.updateProfile(ada.id, { name: 'Ada L.' })).toMatchObject({
       id: ada.id,
       name: 'Ada L.',
       version: '2',
     });
-    await expect(users.getById('0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90')).rejects.toThrow(UserNotFoundError);
+    await expect(users.getById(randomUUID())).rejects.toThrow(UserNotFoundError);
     await expect(users.updateProfile(ada.id, { name: '\u0000' })).rejects.toThrow(InvalidUserNameError);
     await expect(users.create({ name: 'Eve', email: 'ADA@example.com' })).rejects.toThrow(EmailTakenError);
+  });
+
+  it('joins a transaction of the host, which an error of ours does not spoil', async () => {
+    const host = await start([defaultConnection(), UsersApiModule.forRoot({ newUserCredits: 10 })]);
+    const { id: userId } = await callerOf(host);
+    const credits = host.get(CreditsService);
+    const spend = (amount: number, transactionId: string, manager: DataSource['manager']) =>
+      credits.spend({ userId, amount, transactionId }, undefined, manager);
+
+    await host.get(DataSource).transaction(async (manager) => {
+      await expect(spend(11, 'too-much', manager)).rejects.toThrow(InsufficientCreditsError);
+      await spend(4, 'job-1', manager);
+    });
+    const undone = host.get(DataSource).transaction(async (manager) => {
+      await spend(4, 'job-2', manager);
+      throw new Error('the job failed');
+    });
+
+    await expect(undone).rejects.toThrow('the job failed');
+    expect((await host.get(UsersService).getById(userId)).creditsBalance).toBe(6);
+  });
+
+  it('works on a connection that has a name, beside a host that has a User and a default connection of its own', async () => {
+    const other = await createDatabase('empty');
+    const host = await start([
+      TypeOrmModule.forRoot({ type: 'postgres', url: other.url, entities: [User], synchronize: true }),
+      TypeOrmModule.forFeature([User]),
+      TypeOrmModule.forRoot({ name: 'accounts', type: 'postgres', url: database.url, entities: [ApiUser] }),
+      UsersApiModule.forRootAsync({
+        dataSource: 'accounts',
+        useFactory: () => Promise.resolve({ newUserCredits: 7, rateLimitPerMinute: 2 }),
+      }),
+    ]);
+    const { id, key } = await callerOf(host);
+    const me = () => request(host.getHttpServer()).get('/v1/users/me').set('x-api-key', key);
+
+    expect((await me().expect(200)).body).toMatchObject({ id, credits_balance: 7 });
+    expect((await me().expect(200)).headers.ratelimit).toBe('"key";r=0;t=60');
+    await me().expect(429);
+    expect(await host.get(DataSource).getRepository(User).find()).toEqual([]);
+
     await host.close();
+    hosts.length = 0;
+    await other.drop();
+  });
+
+  it('guards routes of the host, and leaves alone what is not its own there', async () => {
+    const host = await start([defaultConnection(), UsersApiModule.forRoot({ routes: false })]);
+    const { key } = await callerOf(host);
+    const get = (path: string) => request(host.getHttpServer()).get(path);
+
+    const refused = await get('/greetings/me').expect(401);
+    expect(refused.body).toEqual({ status: 401, message: expect.any(String) as string });
+    expect(refused.headers['www-authenticate']).toMatch(/^ApiKey /);
+    expect((await get('/greetings/me').set('x-api-key', key).expect(200)).body).toEqual({ text: 'Hello, Ada' });
+    const missing = await get('/greetings/missing').set('x-api-key', key).expect(404);
+    expect(missing.body).toEqual({ status: 404, message: expect.stringContaining('not found') as string });
+    expect((await get('/greetings/refused').set('x-api-key', key).expect(409)).body).toEqual({ ours: false });
+
+    await get('/v1/users/me')
+      .set('x-api-key', key)
+      .expect(404, { message: 'Cannot GET /v1/users/me', error: 'Not Found', statusCode: 404 });
+    await request(host.getHttpServer()).post('/greetings').send({ any: 'thing' }).expect(201, { any: 'thing' });
+  });
+
+  it('serves its routes below a path, whatever the versions of the host', async () => {
+    const host = await start([defaultConnection(), UsersApiModule.forRoot({ routes: { prefix: 'accounts' } })], (app) =>
+      app.setGlobalPrefix('api').enableVersioning({ type: VersioningType.URI, defaultVersion: '7' }),
+    );
+    const { key } = await callerOf(host);
+    const caller = request.agent(host.getHttpServer()).set('x-api-key', key);
+
+    await caller.get('/v1/users/me').expect(404);
+    await caller.get('/api/v7/accounts/v1/users/me').expect(404);
+    await caller.get('/api/accounts/v1/users/me').expect(200);
+    const { headers } = await caller
+      .post('/api/accounts/v1/api-keys?some=query')
+      .send({ name: 'laptop', expires_at: '2999-01-01T00:00:00Z' })
+      .expect(201);
+    expect(headers.location).toBe('/api/accounts/v1/api-keys/laptop');
+    await caller.get(String(headers.location)).expect(200);
+    await caller.get('/api/v7/greetings/me').expect(200);
+  });
+
+  it.each<NestApplicationOptions>([{ rawBody: true }, {}, { bodyParser: false }])(
+    'keeps its promises behind the pipes of a host made with %j',
+    async (options: NestApplicationOptions) => {
+      const host = await start(
+        [defaultConnection(), UsersApiModule.forRoot({})],
+        (app) =>
+          app.useGlobalPipes(
+            new ValidationPipe({
+              whitelist: true,
+              transform: true,
+              transformOptions: { enableImplicitConversion: true },
+            }),
+          ),
+        options,
+      );
+      const { key } = await callerOf(host);
+      const caller = request.agent(host.getHttpServer()).set('x-api-key', key);
+      const patch = (body: string | object, type = 'application/json') =>
+        caller.patch('/v1/users/me').set('content-type', type).send(body);
+      const answer = (status: number) => ({ status, message: expect.any(String) as string });
+
+      expect((await patch({ name: ' Grace ' }).expect(200)).body).toMatchObject({ name: 'Grace' });
+      expect((await patch({ name: 'Eve' }, 'application/merge-patch+json').expect(200)).body).toMatchObject({
+        name: 'Eve',
+      });
+      expect((await patch({ email: 'eve@example.com' }).expect(400)).body).toEqual(answer(400));
+      expect((await patch({ name: 7 }).expect(400)).body).toEqual(answer(400));
+      expect((await patch('["name"]').expect(400)).body).toEqual(answer(400));
+      expect((await patch('{"__proto__": {}}').expect(400)).body).toEqual(answer(400));
+      expect((await patch({ name: 'x'.repeat(20_000) }).expect(413)).body).toEqual(answer(413));
+      expect((await patch('name=Eve', 'application/x-www-form-urlencoded').expect(415)).body).toEqual(answer(415));
+      expect((await caller.patch('/v1/users/me').expect(400)).body).toEqual(answer(400));
+      if (options.rawBody ?? options.bodyParser === false) await patch('{"name": "Eve", "name": "Bob"}').expect(400);
+      await caller.post('/v1/api-keys').send({ name: 'laptop', expires_at: '2999-01-01T00:00:00Z' }).expect(201);
+      await caller.get('/v1/api-keys?page=1e0').expect(400);
+      expect((await caller.get('/v1/api-keys?page=2').expect(200)).body).toMatchObject({ data: [] });
+    },
+  );
+
+  it('answers 503 on a guarded route of the host while the database is away', async () => {
+    const away = await createDatabase('empty');
+    const owner = new DataSource({ type: 'postgres', url: away.url, migrations: MIGRATIONS });
+    await owner.initialize();
+    await owner.runMigrations();
+    await owner.destroy();
+    const host = await start([
+      TypeOrmModule.forRoot({ type: 'postgres', url: away.url, poolErrorHandler: () => undefined }),
+      UsersApiModule.forRoot({}),
+    ]);
+    const { key } = await callerOf(host);
+    await request(host.getHttpServer()).get('/greetings/me').set('x-api-key', key).expect(200);
+
+    await away.drop();
+    const answer = await request(host.getHttpServer()).get('/greetings/me').set('x-api-key', key).expect(503);
+
+    expect(answer.body).toEqual({ status: 503, message: 'The service is temporarily unavailable' });
+    expect(answer.headers['retry-after']).toBe('1');
   });
 });

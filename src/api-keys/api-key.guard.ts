@@ -1,5 +1,7 @@
-import { type CanActivate, type ExecutionContext, Injectable, Optional } from '@nestjs/common';
+import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { Request, Response } from 'express';
+import { isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
+import { DatabaseUnreachableError } from '../database/pool-client.js';
 import { InvalidApiKeyError, MissingApiKeyError, NotAdministratorError } from './api-keys.errors.js';
 import { AuthenticationService } from './authentication.service.js';
 import type { LiveSecret } from './api-keys.repository.js';
@@ -15,7 +17,7 @@ export interface AuthenticatedRequest extends Request {
 export class ApiKeyGuard implements CanActivate {
   constructor(
     private readonly authentication: AuthenticationService,
-    @Optional() private readonly limits?: RateLimits,
+    private readonly limits: RateLimits,
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
@@ -31,7 +33,7 @@ export class ApiKeyGuard implements CanActivate {
       isAdmin,
       requestId: typeof request.id === 'string' ? request.id : null,
     };
-    const limit = await this.limits?.countCall(keyId);
+    const limit = await this.limits.countCall(keyId);
     if (limit) response.set(rateLimitHeaders(limit));
     if (secret.supersededAt) warnOfSupersession(secret, response);
     return true;
@@ -42,8 +44,9 @@ export class ApiKeyGuard implements CanActivate {
       return await this.authentication.authenticate(request.header('x-api-key'));
     } catch (error) {
       const refused = error instanceof MissingApiKeyError || error instanceof InvalidApiKeyError;
-      if (refused) await this.limits?.countFailure(request.ip ?? '');
-      throw error;
+      if (refused) await this.limits.countFailure(request.ip ?? '');
+      // In an application that knows nothing of our errors, too, a database that is away is 503.
+      throw isDatabaseUnavailable(error) ? new DatabaseUnreachableError(error) : error;
     }
   }
 }

@@ -1,11 +1,14 @@
-import { Body, Controller, Delete, Get, Header, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
+import { Body, Delete, Get, Header, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { Documented, LOCATION, NEXT_PAGE } from '../common/docs/documented.decorator.js';
+import { ApiController } from '../common/http/api-controller.decorator.js';
+import { below } from '../common/http/below.js';
 import { JsonBody } from '../common/http/json-body.guard.js';
 import { ParamMatches } from '../common/http/param-matches.decorator.js';
 import { paginated, sliceOf } from '../common/pagination/page.js';
 import { PageRequest } from '../common/pagination/page.request.js';
+import { ValidQuery } from '../common/validation/request-validation.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { Authenticated, CurrentUser } from './authenticated.decorator.js';
 import { ApiKeyCreate, ApiKeyRotate, ApiKeyUpdate } from './dto/api-key.requests.js';
@@ -17,12 +20,12 @@ const KEY_NAME = /^(?!current$)[a-z0-9-]{1,255}$/;
 @ApiTags('API keys')
 @Authenticated()
 @ParamMatches('key_name', KEY_NAME)
-@Controller({ path: 'api-keys', version: '1' })
+@ApiController('api-keys')
 export class ApiKeysController {
   constructor(private readonly apiKeys: ApiKeysService) {}
 
   @Post()
-  @JsonBody()
+  @JsonBody(ApiKeyCreate)
   @Header('Cache-Control', 'no-store')
   @Documented({
     id: 'createApiKey',
@@ -39,11 +42,12 @@ export class ApiKeysController {
     @Res({ passthrough: true }) response: Response,
   ): Promise<ApiKeyWithSecretResponse> {
     const made = await this.apiKeys.create({ userId: caller.userId, name, expiresAt: expires_at }, caller);
-    response.location(`/v1/api-keys/${made.key.name}`);
+    response.location(below(response.req, made.key.name));
     return ApiKeyWithSecretResponse.withSecret(made);
   }
 
   @Get()
+  @ValidQuery(PageRequest)
   @Documented({
     id: 'listApiKeys',
     summary: 'List the API keys of the calling user, the newest first',
@@ -96,7 +100,7 @@ export class ApiKeysController {
   }
 
   @Patch(':key_name')
-  @JsonBody()
+  @JsonBody(ApiKeyUpdate)
   @Documented({
     id: 'updateApiKey',
     summary: 'Rename an API key, or move the expiry of an active one',
@@ -126,7 +130,7 @@ export class ApiKeysController {
   }
 
   @Post(':key_name/rotate')
-  @JsonBody()
+  @JsonBody(ApiKeyRotate)
   @Header('Cache-Control', 'no-store')
   @Documented({
     id: 'rotateApiKey',

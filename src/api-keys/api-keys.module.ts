@@ -1,18 +1,23 @@
 import { Module } from '@nestjs/common';
-import { TypeOrmModule } from '@nestjs/typeorm';
 import { MetricsModule } from '../common/metrics/metrics.module.js';
-import { ApiKey } from './api-key.entity.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysRepository } from './api-keys.repository.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { AuthenticationService } from './authentication.service.js';
 import { KeyUsage } from './key-usage.js';
-import { SupersededSecret } from './superseded-secret.entity.js';
+import { RateLimits } from './rate-limits.js';
+
+/** Services, and all that `@Authenticated()` needs. */
+@Module({
+  imports: [MetricsModule],
+  providers: [ApiKeysService, AuthenticationService, ApiKeysRepository, KeyUsage, RateLimits],
+  exports: [ApiKeysService, AuthenticationService, RateLimits],
+})
+export class ApiKeysCoreModule {}
 
 @Module({
-  imports: [TypeOrmModule.forFeature([ApiKey, SupersededSecret]), MetricsModule],
+  imports: [ApiKeysCoreModule],
   controllers: [ApiKeysController],
-  providers: [ApiKeysService, AuthenticationService, ApiKeysRepository, KeyUsage],
-  exports: [ApiKeysService, AuthenticationService],
+  exports: [ApiKeysCoreModule],
 })
 export class ApiKeysModule {}

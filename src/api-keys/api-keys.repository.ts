@@ -1,13 +1,12 @@
 import { Injectable } from '@nestjs/common';
-import { InjectRepository } from '@nestjs/typeorm';
-import { type EntityManager, Repository } from 'typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { actorParameters, changed, created, recorded } from '../common/audit/recording.js';
 import { newestFirst, type Page, pageOf, type Slice } from '../common/pagination/page.js';
 import { Batch } from '../database/batch.js';
 import { retryingConflicts } from '../database/retry.js';
 import { Statement } from '../database/statement.js';
-import { ApiKey } from './api-key.entity.js';
+import { InjectDatabase } from '../database/database.js';
 
 export type ApiKeyStatus = 'ACTIVE' | 'EXPIRED' | 'REVOKED';
 
@@ -93,9 +92,9 @@ const FIND_LIVE = new Statement<LiveSecret>(
 export class ApiKeysRepository {
   private readonly live: Batch<Buffer, LiveSecret | null>;
 
-  constructor(@InjectRepository(ApiKey) private readonly rows: Repository<ApiKey>) {
+  constructor(@InjectDatabase() private readonly database: DataSource) {
     const findAll = async (digests: readonly Buffer[]): Promise<(LiveSecret | null)[]> => {
-      const found = await FIND_LIVE.run(this.rows.manager.dataSource, [digests]);
+      const found = await FIND_LIVE.run(this.database, [digests]);
       const byDigest = new Map(found.map((secret) => [secret.digest.toString('latin1'), secret]));
       return digests.map((digest) => byDigest.get(digest.toString('latin1')) ?? null);
     };
@@ -123,8 +122,10 @@ export class ApiKeysRepository {
   async findPage(userId: string, slice: Slice): Promise<Page<KeyView>> {
     const { sql, parameters } = newestFirst(slice, [userId]);
     const [rows, [counted]] = await Promise.all([
-      this.rows.query<KeyView[]>(`SELECT ${VIEW} FROM api_keys WHERE user_id = $1 ${sql}`, parameters),
-      this.rows.query<[{ total: number }]>('SELECT count(*)::int AS total FROM api_keys WHERE user_id = $1', [userId]),
+      this.database.query<KeyView[]>(`SELECT ${VIEW} FROM api_keys WHERE user_id = $1 ${sql}`, parameters),
+      this.database.query<[{ total: number }]>('SELECT count(*)::int AS total FROM api_keys WHERE user_id = $1', [
+        userId,
+      ]),
     ]);
     return pageOf(rows, slice, counted.total);
   }
@@ -225,7 +226,7 @@ export class ApiKeysRepository {
 
   private async one(sql: string, parameters: readonly unknown[], manager?: EntityManager): Promise<KeyView | null> {
     const run = (on: EntityManager): Promise<KeyView[]> => on.query<KeyView[]>(sql, [...parameters]);
-    const [row] = await (manager ? run(manager) : retryingConflicts(() => run(this.rows.manager)));
+    const [row] = await (manager ? run(manager) : retryingConflicts(() => run(this.database.manager)));
     return row ?? null;
   }
 }

@@ -1,5 +1,6 @@
-import { applyDecorators, createParamDecorator, type ExecutionContext, UseGuards } from '@nestjs/common';
+import { applyDecorators, createParamDecorator, type ExecutionContext, UseFilters, UseGuards } from '@nestjs/common';
 import { ApiSecurity } from '@nestjs/swagger';
+import { DomainErrorFilter } from '../common/errors/error.filter.js';
 import { ApiFailures } from '../common/docs/documented.decorator.js';
 import { AdministratorGuard, ApiKeyGuard, type AuthenticatedRequest } from './api-key.guard.js';
 import type { Principal } from './principal.js';
@@ -7,10 +8,14 @@ import type { Principal } from './principal.js';
 /** The name of the security scheme in the published document. */
 export const API_KEY_SCHEME = 'ApiKeyAuth';
 
-/** Admits callers with a live API key, and documents the key and the refusal. */
+/**
+ * Admits callers with a live API key, and documents the key and the refusal. Our errors, and no others, then leave the route as an
+ * `ErrorResponse`.
+ */
 export const Authenticated = (): ClassDecorator & MethodDecorator =>
   applyDecorators(
     UseGuards(ApiKeyGuard),
+    UseFilters(DomainErrorFilter),
     ApiSecurity(API_KEY_SCHEME),
     ApiFailures('unauthenticated', 'rate_limited', 'unavailable'),
   );

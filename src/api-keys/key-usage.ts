@@ -1,8 +1,7 @@
 import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
-import { InjectRepository } from '@nestjs/typeorm';
-import { Repository } from 'typeorm';
+import { DataSource } from 'typeorm';
 import { Metrics } from '../common/metrics/metrics.js';
-import { ApiKey } from './api-key.entity.js';
+import { InjectDatabase } from '../database/database.js';
 
 /** How far `last_used_at` may lag, and how often a key is written at most. */
 const FLUSH_EVERY_MS = 60_000;
@@ -24,7 +23,7 @@ export class KeyUsage implements OnModuleInit, OnApplicationShutdown {
   private timer: NodeJS.Timeout | undefined;
 
   constructor(
-    @InjectRepository(ApiKey) private readonly rows: Repository<ApiKey>,
+    @InjectDatabase() private readonly database: DataSource,
     private readonly metrics: Metrics,
   ) {}
 
@@ -58,7 +57,7 @@ export class KeyUsage implements OnModuleInit, OnApplicationShutdown {
 
   private async write(uses: readonly (readonly [id: string, at: number])[]): Promise<void> {
     const now = performance.now();
-    await this.rows.query(
+    await this.database.query(
       `UPDATE api_keys k
           SET last_used_at = greatest(k.last_used_at, k.created_at, statement_timestamp() - make_interval(secs => used.age))
          FROM (SELECT id, age FROM unnest($1::uuid[], $2::float8[]) AS t(id, age)) AS used,

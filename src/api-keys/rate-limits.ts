@@ -1,18 +1,10 @@
-import { Inject, Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import type { Redis } from 'ioredis';
 import { type RateLimiterAbstract, RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import { Metrics } from '../common/metrics/metrics.js';
+import { InjectOptions, type UsersApiOptions } from '../users-api.options.js';
 import { RateLimitedError } from './api-keys.errors.js';
 import { type RateLimitState, WINDOW_SECONDS } from './rate-limit.js';
-
-export interface RateLimitSettings {
-  /** Requests of one key, and failed authentications of one address; 0 for no limit. */
-  readonly rateLimitPerMinute: number;
-  /** Where instances count together; undefined: each for itself. */
-  readonly redisUrl?: string | undefined;
-}
-
-export const RATE_LIMIT_SETTINGS = Symbol('rate limit settings');
 
 /** Milliseconds that a request waits for Redis at most, and for which it is left alone after it has failed. */
 const STORE_TIMEOUT_MS = 100;
@@ -25,16 +17,18 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
   private redis: Redis | undefined;
   private perKey: RateLimiterAbstract | undefined;
   private perAddress: RateLimiterAbstract | undefined;
+  private quota = 0;
   private restUntil = 0;
 
   constructor(
-    @Inject(RATE_LIMIT_SETTINGS) private readonly settings: RateLimitSettings,
+    @InjectOptions() private readonly options: UsersApiOptions,
     private readonly metrics: Metrics,
   ) {}
 
   async onModuleInit(): Promise<void> {
-    const { rateLimitPerMinute: points, redisUrl } = this.settings;
+    const { rateLimitPerMinute: points = 0, redisUrl } = this.options;
     if (points === 0) return;
+    this.quota = points;
     this.redis = redisUrl === undefined ? undefined : await this.connect(redisUrl);
     const limiter = (keyPrefix: string): RateLimiterAbstract => {
       const options = { points, duration: WINDOW_SECONDS, keyPrefix };
@@ -90,7 +84,7 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
   private state(limit: RateLimitState['limit'], { remainingPoints, msBeforeNext }: RateLimiterRes): RateLimitState {
     return {
       limit,
-      quota: this.settings.rateLimitPerMinute,
+      quota: this.quota,
       remaining: remainingPoints,
       resetSeconds: Math.ceil(msBeforeNext / 1000),
     };

@@ -1,20 +1,23 @@
-import { Controller, Get, Query, Req } from '@nestjs/common';
+import { Get, Query, Req } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { Request } from 'express';
 import { Administrators } from '../api-keys/authenticated.decorator.js';
 import { Documented, NEXT_PAGE } from '../common/docs/documented.decorator.js';
+import { ApiController } from '../common/http/api-controller.decorator.js';
 import { paginated, sliceOf } from '../common/pagination/page.js';
+import { ValidQuery } from '../common/validation/request-validation.js';
 import { AuditEventsRepository } from './audit-events.repository.js';
 import { AuditEventListRequest } from './dto/audit-event-list.request.js';
 import { AuditEventPage, AuditEventResponse } from './dto/audit-event.response.js';
 
 @ApiTags('Administration')
 @Administrators()
-@Controller({ path: 'audit-events', version: '1' })
+@ApiController('audit-events')
 export class AuditEventsController {
   constructor(private readonly events: AuditEventsRepository) {}
 
   @Get()
+  @ValidQuery(AuditEventListRequest)
   @Documented({
     id: 'listAuditEvents',
     summary: 'List changes of users and API keys, the newest first',

@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common';
-import { InjectRepository } from '@nestjs/typeorm';
-import { Repository } from 'typeorm';
+import { DataSource } from 'typeorm';
 import { newestFirst, type Page, pageOf, type Slice } from '../common/pagination/page.js';
-import { AuditEvent } from './audit-event.entity.js';
+import type { AuditEvent } from './audit-event.entity.js';
 import type { AuditAction } from '../common/audit/recording.js';
+import { InjectDatabase } from '../database/database.js';
 
 export interface AuditEventFilter {
   readonly userId?: string | undefined;
@@ -16,15 +16,15 @@ const COLUMNS = `id, created_at AS "createdAt", action, user_id AS "userId", api
 /** Reads the trail. Whoever changes a row writes it, in the same statement: see `common/audit/recording.ts`. */
 @Injectable()
 export class AuditEventsRepository {
-  constructor(@InjectRepository(AuditEvent) private readonly rows: Repository<AuditEvent>) {}
+  constructor(@InjectDatabase() private readonly database: DataSource) {}
 
   /** The events that the filter lets pass, the newest first. */
   async findPage({ userId, action }: AuditEventFilter, slice: Slice): Promise<Page<AuditEvent>> {
     const filter = 'WHERE ($1::uuid IS NULL OR user_id = $1) AND ($2::text IS NULL OR action = $2)';
     const { sql, parameters } = newestFirst(slice, [userId, action]);
     const [rows, [counted]] = await Promise.all([
-      this.rows.query<AuditEvent[]>(`SELECT ${COLUMNS} FROM audit_events ${filter} ${sql}`, parameters),
-      this.rows.query<[{ total: number }]>(`SELECT count(*)::int AS total FROM audit_events ${filter}`, [
+      this.database.query<AuditEvent[]>(`SELECT ${COLUMNS} FROM audit_events ${filter} ${sql}`, parameters),
+      this.database.query<[{ total: number }]>(`SELECT count(*)::int AS total FROM audit_events ${filter}`, [
         userId,
         action,
       ]),

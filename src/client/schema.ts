@@ -4,72 +4,34 @@
  */
 
 export interface paths {
-    "/v1/api-keys": {
+    "/livez": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** List the API keys of the calling user, the newest first */
-        get: operations["listApiKeys"];
+        /** Tell whether the process is alive */
+        get: operations["livez"];
         put?: never;
-        /** Make an API key for the calling user */
-        post: operations["createApiKey"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/v1/api-keys/current": {
+    "/readyz": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** Read the API key that this call is made with */
-        get: operations["getCurrentApiKey"];
+        /** Tell whether requests can be served */
+        get: operations["readyz"];
         put?: never;
         post?: never;
-        /** Revoke the API key that this call is made with, as whoever finds a leaked one should */
-        delete: operations["revokeCurrentApiKey"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/api-keys/{key_name}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Read an API key */
-        get: operations["getApiKey"];
-        put?: never;
-        post?: never;
-        /** Revoke an API key for good; safe to repeat */
-        delete: operations["revokeApiKey"];
-        options?: never;
-        head?: never;
-        /** Rename an API key, or move the expiry of an active one */
-        patch: operations["updateApiKey"];
-        trace?: never;
-    };
-    "/v1/api-keys/{key_name}/rotate": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Give an active API key a new secret */
-        post: operations["rotateApiKey"];
         delete?: never;
         options?: never;
         head?: never;
@@ -148,6 +110,78 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/api-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the API keys of the calling user, the newest first */
+        get: operations["listApiKeys"];
+        put?: never;
+        /** Make an API key for the calling user */
+        post: operations["createApiKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/api-keys/current": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read the API key that this call is made with */
+        get: operations["getCurrentApiKey"];
+        put?: never;
+        post?: never;
+        /** Revoke the API key that this call is made with, as whoever finds a leaked one should */
+        delete: operations["revokeCurrentApiKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/api-keys/{key_name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read an API key */
+        get: operations["getApiKey"];
+        put?: never;
+        post?: never;
+        /** Revoke an API key for good; safe to repeat */
+        delete: operations["revokeApiKey"];
+        options?: never;
+        head?: never;
+        /** Rename an API key, or move the expiry of an active one */
+        patch: operations["updateApiKey"];
+        trace?: never;
+    };
+    "/v1/api-keys/{key_name}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give an active API key a new secret */
+        post: operations["rotateApiKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/billing/credit-history": {
         parameters: {
             query?: never;
@@ -216,44 +250,17 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/livez": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Tell whether the process is alive */
-        get: operations["livez"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/readyz": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Tell whether requests can be served */
-        get: operations["readyz"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        HealthResponse: {
+            /**
+             * @example ok
+             * @enum {string}
+             */
+            status: "ok";
+        };
         ErrorResponse: {
             /**
              * @description The HTTP status, repeated
@@ -265,6 +272,83 @@ export interface components {
              * @example name must be a string
              */
             message: string;
+        };
+        UserResponse: {
+            /**
+             * Format: uuid
+             * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, milliseconds
+             * @example 2026-01-01T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, milliseconds; rises with every change, and only then
+             * @example 2026-01-02T10:00:00.000Z
+             */
+            updated_at: string;
+            /**
+             * @example ACTIVE
+             * @enum {string}
+             */
+            status: "ACTIVE" | "INACTIVE";
+            /** @example Ada Lovelace */
+            name: string;
+            /**
+             * Format: email
+             * @example ada@example.com
+             */
+            email: string;
+            /**
+             * @description The user's current credit balance
+             * @example 40
+             */
+            credits_balance: number;
+        };
+        UserUpdate: {
+            /**
+             * @description The updated name of the user
+             * @example Ada Lovelace
+             */
+            name?: string;
+        };
+        UserCreate: {
+            /** @example Ada Lovelace */
+            name: string;
+            /**
+             * Format: email
+             * @description Stored as given; unique without regard to case
+             * @example ada@example.com
+             */
+            email: string;
+        };
+        Pagination: {
+            /** @example 3 */
+            total_pages: number;
+            /** @example 1 */
+            current_page: number;
+            /** @example 20 */
+            items_per_page: number;
+        };
+        UserPage: {
+            data: components["schemas"]["UserResponse"][];
+            pagination: components["schemas"]["Pagination"];
+        };
+        UserAdminUpdate: {
+            /**
+             * @description The updated name of the user
+             * @example Ada Lovelace
+             */
+            name?: string;
+            /**
+             * @description An INACTIVE user's keys do not work
+             * @enum {string}
+             */
+            status?: "ACTIVE" | "INACTIVE";
         };
         ApiKeyCreate: {
             /**
@@ -358,14 +442,6 @@ export interface components {
              */
             prefix: string;
         };
-        Pagination: {
-            /** @example 3 */
-            total_pages: number;
-            /** @example 1 */
-            current_page: number;
-            /** @example 20 */
-            items_per_page: number;
-        };
         ApiKeyPage: {
             data: components["schemas"]["ApiKeyResponse"][];
             pagination: components["schemas"]["Pagination"];
@@ -395,75 +471,6 @@ export interface components {
              * @default 0
              */
             overlap_seconds?: number;
-        };
-        UserResponse: {
-            /**
-             * Format: uuid
-             * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
-             */
-            id: string;
-            /**
-             * Format: date-time
-             * @description RFC 3339, UTC, milliseconds
-             * @example 2026-01-01T09:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description RFC 3339, UTC, milliseconds; rises with every change, and only then
-             * @example 2026-01-02T10:00:00.000Z
-             */
-            updated_at: string;
-            /**
-             * @example ACTIVE
-             * @enum {string}
-             */
-            status: "ACTIVE" | "INACTIVE";
-            /** @example Ada Lovelace */
-            name: string;
-            /**
-             * Format: email
-             * @example ada@example.com
-             */
-            email: string;
-            /**
-             * @description The user's current credit balance
-             * @example 40
-             */
-            credits_balance: number;
-        };
-        UserUpdate: {
-            /**
-             * @description The updated name of the user
-             * @example Ada Lovelace
-             */
-            name?: string;
-        };
-        UserCreate: {
-            /** @example Ada Lovelace */
-            name: string;
-            /**
-             * Format: email
-             * @description Stored as given; unique without regard to case
-             * @example ada@example.com
-             */
-            email: string;
-        };
-        UserPage: {
-            data: components["schemas"]["UserResponse"][];
-            pagination: components["schemas"]["Pagination"];
-        };
-        UserAdminUpdate: {
-            /**
-             * @description The updated name of the user
-             * @example Ada Lovelace
-             */
-            name?: string;
-            /**
-             * @description An INACTIVE user's keys do not work
-             * @enum {string}
-             */
-            status?: "ACTIVE" | "INACTIVE";
         };
         CreditEntryResponse: {
             /**
@@ -594,17 +601,10 @@ export interface components {
             data: components["schemas"]["AuditEventResponse"][];
             pagination: components["schemas"]["Pagination"];
         };
-        HealthResponse: {
-            /**
-             * @example ok
-             * @enum {string}
-             */
-            status: "ok";
-        };
     };
     responses: {
-        /** @description Bad request */
-        BadRequest: {
+        /** @description Internal server error */
+        InternalServerError: {
             headers: {
                 /** @description Names this request in the log */
                 "X-Request-Id"?: string;
@@ -613,8 +613,27 @@ export interface components {
             content: {
                 /**
                  * @example {
-                 *       "status": 400,
-                 *       "message": "name must be a string"
+                 *       "status": 500,
+                 *       "message": "Internal server error"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ErrorResponse"];
+            };
+        };
+        /** @description Service unavailable */
+        ServiceUnavailable: {
+            headers: {
+                /** @description Names this request in the log */
+                "X-Request-Id"?: string;
+                /** @description Seconds after which to try again */
+                "Retry-After"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "status": 503,
+                 *       "message": "The service is temporarily unavailable"
                  *     }
                  */
                 "application/json": components["schemas"]["ErrorResponse"];
@@ -639,8 +658,8 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
-        /** @description Conflict */
-        Conflict: {
+        /** @description Too many requests */
+        TooManyRequests: {
             headers: {
                 /** @description Names this request in the log */
                 "X-Request-Id"?: string;
@@ -649,8 +668,42 @@ export interface components {
             content: {
                 /**
                  * @example {
-                 *       "status": 409,
-                 *       "message": "There is already an API key named laptop"
+                 *       "status": 429,
+                 *       "message": "Too Many Requests"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ErrorResponse"];
+            };
+        };
+        /** @description Bad request */
+        BadRequest: {
+            headers: {
+                /** @description Names this request in the log */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "status": 400,
+                 *       "message": "name must be a string"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ErrorResponse"];
+            };
+        };
+        /** @description Precondition failed */
+        PreconditionFailed: {
+            headers: {
+                /** @description Names this request in the log */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "status": 412,
+                 *       "message": "The user has changed since the version that If-Match names"
                  *     }
                  */
                 "application/json": components["schemas"]["ErrorResponse"];
@@ -692,8 +745,8 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
-        /** @description Too many requests */
-        TooManyRequests: {
+        /** @description Forbidden */
+        Forbidden: {
             headers: {
                 /** @description Names this request in the log */
                 "X-Request-Id"?: string;
@@ -702,15 +755,15 @@ export interface components {
             content: {
                 /**
                  * @example {
-                 *       "status": 429,
-                 *       "message": "Too Many Requests"
+                 *       "status": 403,
+                 *       "message": "Only administrators may do this"
                  *     }
                  */
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
-        /** @description Internal server error */
-        InternalServerError: {
+        /** @description Conflict */
+        Conflict: {
             headers: {
                 /** @description Names this request in the log */
                 "X-Request-Id"?: string;
@@ -719,27 +772,8 @@ export interface components {
             content: {
                 /**
                  * @example {
-                 *       "status": 500,
-                 *       "message": "Internal server error"
-                 *     }
-                 */
-                "application/json": components["schemas"]["ErrorResponse"];
-            };
-        };
-        /** @description Service unavailable */
-        ServiceUnavailable: {
-            headers: {
-                /** @description Names this request in the log */
-                "X-Request-Id"?: string;
-                /** @description Seconds after which to try again */
-                "Retry-After"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                /**
-                 * @example {
-                 *       "status": 503,
-                 *       "message": "The service is temporarily unavailable"
+                 *       "status": 409,
+                 *       "message": "There is already an API key named laptop"
                  *     }
                  */
                 "application/json": components["schemas"]["ErrorResponse"];
@@ -757,40 +791,6 @@ export interface components {
                  * @example {
                  *       "status": 404,
                  *       "message": "There is no such API key"
-                 *     }
-                 */
-                "application/json": components["schemas"]["ErrorResponse"];
-            };
-        };
-        /** @description Precondition failed */
-        PreconditionFailed: {
-            headers: {
-                /** @description Names this request in the log */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                /**
-                 * @example {
-                 *       "status": 412,
-                 *       "message": "The user has changed since the version that If-Match names"
-                 *     }
-                 */
-                "application/json": components["schemas"]["ErrorResponse"];
-            };
-        };
-        /** @description Forbidden */
-        Forbidden: {
-            headers: {
-                /** @description Names this request in the log */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                /**
-                 * @example {
-                 *       "status": 403,
-                 *       "message": "Only administrators may do this"
                  *     }
                  */
                 "application/json": components["schemas"]["ErrorResponse"];
@@ -821,79 +821,7 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    listApiKeys: {
-        parameters: {
-            query?: {
-                /** @description Counted from 1 */
-                page?: number;
-                items_per_page?: number;
-                /** @description Where the page before ended, as its `Link` header says. Follow that header to read every row once while others are added; a page that is asked for by its number alone moves as new rows come in. */
-                after?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description One page of keys, whatever became of them */
-            200: {
-                headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
-                    Link?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ApiKeyPage"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    createApiKey: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ApiKeyCreate"];
-                "application/merge-patch+json": components["schemas"]["ApiKeyCreate"];
-            };
-        };
-        responses: {
-            /** @description The key with its secret, which no other answer will show */
-            201: {
-                headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description Where the new resource can be read */
-                    Location?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ApiKeyWithSecretResponse"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            409: components["responses"]["Conflict"];
-            413: components["responses"]["PayloadTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    getCurrentApiKey: {
+    livez: {
         parameters: {
             query?: never;
             header?: never;
@@ -902,7 +830,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The key */
+            /** @description It is */
             200: {
                 headers: {
                     /** @description Names this request in the log */
@@ -910,16 +838,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ApiKeyResponse"];
+                    "application/json": components["schemas"]["HealthResponse"];
                 };
             };
-            401: components["responses"]["Unauthorized"];
-            429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
         };
     };
-    revokeCurrentApiKey: {
+    readyz: {
         parameters: {
             query?: never;
             header?: never;
@@ -928,7 +853,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The key, REVOKED; the next call with it is refused */
+            /** @description They can */
             200: {
                 headers: {
                     /** @description Names this request in the log */
@@ -936,145 +861,9 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ApiKeyResponse"];
+                    "application/json": components["schemas"]["HealthResponse"];
                 };
             };
-            401: components["responses"]["Unauthorized"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    getApiKey: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                key_name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The key */
-            200: {
-                headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ApiKeyResponse"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            404: components["responses"]["NotFound"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    revokeApiKey: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                key_name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The key, REVOKED */
-            200: {
-                headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ApiKeyResponse"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            404: components["responses"]["NotFound"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    updateApiKey: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                key_name: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ApiKeyUpdate"];
-                "application/merge-patch+json": components["schemas"]["ApiKeyUpdate"];
-            };
-        };
-        responses: {
-            /** @description The key as stored */
-            200: {
-                headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ApiKeyResponse"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict"];
-            413: components["responses"]["PayloadTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    rotateApiKey: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                key_name: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ApiKeyRotate"];
-                "application/merge-patch+json": components["schemas"]["ApiKeyRotate"];
-            };
-        };
-        responses: {
-            /** @description The key with its new secret. Answers to the old one carry `Deprecation` and `Sunset` while it lives on. */
-            201: {
-                headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ApiKeyWithSecretResponse"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict"];
-            413: components["responses"]["PayloadTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
         };
@@ -1397,6 +1186,264 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    listApiKeys: {
+        parameters: {
+            query?: {
+                /** @description Counted from 1 */
+                page?: number;
+                items_per_page?: number;
+                /** @description Where the page before ended, as its `Link` header says. Follow that header to read every row once while others are added; a page that is asked for by its number alone moves as new rows come in. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of keys, whatever became of them */
+            200: {
+                headers: {
+                    /** @description Names this request in the log */
+                    "X-Request-Id"?: string;
+                    /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    createApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyCreate"];
+                "application/merge-patch+json": components["schemas"]["ApiKeyCreate"];
+            };
+        };
+        responses: {
+            /** @description The key with its secret, which no other answer will show */
+            201: {
+                headers: {
+                    /** @description Names this request in the log */
+                    "X-Request-Id"?: string;
+                    /** @description Where the new resource can be read */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyWithSecretResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getCurrentApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key */
+            200: {
+                headers: {
+                    /** @description Names this request in the log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    revokeCurrentApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key, REVOKED; the next call with it is refused */
+            200: {
+                headers: {
+                    /** @description Names this request in the log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key_name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key */
+            200: {
+                headers: {
+                    /** @description Names this request in the log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    revokeApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key_name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key, REVOKED */
+            200: {
+                headers: {
+                    /** @description Names this request in the log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    updateApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key_name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyUpdate"];
+                "application/merge-patch+json": components["schemas"]["ApiKeyUpdate"];
+            };
+        };
+        responses: {
+            /** @description The key as stored */
+            200: {
+                headers: {
+                    /** @description Names this request in the log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    rotateApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key_name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyRotate"];
+                "application/merge-patch+json": components["schemas"]["ApiKeyRotate"];
+            };
+        };
+        responses: {
+            /** @description The key with its new secret. Answers to the old one carry `Deprecation` and `Sunset` while it lives on. */
+            201: {
+                headers: {
+                    /** @description Names this request in the log */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyWithSecretResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     listCreditHistory: {
         parameters: {
             query?: {
@@ -1554,53 +1601,6 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    livez: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description It is */
-            200: {
-                headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HealthResponse"];
-                };
-            };
-            500: components["responses"]["InternalServerError"];
-        };
-    };
-    readyz: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description They can */
-            200: {
-                headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HealthResponse"];
-                };
-            };
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
         };

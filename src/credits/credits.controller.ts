@@ -1,12 +1,14 @@
-import { Body, Controller, Get, HttpCode, Post, Query, Req, Res } from '@nestjs/common';
+import { Body, Get, HttpCode, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { NotAdministratorError } from '../api-keys/api-keys.errors.js';
 import { Administrators, Authenticated, CurrentUser } from '../api-keys/authenticated.decorator.js';
 import type { Principal } from '../api-keys/principal.js';
 import { ApiFailures, Documented, NEXT_PAGE } from '../common/docs/documented.decorator.js';
+import { ApiController } from '../common/http/api-controller.decorator.js';
 import { JsonBody } from '../common/http/json-body.guard.js';
 import { paginated, sliceOf } from '../common/pagination/page.js';
+import { ValidQuery } from '../common/validation/request-validation.js';
 import { type CreditRequest, CreditsService, type Receipt } from './credits.service.js';
 import { CreditChange, CreditHistoryRequest } from './dto/credit.requests.js';
 import { CreditEntryPage, CreditEntryResponse } from './dto/credit-entry.response.js';
@@ -14,13 +16,14 @@ import { CreditEntryPage, CreditEntryResponse } from './dto/credit-entry.respons
 const REPLAYED = { 'Idempotency-Replayed': 'true where an earlier request made the entry, and this one moved nothing' };
 
 @ApiTags('Billing')
-@Controller({ path: 'billing', version: '1' })
+@ApiController('billing')
 export class CreditsController {
   constructor(private readonly credits: CreditsService) {}
 
   @Get('credit-history')
   @Authenticated()
   @ApiFailures('forbidden')
+  @ValidQuery(CreditHistoryRequest)
   @Documented({
     id: 'listCreditHistory',
     summary: 'List the movements of a balance, the newest first',
@@ -42,7 +45,7 @@ export class CreditsController {
   @Post('credits-add')
   @HttpCode(200)
   @Administrators()
-  @JsonBody()
+  @JsonBody(CreditChange)
   @Documented({
     id: 'addCredits',
     summary: 'Add credits to a balance; safe to repeat',
@@ -62,7 +65,7 @@ export class CreditsController {
   @Post('credits-deduct')
   @HttpCode(200)
   @Administrators()
-  @JsonBody()
+  @JsonBody(CreditChange)
   @Documented({
     id: 'deductCredits',
     summary: 'Take credits from a balance; safe to repeat',

@@ -1,11 +1,11 @@
 import { Injectable } from '@nestjs/common';
-import { InjectRepository } from '@nestjs/typeorm';
-import { type EntityManager, Repository } from 'typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { actorParameters } from '../common/audit/recording.js';
 import { newestFirst, type Page, pageOf, type Slice } from '../common/pagination/page.js';
 import { withoutTimeouts } from '../database/without-timeouts.js';
-import { CreditEntry, type TransactionType } from './credit-entry.entity.js';
+import { InjectDatabase } from '../database/database.js';
+import type { CreditEntry, TransactionType } from './credit-entry.entity.js';
 
 export interface Movement {
   readonly userId: string;
@@ -44,10 +44,10 @@ type EntryRow = Omit<CreditEntry, 'credits' | 'balanceAfter'> & {
 /** Every statement on the ledger. This is the only writer of `users.credits_balance`. */
 @Injectable()
 export class CreditsRepository {
-  constructor(@InjectRepository(CreditEntry) private readonly rows: Repository<CreditEntry>) {}
+  constructor(@InjectDatabase() private readonly database: DataSource) {}
 
   get manager(): EntityManager {
-    return this.rows.manager;
+    return this.database.manager;
   }
 
   /**
@@ -93,8 +93,8 @@ export class CreditsRepository {
     const filtered = [userId, startDate, endDate];
     const { sql, parameters } = newestFirst(slice, filtered);
     const [rows, [counted]] = await Promise.all([
-      this.rows.query<EntryRow[]>(`SELECT ${COLUMNS} FROM credit_entries ${filter} ${sql}`, parameters),
-      this.rows.query<[{ total: number }]>(`SELECT count(*)::int AS total FROM credit_entries ${filter}`, filtered),
+      this.database.query<EntryRow[]>(`SELECT ${COLUMNS} FROM credit_entries ${filter} ${sql}`, parameters),
+      this.database.query<[{ total: number }]>(`SELECT count(*)::int AS total FROM credit_entries ${filter}`, filtered),
     ]);
     return pageOf(rows.map(toEntry), slice, counted.total);
   }
@@ -102,7 +102,7 @@ export class CreditsRepository {
   /** Compares, in one snapshot and without a lock, every balance and every `balance_after` with the sums of the entries. */
   async findDifferences(): Promise<Difference[]> {
     const rows = await withoutTimeouts<{ userId: string; entryId: string | null; stored: string; expected: string }>(
-      this.rows.manager.dataSource,
+      this.database,
       `WITH running AS (
          SELECT user_id, id, balance_after, sum(credits) OVER (PARTITION BY user_id ORDER BY created_at, id) AS expected
            FROM credit_entries),

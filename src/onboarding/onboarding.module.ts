@@ -1,10 +1,10 @@
 import { Module } from '@nestjs/common';
-import { ApiKeysModule } from '../api-keys/api-keys.module.js';
-import { UsersModule } from '../users/users.module.js';
+import { ApiKeysCoreModule } from '../api-keys/api-keys.module.js';
+import { UsersCoreModule } from '../users/users.module.js';
 import { OnboardingService } from './onboarding.service.js';
 
 @Module({
-  imports: [UsersModule, ApiKeysModule],
+  imports: [UsersCoreModule, ApiKeysCoreModule],
   providers: [OnboardingService],
   exports: [OnboardingService],
 })

@@ -1,18 +1,4 @@
-import {
-  Body,
-  Controller,
-  Delete,
-  Get,
-  Header,
-  Headers,
-  HttpCode,
-  Param,
-  Patch,
-  Post,
-  Query,
-  Req,
-  Res,
-} from '@nestjs/common';
+import { Body, Delete, Get, Header, Headers, HttpCode, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { ApiKeysService } from '../api-keys/api-keys.service.js';
@@ -21,10 +7,13 @@ import { ApiKeyCreate } from '../api-keys/dto/api-key.requests.js';
 import { ApiKeyWithSecretResponse } from '../api-keys/dto/api-key.response.js';
 import type { Principal } from '../api-keys/principal.js';
 import { Documented, IF_MATCH, IF_NONE_MATCH, LOCATION, NEXT_PAGE } from '../common/docs/documented.decorator.js';
+import { ApiController } from '../common/http/api-controller.decorator.js';
 import { versionsMatching } from '../common/http/entity-tag.js';
+import { below } from '../common/http/below.js';
 import { JsonBody } from '../common/http/json-body.guard.js';
 import { ParamMatches, UUID } from '../common/http/param-matches.decorator.js';
 import { paginated, sliceOf } from '../common/pagination/page.js';
+import { ValidQuery } from '../common/validation/request-validation.js';
 import { UserAdminUpdate, UserCreate, UserListRequest } from './dto/user.requests.js';
 import { UserPage, UserResponse } from './dto/user.response.js';
 import { represent } from './represent.js';
@@ -33,7 +22,7 @@ import { UsersService } from './users.service.js';
 @ApiTags('Administration')
 @Administrators()
 @ParamMatches('user_id', UUID)
-@Controller({ path: 'users', version: '1' })
+@ApiController('users')
 export class UsersAdminController {
   constructor(
     private readonly users: UsersService,
@@ -41,7 +30,7 @@ export class UsersAdminController {
   ) {}
 
   @Post()
-  @JsonBody()
+  @JsonBody(UserCreate)
   @Documented({
     id: 'createUser',
     summary: 'Add a user, who has no key yet',
@@ -57,11 +46,12 @@ export class UsersAdminController {
     @Res({ passthrough: true }) response: Response,
   ): Promise<UserResponse> {
     const user = await this.users.create(body, caller);
-    response.location(`/v1/users/${user.id}`);
+    response.location(below(response.req, user.id));
     return represent(user, response);
   }
 
   @Get()
+  @ValidQuery(UserListRequest)
   @Documented({
     id: 'listUsers',
     summary: 'List users, the newest first',
@@ -89,7 +79,7 @@ export class UsersAdminController {
   }
 
   @Patch(':user_id')
-  @JsonBody()
+  @JsonBody(UserAdminUpdate)
   @Documented({
     id: 'updateUser',
     summary: 'Change the name or the status of a user',
@@ -122,7 +112,7 @@ export class UsersAdminController {
   }
 
   @Post(':user_id/api-keys')
-  @JsonBody()
+  @JsonBody(ApiKeyCreate)
   @Header('Cache-Control', 'no-store')
   @Documented({
     id: 'createApiKeyForUser',

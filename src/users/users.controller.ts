@@ -1,9 +1,10 @@
-import { Body, Controller, Get, Headers, Patch, Res } from '@nestjs/common';
+import { Body, Get, Headers, Patch, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
 import { Authenticated, CurrentUser } from '../api-keys/authenticated.decorator.js';
 import type { Principal } from '../api-keys/principal.js';
 import { Documented, IF_MATCH, IF_NONE_MATCH } from '../common/docs/documented.decorator.js';
+import { ApiController } from '../common/http/api-controller.decorator.js';
 import { versionsMatching } from '../common/http/entity-tag.js';
 import { JsonBody } from '../common/http/json-body.guard.js';
 import { UserResponse } from './dto/user.response.js';
@@ -13,7 +14,7 @@ import { UsersService } from './users.service.js';
 
 @ApiTags('Users')
 @Authenticated()
-@Controller({ path: 'users/me', version: '1' })
+@ApiController('users/me')
 export class UsersController {
   constructor(private readonly users: UsersService) {}
 
@@ -30,7 +31,7 @@ export class UsersController {
   }
 
   @Patch()
-  @JsonBody()
+  @JsonBody(UserUpdate)
   @Documented({
     id: 'updateMe',
     summary: 'Update current user information',

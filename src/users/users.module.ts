@@ -1,16 +1,19 @@
 import { Module } from '@nestjs/common';
-import { TypeOrmModule } from '@nestjs/typeorm';
-import { ApiKeysModule } from '../api-keys/api-keys.module.js';
-import { User } from './user.entity.js';
+import { ApiKeysCoreModule } from '../api-keys/api-keys.module.js';
 import { UsersAdminController } from './users.admin.controller.js';
 import { UsersController } from './users.controller.js';
 import { UsersRepository } from './users.repository.js';
 import { UsersService } from './users.service.js';
 
 @Module({
-  imports: [TypeOrmModule.forFeature([User]), ApiKeysModule],
-  controllers: [UsersController, UsersAdminController],
   providers: [UsersService, UsersRepository],
   exports: [UsersService],
+})
+export class UsersCoreModule {}
+
+@Module({
+  imports: [UsersCoreModule, ApiKeysCoreModule],
+  controllers: [UsersController, UsersAdminController],
+  exports: [UsersCoreModule],
 })
 export class UsersModule {}

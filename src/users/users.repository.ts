@@ -1,13 +1,13 @@
 import { Injectable } from '@nestjs/common';
-import { InjectRepository } from '@nestjs/typeorm';
-import { type EntityManager, Repository } from 'typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { actorParameters, changed, created, recorded } from '../common/audit/recording.js';
 import { newestFirst, type Page, pageOf, type Slice } from '../common/pagination/page.js';
 import { Batch } from '../database/batch.js';
 import { RETRIES, retryingConflicts } from '../database/retry.js';
 import { Statement } from '../database/statement.js';
-import { User, type UserStatus } from './user.entity.js';
+import { InjectDatabase } from '../database/database.js';
+import type { User, UserStatus } from './user.entity.js';
 
 export interface NewUser {
   readonly name: string;
@@ -58,13 +58,13 @@ export class UsersRepository {
     alone: async (id) => (await this.findAll([id]))[0] ?? null,
   });
 
-  constructor(@InjectRepository(User) private readonly rows: Repository<User>) {}
+  constructor(@InjectDatabase() private readonly database: DataSource) {}
 
   /** Runs the work in the transaction of `manager`, or else in one of its own. */
   inTransaction<T>(manager: EntityManager | undefined, work: (manager: EntityManager) => Promise<T>): Promise<T> {
     return manager?.queryRunner?.isTransactionActive
       ? work(manager)
-      : retryingConflicts(() => this.rows.manager.transaction(work));
+      : retryingConflicts(() => this.database.manager.transaction(work));
   }
 
   /** @param manager reads in the caller's transaction; otherwise reads of the same moment share a statement */
@@ -74,13 +74,13 @@ export class UsersRepository {
   }
 
   private async findAll(ids: readonly string[]): Promise<(User | null)[]> {
-    const rows = await FIND.run(this.rows.manager.dataSource, [ids]);
+    const rows = await FIND.run(this.database, [ids]);
     const byId = new Map(rows.map((row) => [row.id, toUser(row)]));
     return ids.map((id) => byId.get(id) ?? null);
   }
 
   async findByEmail(email: string): Promise<User | null> {
-    return one(await this.rows.query<UserRow[]>(`SELECT ${COLUMNS} FROM users WHERE ${BY_EMAIL}`, [email]));
+    return one(await this.database.query<UserRow[]>(`SELECT ${COLUMNS} FROM users WHERE ${BY_EMAIL}`, [email]));
   }
 
   /** The users that the filter lets pass, the newest first. */
@@ -88,8 +88,8 @@ export class UsersRepository {
     const filter = `WHERE ($1::text IS NULL OR ${BY_EMAIL}) AND ($2::text IS NULL OR status = $2)`;
     const { sql, parameters } = newestFirst(slice, [email, status]);
     const [rows, [counted]] = await Promise.all([
-      this.rows.query<UserRow[]>(`SELECT ${COLUMNS} FROM users ${filter} ${sql}`, parameters),
-      this.rows.query<[{ total: number }]>(`SELECT count(*)::int AS total FROM users ${filter}`, [email, status]),
+      this.database.query<UserRow[]>(`SELECT ${COLUMNS} FROM users ${filter} ${sql}`, parameters),
+      this.database.query<[{ total: number }]>(`SELECT count(*)::int AS total FROM users ${filter}`, [email, status]),
     ]);
     return pageOf(rows.map(toUser), slice, counted.total);
   }
@@ -102,7 +102,7 @@ export class UsersRepository {
     const sql = recorded('user.created', inserting, 4);
     const parameters = [name, email, isAdmin, ...actorParameters(actor)];
     const run = (on: EntityManager): Promise<[UserRow]> => on.query<[UserRow]>(sql, parameters);
-    const [row] = await (manager ? run(manager) : retryingConflicts(() => run(this.rows.manager)));
+    const [row] = await (manager ? run(manager) : retryingConflicts(() => run(this.database.manager)));
     return toUser(row);
   }
 
@@ -129,7 +129,7 @@ export class UsersRepository {
 
   private async runPatch(statement: Statement<UserRow>, patches: readonly Patch[]): Promise<Map<string, User>> {
     const actors = patches.map(({ actor }) => actorParameters(actor));
-    const rows = await statement.run(this.rows.manager.dataSource, [
+    const rows = await statement.run(this.database, [
       patches.map(({ id }) => id),
       patches.map(({ changes }) => changes.name),
       patches.map(({ changes }) => changes.status),

@@ -2,6 +2,7 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, Logger } from '@nestjs
 import type { Request, Response } from 'express';
 import { awaitsContinue } from '../http/node-answers.js';
 import { describeRouteMiss } from '../http/route-miss.js';
+import { DomainError } from './domain.error.js';
 import { toErrorAnswer } from './error-answer.js';
 
 /** The one door by which failures leave: every error becomes an `ErrorResponse`, and from 500 up a log line as well. */
@@ -27,3 +28,7 @@ export class ErrorFilter implements ExceptionFilter {
     response.set(headers).status(body.status).json(body);
   }
 }
+
+/** For routes of others: leaves to their own filters what is not ours. */
+@Catch(DomainError)
+export class DomainErrorFilter extends ErrorFilter {}

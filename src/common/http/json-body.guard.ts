@@ -1,9 +1,17 @@
-import { applyDecorators, type CanActivate, type ExecutionContext, Injectable, UseGuards } from '@nestjs/common';
+import {
+  applyDecorators,
+  type CanActivate,
+  type ExecutionContext,
+  type RawBodyRequest,
+  type Type,
+  UseGuards,
+} from '@nestjs/common';
 import { ApiConsumes } from '@nestjs/swagger';
 import * as contentType from 'content-type';
 import type { Request, Response } from 'express';
 import getRawBody from 'raw-body';
 import { DomainError } from '../errors/domain.error.js';
+import { validBody } from '../validation/request-validation.js';
 import { AmbiguousRequestError, awaitsContinue } from './node-answers.js';
 import { parseJsonObject } from './json-object.js';
 
@@ -30,13 +38,14 @@ export class UnreadableBodyError extends DomainError {
 }
 
 /**
- * Admits requests that bring one JSON object, and leaves it in `request.body`.
+ * Admits requests that bring one JSON object that is a valid instance of a request class, and leaves it in `request.body`.
  *
  * A guard rather than a body parser, because Express parses before any guard runs: here it comes after the guard that
  * asks for the key, so a caller without one learns nothing about its body and cannot make us keep it.
  */
-@Injectable()
 export class JsonBodyGuard implements CanActivate {
+  constructor(private readonly type: Type) {}
+
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const http = context.switchToHttp();
     const request = http.getRequest<Request>();
@@ -45,13 +54,14 @@ export class JsonBodyGuard implements CanActivate {
     const body = await readBody(request);
     // Some proxies add what stands there to the header; no caller of ours has a use for it.
     if (request.rawTrailers.length > 0) throw new AmbiguousRequestError('A body must not have trailers');
-    request.body = parseJsonObject(body);
+    request.body = await validBody(parseJsonObject(body), this.type);
     return true;
   }
 }
 
-/** Takes a JSON object as the body of a handler, and documents its media types. */
-export const JsonBody = (): MethodDecorator => applyDecorators(UseGuards(JsonBodyGuard), ApiConsumes(...MEDIA_TYPES));
+/** Takes a JSON object as the body of a handler, the class of its `@Body()`, and documents its media types. */
+export const JsonBody = (type: Type): MethodDecorator =>
+  applyDecorators(UseGuards(new JsonBodyGuard(type)), ApiConsumes(...MEDIA_TYPES));
 
 /** What the header fields tell already: nothing of the body has to be read for it, or even to be sent. */
 function refuseUnfitBodies(request: Request): void {
@@ -63,8 +73,9 @@ function refuseUnfitBodies(request: Request): void {
 const isEmpty = ({ headers }: Request): boolean =>
   headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0;
 
-async function readBody(request: Request): Promise<Buffer> {
+async function readBody(request: RawBodyRequest<Request>): Promise<Buffer> {
   if (isEmpty(request)) return Buffer.alloc(0);
+  if (request.body !== undefined) return bodyThatWasRead(request);
   try {
     return await getRawBody(request, { limit: BODY_LIMIT, length: request.headers['content-length'] ?? null });
   } catch (error) {
@@ -75,6 +86,16 @@ async function readBody(request: Request): Promise<Buffer> {
     }
     throw error;
   }
+}
+
+/**
+ * An application that parses bodies has done so before any guard. It keeps the bytes where it was made with Nest's
+ * `rawBody: true`; without them a property that is given twice cannot be seen any more.
+ */
+function bodyThatWasRead({ rawBody, body }: RawBodyRequest<Request>): Buffer {
+  const bytes = rawBody ?? Buffer.from(JSON.stringify(body));
+  if (bytes.length > BODY_LIMIT) throw new BodyTooLargeError();
+  return bytes;
 }
 
 function refuseOtherMediaTypes(request: Request): void {

@@ -1,5 +1,13 @@
-import { type ArgumentMetadata, Injectable, type Type, ValidationPipe } from '@nestjs/common';
+import {
+  type ArgumentMetadata,
+  type CanActivate,
+  type ExecutionContext,
+  type Type,
+  UseGuards,
+  ValidationPipe,
+} from '@nestjs/common';
 import { getMetadataStorage, type ValidationError } from 'class-validator';
+import type { Request } from 'express';
 import { DomainError } from '../errors/domain.error.js';
 import { quoted } from '../http/json-object.js';
 
@@ -14,19 +22,16 @@ export class InvalidRequestError extends DomainError {
  * The look-up of unknown properties is ours because `forbidNonWhitelisted` lets `__proto__` and the other names that
  * every object inherits slip through.
  */
-@Injectable()
-export class RequestValidationPipe extends ValidationPipe {
+class RequestValidation extends ValidationPipe {
   private readonly known = new Map<Type, ReadonlySet<string>>();
 
   constructor() {
     super({ transform: true, stopAtFirstError: true, exceptionFactory: firstProblem });
   }
 
-  override async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
-    const { type, metatype, data } = metadata;
-    if ((type === 'body' || type === 'query') && metatype && data === undefined)
-      this.refuseUnknownProperties(value as object, metatype);
-    return super.transform(value, metadata);
+  override async transform(value: object, metadata: ArgumentMetadata & { readonly metatype: Type }): Promise<object> {
+    this.refuseUnknownProperties(value, metadata.metatype);
+    return (await super.transform(value, metadata)) as object;
   }
 
   private refuseUnknownProperties(body: object, metatype: Type): void {
@@ -45,6 +50,28 @@ export class RequestValidationPipe extends ValidationPipe {
     return properties;
   }
 }
+
+const validation = new RequestValidation();
+
+/*
+ * Bodies and queries are checked by guards, before any pipe: a `ValidationPipe` that the application has for all routes might
+ * drop what is to be refused, or coerce it.
+ */
+
+/** @throws InvalidRequestError */
+export const validBody = (body: object, metatype: Type): Promise<object> =>
+  validation.transform(body, { type: 'body', metatype });
+
+/** Admits requests with a query that is a valid instance of a request class, the class of the handler's `@Query()`. */
+export const ValidQuery = (metatype: Type): MethodDecorator =>
+  UseGuards({
+    async canActivate(context: ExecutionContext): Promise<boolean> {
+      const request = context.switchToHttp().getRequest<Request>();
+      const query = await validation.transform(request.query, { type: 'query', metatype });
+      Object.defineProperty(request, 'query', { value: query }); // Express has a getter there
+      return true;
+    },
+  } satisfies CanActivate);
 
 function firstProblem([error]: ValidationError[]): InvalidRequestError {
   const [message] = Object.values(error?.constraints ?? {});

@@ -1,0 +1,9 @@
+import { applyDecorators, Controller, UseFilters, VERSION_NEUTRAL } from '@nestjs/common';
+import { ErrorFilter } from '../errors/error.filter.js';
+
+/**
+ * A controller of version 1 of the API, which fails in the same way in whatever application it stands. The
+ * version is a part of the path, so that it does not depend on how that application versions its own routes.
+ */
+export const ApiController = (path: string): ClassDecorator =>
+  applyDecorators(Controller({ path: `v1/${path}`, version: VERSION_NEUTRAL }), UseFilters(ErrorFilter));

@@ -1,0 +1,54 @@
+import { ConfigurableModuleBuilder, type DynamicModule, Module, type Type } from '@nestjs/common';
+import { RouterModule } from '@nestjs/core';
+import { getDataSourceToken } from '@nestjs/typeorm';
+import { ApiKeysCoreModule, ApiKeysModule } from './api-keys/api-keys.module.js';
+import { AuditModule } from './audit/audit.module.js';
+import { MetricsModule } from './common/metrics/metrics.module.js';
+import { CreditsCoreModule, CreditsModule } from './credits/credits.module.js';
+import { DATABASE } from './database/database.js';
+import { UsersCoreModule, UsersModule } from './users/users.module.js';
+import { USERS_API_OPTIONS, type UsersApiOptions } from './users-api.options.js';
+
+/** What has to be known before the application starts. */
+export interface UsersApiComposition {
+  /** The name of the TypeORM connection that holds our tables; by default the one without a name. */
+  readonly dataSource?: string;
+  /** Whether the routes (`/v1/users/me` and its siblings) are served, and below which path; by default at the root. */
+  readonly routes?: boolean | { readonly prefix: string };
+}
+
+/** Services, for whoever injects them. */
+const CORE = [MetricsModule, ApiKeysCoreModule, UsersCoreModule, CreditsCoreModule];
+const ROUTES: Type[] = [UsersModule, ApiKeysModule, CreditsModule, AuditModule];
+
+const { ConfigurableModuleClass } = new ConfigurableModuleBuilder<UsersApiOptions>({
+  optionsInjectionToken: USERS_API_OPTIONS,
+})
+  .setClassMethodName('forRoot')
+  .setExtras<UsersApiComposition>({}, compose)
+  .build();
+
+/**
+ * Users, API keys and credits, on the TypeORM connection of the application that imports it, once, in its root module. Every
+ * module can then inject `UsersService`, `ApiKeysService` and `CreditsService`, and guard its routes with `@Authenticated()`.
+ *
+ * Nothing of it reaches the application's own routes: pipes and filters stand on our controllers alone.
+ */
+@Module({})
+export class UsersApiModule extends ConfigurableModuleClass {}
+
+function compose(definition: DynamicModule, { dataSource, routes = true }: UsersApiComposition): DynamicModule {
+  const { imports = [], providers = [] } = definition;
+  return {
+    ...definition,
+    global: true, // a guard stands in the module of the route that it guards
+    imports: [...imports, ...CORE, ...(routes === false ? [] : serve(routes === true ? '' : routes.prefix))],
+    providers: [...providers, { provide: DATABASE, useExisting: getDataSourceToken(dataSource) }],
+    exports: [DATABASE, USERS_API_OPTIONS, ...CORE],
+  };
+}
+
+const serve = (path: string): (Type | DynamicModule)[] => [
+  ...ROUTES,
+  RouterModule.register(ROUTES.map((module) => ({ path, module }))),
+];
