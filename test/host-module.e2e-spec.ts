@@ -24,22 +24,22 @@ import {
   CreditsService,
   CurrentUser,
   EmailTakenError,
+  ENTITIES,
   InsufficientCreditsError,
   InvalidUserNameError,
   MIGRATIONS,
   type Principal,
-  User as ApiUser,
   UserNotFoundError,
   UsersApiModule,
   UsersService,
 } from '../src/index.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 
-/** A host may well have a class of that name. */
-@Entity('members')
+/** A host may well have a class and a table of that name. */
+@Entity('users')
 class User {
-  @PrimaryGeneratedColumn('uuid')
-  readonly id!: string;
+  @PrimaryGeneratedColumn()
+  readonly id!: number;
 
   @Column('text')
   readonly nickname!: string;
@@ -92,7 +92,7 @@ describe('UsersApiModule in another Nest application', () => {
 
   beforeAll(async () => {
     database = await createDatabase('empty');
-    const owner = new DataSource({ type: 'postgres', url: database.url, migrations: MIGRATIONS });
+    const owner = new DataSource({ type: 'postgres', url: database.directUrl, migrations: MIGRATIONS });
     await owner.initialize();
     await owner.runMigrations();
     await owner.destroy();
@@ -166,12 +166,24 @@ describe('UsersApiModule in another Nest application', () => {
     expect((await host.get(UsersService).getById(userId)).creditsBalance).toBe(6);
   });
 
-  it('works on a connection that has a name, beside a host that has a User and a default connection of its own', async () => {
-    const other = await createDatabase('empty');
+  it('works on a connection that has a name, in a schema of its own beside a users table of the host', async () => {
+    const shared = await createDatabase('empty');
+    const owner = new DataSource({ type: 'postgres', url: shared.directUrl });
+    await owner.initialize();
+    await owner.query('CREATE SCHEMA accounts');
+    await owner.destroy();
     const host = await start([
-      TypeOrmModule.forRoot({ type: 'postgres', url: other.url, entities: [User], synchronize: true }),
+      TypeOrmModule.forRoot({ type: 'postgres', url: shared.directUrl, entities: [User], synchronize: true }),
       TypeOrmModule.forFeature([User]),
-      TypeOrmModule.forRoot({ name: 'accounts', type: 'postgres', url: database.url, entities: [ApiUser] }),
+      TypeOrmModule.forRoot({
+        name: 'accounts',
+        type: 'postgres',
+        url: shared.directUrl,
+        extra: { options: '-c search_path=accounts' },
+        entities: ENTITIES,
+        migrations: MIGRATIONS,
+        migrationsRun: true,
+      }),
       UsersApiModule.forRootAsync({
         dataSource: 'accounts',
         useFactory: () => Promise.resolve({ newUserCredits: 7, rateLimitPerMinute: 2 }),
@@ -181,13 +193,13 @@ describe('UsersApiModule in another Nest application', () => {
     const me = () => request(host.getHttpServer()).get('/v1/users/me').set('x-api-key', key);
 
     expect((await me().expect(200)).body).toMatchObject({ id, credits_balance: 7 });
-    expect((await me().expect(200)).headers.ratelimit).toBe('"key";r=0;t=60');
+    expect((await me().expect(200)).headers.ratelimit).toMatch(/^"key";r=0;/);
     await me().expect(429);
     expect(await host.get(DataSource).getRepository(User).find()).toEqual([]);
 
     await host.close();
     hosts.length = 0;
-    await other.drop();
+    await shared.drop();
   });
 
   it('guards routes of the host, and leaves alone what is not its own there', async () => {
@@ -269,7 +281,7 @@ describe('UsersApiModule in another Nest application', () => {
 
   it('answers 503 on a guarded route of the host while the database is away', async () => {
     const away = await createDatabase('empty');
-    const owner = new DataSource({ type: 'postgres', url: away.url, migrations: MIGRATIONS });
+    const owner = new DataSource({ type: 'postgres', url: away.directUrl, migrations: MIGRATIONS });
     await owner.initialize();
     await owner.runMigrations();
     await owner.destroy();

