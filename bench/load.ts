@@ -5,7 +5,7 @@
 import autocannon from 'autocannon';
 
 export interface Load {
-  readonly url: string;
+  readonly urls: readonly string[];
   readonly method: 'GET' | 'PATCH';
   /** One for each user. */
   readonly keys: readonly string[];
@@ -29,7 +29,7 @@ export interface Seen {
 /** Names that each user gets in turn: consecutive ones differ, so every request is a change. */
 const NAMES = 4;
 
-async function load({ url, method, keys, connections, amount, run }: Load): Promise<Seen> {
+async function load({ urls, method, keys, connections, amount, run }: Load): Promise<Seen> {
   const names: Record<string, string> = {};
   let connection = 0;
   let failed = 0;
@@ -38,7 +38,7 @@ async function load({ url, method, keys, connections, amount, run }: Load): Prom
   let start = 0;
   let end = 0; // of the last answer: the generator itself looks up only once a second whether it is done
   const result = await autocannon({
-    url,
+    url: urls as unknown as string, // one connection each in turn, of which its types know nothing
     connections,
     amount,
     setupClient: (client) => {

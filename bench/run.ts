@@ -5,6 +5,8 @@
  *   --seconds 4        about how long each time
  *   --only PATCH       one method
  *   --no-naive         without the second reference
+ *   --users 10000000   instead: ours on a small database and on one of so many users, and the lists of the large one
+ *   --instances 2      instead: one process of ours, and so many
  *   --profile          instead: where the time of ours goes
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -18,6 +20,7 @@ import { openEmbeddedPostgres } from '../src/database/embedded/open-embedded-pos
 import { runMigrations } from '../src/database/run-migrations.js';
 import type { Load, Seen } from './load.js';
 import { summarize } from './profile.js';
+import { fill, HEAVY_USER } from './fill.js';
 import { query, seedCallers, storedNames } from './seed.js';
 
 const CONNECTIONS = 32;
@@ -30,51 +33,80 @@ const { values: options } = parseArgs({
     seconds: { type: 'string', default: '4' },
     only: { type: 'string' },
     'no-naive': { type: 'boolean', default: false },
+    users: { type: 'string' },
+    instances: { type: 'string' },
     profile: { type: 'boolean', default: false },
   },
 });
 
+/** What to measure: a program, on a database of its own. */
+interface Contender {
+  readonly name: string;
+  readonly program: string;
+  readonly flags?: readonly string[];
+  /** Processes that share the load; 1 by default. */
+  readonly instances?: number;
+  /** Users beside those who call; none by default. */
+  readonly users?: number;
+}
+
+const OURS = '../src/main.js';
+
 class Server {
   private constructor(
     readonly name: string,
-    readonly url: string,
+    readonly urls: readonly string[],
     readonly databaseUrl: string,
     readonly keys: readonly string[],
     readonly startMs: number,
-    private readonly child: ChildProcess,
+    private readonly children: readonly ChildProcess[],
   ) {}
 
-  static async start(name: string, program: string, serverUrl: string, flags: readonly string[] = []): Promise<Server> {
-    await query(serverUrl, `CREATE DATABASE ${name}`);
-    const databaseUrl = Object.assign(new URL(serverUrl), { pathname: `/${name}` }).href;
+  static async start({ name, program, flags = [], instances = 1, users = 0 }: Contender): Promise<Server> {
+    await query(database.url, `CREATE DATABASE ${name}`);
+    const databaseUrl = Object.assign(new URL(database.url), { pathname: `/${name}` }).href;
     await runMigrations(databaseUrl);
+    if (users > 0) {
+      await fill(databaseUrl, users, (message) => {
+        console.error(`${name}: ${message}`);
+      });
+    }
     const keys = await seedCallers(databaseUrl);
-    const log = join(home, `${name}.log`); // a file, as in production
-    const start = performance.now();
-    const child = spawn(process.execPath, [...flags, join(import.meta.dirname, program)], {
-      cwd: home,
-      env: {
-        PATH: process.env.PATH,
-        PORT: '0',
-        DATABASE_URL: databaseUrl,
-        // Counted, as in production, but never reached.
-        RATE_LIMIT_PER_MINUTE: '999999999',
-      },
-      stdio: ['ignore', openSync(log, 'w'), 'inherit'],
-    });
-    const url = await address(log, child);
-    await fetch(`${url}/v1/users/me`, { headers: { 'x-api-key': keys[0] ?? '' } });
-    return new Server(name, url, databaseUrl, keys, performance.now() - start, child);
+    const children: ChildProcess[] = [];
+    const urls: string[] = [];
+    let startMs = NaN;
+    for (let instance = 0; instance < instances; instance += 1) {
+      const log = join(home, `${name}-${String(instance)}.log`); // a file, as in production
+      const start = performance.now();
+      const child = spawn(process.execPath, [...flags, join(import.meta.dirname, program)], {
+        cwd: home,
+        env: {
+          PATH: process.env.PATH,
+          PORT: '0',
+          DATABASE_URL: databaseUrl,
+          // Counted, as in production, but never reached.
+          RATE_LIMIT_PER_MINUTE: '999999999',
+        },
+        stdio: ['ignore', openSync(log, 'w'), 'inherit'],
+      });
+      process.once('exit', () => child.kill('SIGKILL'));
+      const url = await address(log, child);
+      await fetch(`${url}/v1/users/me`, { headers: { 'x-api-key': keys[0] ?? '' } });
+      startMs = performance.now() - start;
+      children.push(child);
+      urls.push(url);
+    }
+    return new Server(name, urls, databaseUrl, keys, startMs, children);
   }
 
-  /** Resident memory in MB. */
+  /** Resident memory in MB, of all its processes. */
   memory(): number {
-    const status = readFileSync(`/proc/${String(this.child.pid)}/status`, 'utf8');
-    return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
+    const status = this.children.map(({ pid }) => readFileSync(`/proc/${String(pid)}/status`, 'utf8'));
+    return status.reduce((sum, text) => sum + Number(/VmRSS:\s+(\d+)/.exec(text)?.[1]) / 1024, 0);
   }
 
   async load(method: Method, amount: number, run: string): Promise<Seen> {
-    const order: Load = { url: this.url, method, keys: this.keys, connections: CONNECTIONS, amount, run };
+    const order: Load = { urls: this.urls, method, keys: this.keys, connections: CONNECTIONS, amount, run };
     const child = spawn(process.execPath, [join(import.meta.dirname, 'load.js'), JSON.stringify(order)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -92,8 +124,10 @@ class Server {
   }
 
   async stop(): Promise<void> {
-    this.child.kill('SIGTERM');
-    await once(this.child, 'close');
+    for (const child of this.children) {
+      child.kill('SIGTERM');
+      await once(child, 'close');
+    }
   }
 }
 
@@ -127,15 +161,31 @@ console.log(
 );
 
 if (options.profile) await profile();
-else await compare();
+else if (options.users !== undefined) {
+  const users = Number(options.users);
+  await compare([
+    { name: 'small', program: OURS },
+    { name: 'large', program: OURS, users },
+  ]);
+} else if (options.instances !== undefined) {
+  const instances = Number(options.instances);
+  await compare([
+    { name: 'one', program: OURS },
+    { name: 'several', program: OURS, instances },
+  ]);
+} else {
+  await compare([
+    { name: 'bare', program: 'bare.js' },
+    { name: 'ours', program: OURS },
+    ...(options['no-naive'] ? [] : [{ name: 'naive', program: 'naive.js' }]),
+  ]);
+}
 process.exit(0);
 
-async function compare(): Promise<void> {
-  const servers = [
-    await Server.start('bare', 'bare.js', database.url),
-    await Server.start('ours', '../src/main.js', database.url),
-    ...(options['no-naive'] ? [] : [await Server.start('naive', 'naive.js', database.url)]),
-  ];
+/** The first is what the others are compared with. */
+async function compare(contenders: readonly Contender[]): Promise<void> {
+  const servers: Server[] = [];
+  for (const contender of contenders) servers.push(await Server.start(contender));
   for (const { name, startMs } of servers) console.log(`${name}: first 200 ${startMs.toFixed(0)} ms after its start`);
   const idle = new Map(servers.map((server) => [server.name, server.memory()]));
 
@@ -158,7 +208,8 @@ async function compare(): Promise<void> {
     console.log(
       `\n${method} /v1/users/me, ${String(CONNECTIONS)} connections, ${options.rounds} rounds: median (least to most)`,
     );
-    const bare = seen.get('bare') ?? [];
+    const first = servers[0]?.name ?? '';
+    const reference = seen.get(first) ?? [];
     console.table(
       Object.fromEntries(
         servers.map((server) => {
@@ -168,7 +219,7 @@ async function compare(): Promise<void> {
             return `${median(values).toFixed(digits)} (${Math.min(...values).toFixed(digits)} to ${Math.max(...values).toFixed(digits)})`;
           };
           const ratio = (pick: (seen: Seen) => number): string => {
-            const ratios = rounds.map((one, round) => pick(one) / (bare[round] ? pick(bare[round]) : NaN));
+            const ratios = rounds.map((one, round) => pick(one) / (reference[round] ? pick(reference[round]) : NaN));
             return `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`;
           };
           return [
@@ -177,8 +228,8 @@ async function compare(): Promise<void> {
               'requests/s': spread(({ perSecond }) => perSecond, 0),
               'p50 ms': spread(({ p50 }) => p50, 1),
               'p99 ms': spread(({ p99 }) => p99, 1),
-              'times bare': ratio(({ perSecond }) => perSecond),
-              'p99 times bare': ratio(({ p99 }) => p99),
+              [`times ${first}`]: ratio(({ perSecond }) => perSecond),
+              [`p99 times ${first}`]: ratio(({ p99 }) => p99),
               'idle MB': (idle.get(server.name) ?? NaN).toFixed(0),
               MB: server.memory().toFixed(0),
             },
@@ -187,11 +238,53 @@ async function compare(): Promise<void> {
       ),
     );
   }
+  const large = servers.find(({ name }) => name === 'large');
+  if (large) await lists(large);
   for (const server of servers) await server.stop();
 }
 
+/** Pages of the lists of a large database, each asked for 50 times. */
+async function lists({ urls: [url = ''], keys: [key = ''], databaseUrl }: Server): Promise<void> {
+  await query(databaseUrl, `UPDATE users SET is_admin = true WHERE email = 'caller-1@example.com'`);
+  const headers = { 'x-api-key': key };
+  const middle = `after=${String(Date.now() - 3_600_000_000)}_ffffffff-ffff-4fff-bfff-ffffffffffff&page=2`;
+  const paths = [
+    '/v1/users',
+    '/v1/users?page=500',
+    `/v1/users?${middle}`,
+    '/v1/users?status=INACTIVE',
+    '/v1/users?email=user-77@example.com',
+    '/v1/audit-events',
+    `/v1/audit-events?${middle}`,
+    '/v1/audit-events?action=user.created',
+    `/v1/audit-events?user_id=${HEAVY_USER}`,
+    `/v1/billing/credit-history?user_id=${HEAVY_USER}`,
+    `/v1/billing/credit-history?user_id=${HEAVY_USER}&${middle}`,
+    '/v1/api-keys',
+  ];
+  const rows: Record<string, object> = {};
+  for (const path of paths) {
+    const durations: number[] = [];
+    for (let time = 0; time < 50; time += 1) {
+      const start = performance.now();
+      const answer = await fetch(url + path, { headers });
+      await answer.text();
+      durations.push(performance.now() - start);
+      if (!answer.ok) throw new Error(`${path}: ${String(answer.status)}`);
+    }
+    const [first = NaN] = durations;
+    durations.sort((a, b) => a - b);
+    rows[path] = {
+      'first ms': first.toFixed(1),
+      'p50 ms': median(durations).toFixed(1),
+      'most ms': durations.at(-1)?.toFixed(1),
+    };
+  }
+  console.table(rows);
+}
+
 async function profile(): Promise<void> {
-  const server = await Server.start('ours', '../src/main.js', database.url, ['--cpu-prof', `--cpu-prof-dir=${home}`]);
+  const server = await Server.start({ name: 'ours', program: OURS, flags: ['--cpu-prof', `--cpu-prof-dir=${home}`] });
   for (const method of methods) await server.load(method, 4_000, 'warm');
   for (const method of methods) {
     const { perSecond } = await server.load(method, 20_000, 'profiled');

@@ -91,6 +91,44 @@ describe('Every list', () => {
     expect(walked.filter((id) => before.includes(id))).toEqual(before);
   });
 
+  describe('of more than 10,000 rows', () => {
+    beforeAll(async () => {
+      await app.given.sql(
+        `INSERT INTO audit_events (action, user_id, actor, changes, created_at)
+         SELECT 'user.updated', gen_random_uuid(), 'APPLICATION', '{}', now() - n * interval '1 hour'
+           FROM generate_series(1, 20000) AS n`,
+      );
+      await app.given.sql('ANALYZE audit_events');
+    });
+
+    it('says about how many pages there are', async () => {
+      const { pagination } = await get('/v1/audit-events?items_per_page=100');
+
+      expect(pagination.total_pages).toBeGreaterThan(190);
+      expect(pagination.total_pages).toBeLessThan(215);
+    });
+
+    it('reads the 10,000 newest by the number of the page, and the others by Link', async () => {
+      const last = await get('/v1/audit-events?page=101&items_per_page=100');
+      const beyond = await get('/v1/audit-events?page=102&items_per_page=100');
+      const next = await get(/^<([^>]+)>/.exec(last.link ?? '')?.[1] ?? '');
+
+      expect([last.status, last.data.length]).toEqual([200, 100]);
+      expect(beyond).toMatchObject({
+        status: 400,
+        message: 'page reaches the newest 10000 rows; follow the Link header to read on',
+      });
+      expect([next.status, next.data.length, next.pagination.current_page]).toEqual([200, 100, 102]);
+      expect(next.data[0]?.created_at).toBe(
+        (
+          (await app.rows(
+            'SELECT created_at FROM audit_events ORDER BY created_at DESC, id DESC OFFSET 10100 LIMIT 1',
+          )) as [{ created_at: Date }]
+        )[0].created_at.toISOString(),
+      );
+    });
+  });
+
   it('is empty beyond its last page', async () => {
     const { data, pagination, status } = await get('/v1/api-keys?page=1000000&items_per_page=100');
 

@@ -2,8 +2,9 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { actorParameters, changed, created, recorded } from '../common/audit/recording.js';
-import { newestFirst, type Page, pageOf, type Slice } from '../common/pagination/page.js';
+import type { Page, Slice } from '../common/pagination/page.js';
 import { Batch } from '../database/batch.js';
+import { findNewest } from '../database/list.js';
 import { retryingConflicts } from '../database/retry.js';
 import { Statement } from '../database/statement.js';
 import { InjectDatabase } from '../database/database.js';
@@ -119,15 +120,9 @@ export class ApiKeysRepository {
   }
 
   /** The user's keys, whatever became of them, the newest first. */
-  async findPage(userId: string, slice: Slice): Promise<Page<KeyView>> {
-    const { sql, parameters } = newestFirst(slice, [userId]);
-    const [rows, [counted]] = await Promise.all([
-      this.database.query<KeyView[]>(`SELECT ${VIEW} FROM api_keys WHERE user_id = $1 ${sql}`, parameters),
-      this.database.query<[{ total: number }]>('SELECT count(*)::int AS total FROM api_keys WHERE user_id = $1', [
-        userId,
-      ]),
-    ]);
-    return pageOf(rows, slice, counted.total);
+  findPage(userId: string, slice: Slice): Promise<Page<KeyView>> {
+    const list = { columns: VIEW, table: 'api_keys', filter: 'user_id = $1', parameters: [userId] };
+    return findNewest<KeyView>(this.database, list, slice);
   }
 
   /**

@@ -1,9 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import { newestFirst, type Page, pageOf, type Slice } from '../common/pagination/page.js';
+import type { Page, Slice } from '../common/pagination/page.js';
 import type { AuditEvent } from './audit-event.entity.js';
 import type { AuditAction } from '../common/audit/recording.js';
 import { InjectDatabase } from '../database/database.js';
+import { findNewest } from '../database/list.js';
 
 export interface AuditEventFilter {
   readonly userId?: string | undefined;
@@ -19,16 +20,9 @@ export class AuditEventsRepository {
   constructor(@InjectDatabase() private readonly database: DataSource) {}
 
   /** The events that the filter lets pass, the newest first. */
-  async findPage({ userId, action }: AuditEventFilter, slice: Slice): Promise<Page<AuditEvent>> {
-    const filter = 'WHERE ($1::uuid IS NULL OR user_id = $1) AND ($2::text IS NULL OR action = $2)';
-    const { sql, parameters } = newestFirst(slice, [userId, action]);
-    const [rows, [counted]] = await Promise.all([
-      this.database.query<AuditEvent[]>(`SELECT ${COLUMNS} FROM audit_events ${filter} ${sql}`, parameters),
-      this.database.query<[{ total: number }]>(`SELECT count(*)::int AS total FROM audit_events ${filter}`, [
-        userId,
-        action,
-      ]),
-    ]);
-    return pageOf(rows, slice, counted.total);
+  findPage({ userId, action }: AuditEventFilter, slice: Slice): Promise<Page<AuditEvent>> {
+    const filter = '($1::uuid IS NULL OR user_id = $1) AND ($2::text IS NULL OR action = $2)';
+    const list = { columns: COLUMNS, table: 'audit_events', filter, parameters: [userId, action] };
+    return findNewest<AuditEvent>(this.database, list, slice);
   }
 }

@@ -327,7 +327,10 @@ export interface components {
             email: string;
         };
         Pagination: {
-            /** @example 3 */
+            /**
+             * @description Exact for up to 10,000 rows; of longer lists an estimate. Read on while there is a `Link`
+             * @example 3
+             */
             total_pages: number;
             /** @example 1 */
             current_page: number;
@@ -953,7 +956,7 @@ export interface operations {
     listUsers: {
         parameters: {
             query?: {
-                /** @description Counted from 1 */
+                /** @description Counted from 1; reaches the newest 10,000 rows of a list. Further pages: `after` */
                 page?: number;
                 items_per_page?: number;
                 /** @description Where the page before ended, as its `Link` header says. Follow that header to read every row once while others are added; a page that is asked for by its number alone moves as new rows come in. */
@@ -1189,7 +1192,7 @@ export interface operations {
     listApiKeys: {
         parameters: {
             query?: {
-                /** @description Counted from 1 */
+                /** @description Counted from 1; reaches the newest 10,000 rows of a list. Further pages: `after` */
                 page?: number;
                 items_per_page?: number;
                 /** @description Where the page before ended, as its `Link` header says. Follow that header to read every row once while others are added; a page that is asked for by its number alone moves as new rows come in. */
@@ -1447,7 +1450,7 @@ export interface operations {
     listCreditHistory: {
         parameters: {
             query?: {
-                /** @description Counted from 1 */
+                /** @description Counted from 1; reaches the newest 10,000 rows of a list. Further pages: `after` */
                 page?: number;
                 items_per_page?: number;
                 /** @description Where the page before ended, as its `Link` header says. Follow that header to read every row once while others are added; a page that is asked for by its number alone moves as new rows come in. */
@@ -1569,7 +1572,7 @@ export interface operations {
     listAuditEvents: {
         parameters: {
             query?: {
-                /** @description Counted from 1 */
+                /** @description Counted from 1; reaches the newest 10,000 rows of a list. Further pages: `after` */
                 page?: number;
                 items_per_page?: number;
                 /** @description Where the page before ended, as its `Link` header says. Follow that header to read every row once while others are added; a page that is asked for by its number alone moves as new rows come in. */

@@ -2,7 +2,8 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { actorParameters } from '../common/audit/recording.js';
-import { newestFirst, type Page, pageOf, type Slice } from '../common/pagination/page.js';
+import type { Page, Slice } from '../common/pagination/page.js';
+import { findNewest } from '../database/list.js';
 import { withoutTimeouts } from '../database/without-timeouts.js';
 import { InjectDatabase } from '../database/database.js';
 import type { CreditEntry, TransactionType } from './credit-entry.entity.js';
@@ -88,15 +89,11 @@ export class CreditsRepository {
 
   /** The user's entries in the period, the newest first. */
   async findPage(userId: string, { startDate, endDate }: Period, slice: Slice): Promise<Page<CreditEntry>> {
-    const filter = `WHERE user_id = $1 AND ($2::date IS NULL OR created_at >= $2::date::timestamp AT TIME ZONE 'UTC')
+    const filter = `user_id = $1 AND ($2::date IS NULL OR created_at >= $2::date::timestamp AT TIME ZONE 'UTC')
       AND ($3::date IS NULL OR created_at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC')`;
-    const filtered = [userId, startDate, endDate];
-    const { sql, parameters } = newestFirst(slice, filtered);
-    const [rows, [counted]] = await Promise.all([
-      this.database.query<EntryRow[]>(`SELECT ${COLUMNS} FROM credit_entries ${filter} ${sql}`, parameters),
-      this.database.query<[{ total: number }]>(`SELECT count(*)::int AS total FROM credit_entries ${filter}`, filtered),
-    ]);
-    return pageOf(rows.map(toEntry), slice, counted.total);
+    const list = { columns: COLUMNS, table: 'credit_entries', filter, parameters: [userId, startDate, endDate] };
+    const page = await findNewest<EntryRow>(this.database, list, slice);
+    return { ...page, rows: page.rows.map(toEntry) };
   }
 
   /** Compares, in one snapshot and without a lock, every balance and every `balance_after` with the sums of the entries. */

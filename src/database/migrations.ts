@@ -2,6 +2,7 @@ import { CreateUsers1767225600000 } from '../../migrations/1767225600000-create-
 import { CreateApiKeys1767225660000 } from '../../migrations/1767225660000-create-api-keys.js';
 import { CreateAuditEvents1767225720000 } from '../../migrations/1767225720000-create-audit-events.js';
 import { CreateCreditEntries1767225780000 } from '../../migrations/1767225780000-create-credit-entries.js';
+import { IndexUsersByStatus1767225840000 } from '../../migrations/1767225840000-index-users-by-status.js';
 
 /** Every migration, oldest first. A test holds this list and the folder together. */
 export const MIGRATIONS = [
@@ -9,4 +10,5 @@ export const MIGRATIONS = [
   CreateApiKeys1767225660000,
   CreateAuditEvents1767225720000,
   CreateCreditEntries1767225780000,
+  IndexUsersByStatus1767225840000,
 ];

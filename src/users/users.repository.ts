@@ -2,8 +2,9 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { actorParameters, changed, created, recorded } from '../common/audit/recording.js';
-import { newestFirst, type Page, pageOf, type Slice } from '../common/pagination/page.js';
+import type { Page, Slice } from '../common/pagination/page.js';
 import { Batch } from '../database/batch.js';
+import { findNewest } from '../database/list.js';
 import { RETRIES, retryingConflicts } from '../database/retry.js';
 import { Statement } from '../database/statement.js';
 import { InjectDatabase } from '../database/database.js';
@@ -85,13 +86,10 @@ export class UsersRepository {
 
   /** The users that the filter lets pass, the newest first. */
   async findPage({ email, status }: UserFilter, slice: Slice): Promise<Page<User>> {
-    const filter = `WHERE ($1::text IS NULL OR ${BY_EMAIL}) AND ($2::text IS NULL OR status = $2)`;
-    const { sql, parameters } = newestFirst(slice, [email, status]);
-    const [rows, [counted]] = await Promise.all([
-      this.database.query<UserRow[]>(`SELECT ${COLUMNS} FROM users ${filter} ${sql}`, parameters),
-      this.database.query<[{ total: number }]>(`SELECT count(*)::int AS total FROM users ${filter}`, [email, status]),
-    ]);
-    return pageOf(rows.map(toUser), slice, counted.total);
+    const filter = `($1::text IS NULL OR ${BY_EMAIL}) AND ($2::text IS NULL OR status = $2)`;
+    const list = { columns: COLUMNS, table: 'users', filter, parameters: [email, status] };
+    const page = await findNewest<UserRow>(this.database, list, slice);
+    return { ...page, rows: page.rows.map(toUser) };
   }
 
   /** @param manager joins the caller's transaction */

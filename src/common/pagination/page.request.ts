@@ -15,7 +15,13 @@ const Digits = (): PropertyDecorator =>
 
 /** What every list takes in its query. */
 export class PageRequest {
-  @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: MAX_PAGE, default: 1, description: 'Counted from 1' })
+  @ApiPropertyOptional({
+    type: 'integer',
+    minimum: 1,
+    maximum: MAX_PAGE,
+    default: 1,
+    description: 'Counted from 1; reaches the newest 10,000 rows of a list. Further pages: `after`',
+  })
   @Digits()
   @IsInt()
   @Min(1)

@@ -1,4 +1,5 @@
 import type { Request, Response } from 'express';
+import { DomainError } from '../errors/domain.error.js';
 import { cursorOf, type Place, placeOf } from './cursor.js';
 import { MAX_PAGE, type PageRequest } from './page.request.js';
 
@@ -14,6 +15,7 @@ export interface Page<T> {
   readonly rows: readonly T[];
   /** Whether others follow. */
   readonly more: boolean;
+  /** An estimate where that takes less time than to count them. */
   readonly total: number;
 }
 
@@ -23,28 +25,14 @@ export const sliceOf = ({ page, items_per_page: limit, after }: PageRequest): Sl
   after: after === undefined ? null : placeOf(after),
 });
 
-/**
- * The end of a list's SQL, newest rows first, with its parameters: two rows never share a place, so the order is total. It asks
- * for one row more than the slice has, which `pageOf` takes off: it tells whether others follow.
- */
-export function newestFirst(
-  { limit, offset, after }: Slice,
-  parameters: readonly unknown[],
-): { sql: string; parameters: unknown[] } {
-  const next = parameters.length + 1;
-  const condition = after ? `AND (created_at, id) < ($${String(next + 2)}, $${String(next + 3)})` : '';
-  return {
-    sql: `${condition} ORDER BY created_at DESC, id DESC LIMIT $${String(next)} OFFSET $${String(next + 1)}`,
-    parameters: [...parameters, limit + 1, offset, ...(after ? [after.createdAt, after.id] : [])],
-  };
-}
+/** A page number that would have us walk over too many rows. */
+export class PageOutOfReachError extends DomainError {
+  readonly kind = 'invalid';
 
-/** What the SQL of `newestFirst` found. */
-export const pageOf = <T>(rows: readonly T[], { limit }: Slice, total: number): Page<T> => ({
-  rows: rows.slice(0, limit),
-  more: rows.length > limit,
-  total,
-});
+  constructor(reach: number) {
+    super(`page reaches the newest ${String(reach)} rows; follow the Link header to read on`);
+  }
+}
 
 /** Answers one page, and points to the next one by `Link` (RFC 8288) while there is one. */
 export function paginated<T extends Place, R>(
@@ -54,13 +42,13 @@ export function paginated<T extends Place, R>(
   request: Request,
 ): { data: R[]; pagination: { total_pages: number; current_page: number; items_per_page: number } } {
   const last = rows.at(-1);
+  const next = last && more ? Math.min(page + 1, MAX_PAGE) : 0;
   if (last && more) {
-    const next = nextUrl(request, Math.min(page + 1, MAX_PAGE), cursorOf(last));
-    (request.res as Response).setHeader('Link', `<${next}>; rel="next"`);
+    (request.res as Response).setHeader('Link', `<${nextUrl(request, next, cursorOf(last))}>; rel="next"`);
   }
   return {
     data: rows.map(toResponse),
-    pagination: { total_pages: Math.ceil(total / items_per_page), current_page: page, items_per_page },
+    pagination: { total_pages: Math.max(Math.ceil(total / items_per_page), next), current_page: page, items_per_page },
   };
 }
 

@@ -2,7 +2,12 @@ import type { Type } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
 
 export class Pagination {
-  @ApiProperty({ type: 'integer', minimum: 0, example: 3 })
+  @ApiProperty({
+    type: 'integer',
+    minimum: 0,
+    example: 3,
+    description: 'Exact for up to 10,000 rows; of longer lists an estimate. Read on while there is a `Link`',
+  })
   readonly total_pages!: number;
 
   @ApiProperty({ type: 'integer', minimum: 1, example: 1 })
