@@ -1,4 +1,4 @@
-import { createDatabase, type TestDatabase } from './support/database.js';
+import { administer, createDatabase, type TestDatabase } from './support/database.js';
 import { sendRaw } from './support/raw-http.js';
 import { Programs, type RunningServer } from './support/server-process.js';
 
@@ -11,7 +11,7 @@ describe('The log', () => {
   beforeAll(async () => {
     programs = await Programs.inEmptyDirectory();
     database = await createDatabase();
-    const env = { DATABASE_URL: database.url, LOG_LEVEL: 'trace' };
+    const env = { DATABASE_URL: database.url, LOG_LEVEL: 'trace', METRICS_PORT: '0' };
     const made = await programs.cli(['users', 'create', '--email', 'ada@example.com', '--name', 'Ada', '--json'], env);
     key = (JSON.parse(made.stdout) as { api_key: string }).api_key;
     server = await programs.startServer(env);
@@ -131,6 +131,51 @@ describe('The log', () => {
     expect(server.output()).not.toContain(key);
     expect(server.output()).not.toContain(canary);
     expect(server.output()).not.toMatch(/x-api-key|user-agent/i);
+  });
+
+  it('like the metrics and every column of the database, never holds a secret, however it was made or refused', async () => {
+    const json = { 'content-type': 'application/json' };
+    const post = async (path: string, body: object, as = key): Promise<string> => {
+      const headers = { 'x-api-key': as, ...json, 'x-request-id': `secret-${path.replaceAll('/', '-')}` };
+      const answer = await fetch(server.url + path, { method: 'POST', headers, body: JSON.stringify(body) });
+      return ((await answer.json()) as { secret: string }).secret;
+    };
+    const expires_at = '2999-01-01T00:00:00Z';
+    const made = await post('/v1/api-keys', { name: 'laptop', expires_at });
+    const rotated = await post('/v1/api-keys/laptop/rotate', { expires_at, overlap_seconds: 3600 });
+    await post('/v1/api-keys', { name: 'made-with-the-old-one', expires_at }, made);
+    await fetch(`${server.url}/v1/api-keys/current`, { method: 'DELETE', headers: { 'x-api-key': rotated } });
+    await fetch(`${server.url}/v1/users/me`, { headers: { 'x-api-key': made } }); // refused from now on
+    await fetch(`${server.url}/v1/users/me`, { headers: { 'x-api-key': key, 'x-request-id': key } });
+    await linesAbout('secret-over');
+
+    const [, metricsPort = ''] = await server.says(/Metrics on port (\d+)/);
+    const metrics = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+    const tables = await administer<{ table: string }>(
+      `SELECT tablename AS table FROM pg_tables WHERE schemaname = 'public'`,
+      database.directUrl,
+    );
+    const rows: string[] = [];
+    for (const { table } of tables)
+      for (const { row } of await administer<{ row: string }>(
+        `SELECT t::text AS row FROM ${table} t`,
+        database.directUrl,
+      ))
+        rows.push(row);
+    const stored = rows.join('\n');
+
+    expect(tables.length).toBeGreaterThanOrEqual(6);
+    for (const { id } of await administer<{ id: string }>('SELECT id FROM api_keys', database.directUrl))
+      expect(stored).toContain(id); // so that it is really the rows that were read
+    expect(metrics).toContain('authentication_refusals_total{reason="not_live"} ');
+    for (const secret of [key, made, rotated]) {
+      const random = secret.slice(8); // an owner may see the eight characters before
+      for (const text of [random, Buffer.from(secret).toString('hex'), Buffer.from(secret).toString('base64')]) {
+        expect(stored).not.toContain(text);
+        expect(metrics).not.toContain(text);
+        expect(server.output()).not.toContain(text);
+      }
+    }
   });
 
   it('tells of a lost database without its password, its SQL or its parameters', async () => {
