@@ -1,4 +1,5 @@
 import type { NestExpressApplication } from '@nestjs/platform-express';
+import type { RequestHandler } from 'express';
 import type { Logger } from 'pino';
 import { API_KEY_SCHEME } from './api-keys/authenticated.decorator.js';
 import type { AppConfig } from './config/app.config.js';
@@ -20,11 +21,12 @@ export function setUpApp(
   app: NestExpressApplication,
   logger: Logger,
   { trustProxy }: Partial<Pick<AppConfig, 'trustProxy'>> = {},
+  trace?: RequestHandler,
 ): void {
   app.disable('x-powered-by');
   app.disable('etag'); // ours come from row versions
   if (trustProxy !== undefined) app.set('trust proxy', trustProxy);
-  app.use(inTurn, requestLog(logger), deadline, securityHeaders(DOCS), refuseAmbiguous);
+  app.use(inTurn, ...(trace ? [trace] : []), requestLog(logger), deadline, securityHeaders(DOCS), refuseAmbiguous);
   app.useGlobalFilters(new ErrorFilter());
   answerInsteadOfNode(app.getHttpServer());
   serveDocs(app, DOCS, describeApi(app, API_KEY_SCHEME));

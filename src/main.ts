@@ -19,12 +19,15 @@ async function start(): Promise<void> {
   readDotEnv();
   const config = new AppConfig(process.env);
   const logger = await createLogger(config.log);
+  const tracing = config.traces
+    ? (await import('./tracing/tracing.js')).startTracing(config.traces.protocol, logger)
+    : undefined;
   const database = await openDatabase(config, true, (message) => {
     logger.info(message);
   });
 
   const app = await NestFactory.create<NestExpressApplication>(
-    AppModule.forRoot(config, poolOptions(database.url, config)),
+    AppModule.forRoot(config, poolOptions(database.url, config, tracing?.PoolClient)),
     new BoundedExpressAdapter(),
     {
       ...APP_OPTIONS,
@@ -32,9 +35,12 @@ async function start(): Promise<void> {
       abortOnError: false,
     },
   );
-  setUpApp(app, logger, config);
+  setUpApp(app, logger, config, tracing?.traceRequests);
   await app.listen(config.port, config.host);
-  stop.with(() => app.close(), config.shutdownDrainMs);
+  stop.with(async () => {
+    await app.close();
+    await tracing?.shutdown();
+  }, config.shutdownDrainMs);
   if (config.metricsPort !== undefined) {
     const port = await app.get(MetricsServer, { strict: false }).listen(config.metricsPort, config.host);
     logger.info(`Metrics on port ${String(port)}`);

@@ -30,6 +30,8 @@ export class ApiKeysController {
   @Documented({
     id: 'createApiKey',
     summary: 'Make an API key for the calling user',
+    details:
+      'The answer is the only one that ever holds the secret. 409: there is a key of that name, or there are 100 active ones. Names stay taken, whatever becomes of the key.',
     returns: ApiKeyWithSecretResponse,
     status: 201,
     description: 'The key with its secret, which no other answer will show',
@@ -51,6 +53,8 @@ export class ApiKeysController {
   @Documented({
     id: 'listApiKeys',
     summary: 'List the API keys of the calling user, the newest first',
+    details:
+      'Expired and revoked keys stay in the list. To read every key once while others are added, follow the `Link` header.',
     returns: ApiKeyPage,
     description: 'One page of keys, whatever became of them',
     headers: NEXT_PAGE,
@@ -69,6 +73,7 @@ export class ApiKeysController {
   @Documented({
     id: 'getCurrentApiKey',
     summary: 'Read the API key that this call is made with',
+    details: 'Works for whichever key the call is made with, without knowing its name.',
     returns: ApiKeyResponse,
     description: 'The key',
   })
@@ -80,6 +85,8 @@ export class ApiKeysController {
   @Documented({
     id: 'revokeCurrentApiKey',
     summary: 'Revoke the API key that this call is made with, as whoever finds a leaked one should',
+    details:
+      'Ends the key with which the call is made, for good: what to do with a key that was found where it should not be. The next request with it is 401.',
     returns: ApiKeyResponse,
     description: 'The key, REVOKED; the next call with it is refused',
   })
@@ -91,6 +98,8 @@ export class ApiKeysController {
   @Documented({
     id: 'getApiKey',
     summary: 'Read an API key',
+    details:
+      'Answers the key without its secret, which was shown once. A key of somebody else is 404, like one that does not exist.',
     returns: ApiKeyResponse,
     description: 'The key',
     fails: ['not_found'],
@@ -104,6 +113,8 @@ export class ApiKeysController {
   @Documented({
     id: 'updateApiKey',
     summary: 'Rename an API key, or move the expiry of an active one',
+    details:
+      'Changes the given fields alone. Safe to repeat. 409: the new name is taken, or the key is expired or revoked, and neither comes back to life.',
     returns: ApiKeyResponse,
     description: 'The key as stored',
     fails: ['invalid', 'not_found', 'conflict', 'too_large', 'unsupported_media_type'],
@@ -121,6 +132,8 @@ export class ApiKeysController {
   @Documented({
     id: 'revokeApiKey',
     summary: 'Revoke an API key for good; safe to repeat',
+    details:
+      'The key stops working with the next request and stays in the list as REVOKED. A repeated request answers the same.',
     returns: ApiKeyResponse,
     description: 'The key, REVOKED',
     fails: ['not_found'],
@@ -135,6 +148,8 @@ export class ApiKeysController {
   @Documented({
     id: 'rotateApiKey',
     summary: 'Give an active API key a new secret',
+    details:
+      'The answer is the only one that ever holds the new secret. The old one works on for `overlap_seconds`, its answers carrying `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. 409: the key is expired or revoked.',
     returns: ApiKeyWithSecretResponse,
     status: 201,
     description:

@@ -1,5 +1,6 @@
 import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import type { Redis } from 'ioredis';
+import ipaddr from 'ipaddr.js';
 import { type RateLimiterAbstract, RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import { Metrics } from '../common/metrics/metrics.js';
 import { InjectOptions, type UsersApiOptions } from '../users-api.options.js';
@@ -55,7 +56,7 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
    * @throws RateLimitedError
    */
   async countFailure(address: string): Promise<void> {
-    if (this.perAddress) await this.count(this.perAddress, 'address', address);
+    if (this.perAddress) await this.count(this.perAddress, 'address', subscriberOf(address));
   }
 
   private async count(
@@ -111,4 +112,11 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
   onApplicationShutdown(): void {
     this.redis?.disconnect();
   }
+}
+
+/** The first half of an IPv6 address: who has one has 64 bits of others to choose from (RFC 6177). */
+export function subscriberOf(address: string): string {
+  if (!ipaddr.isValid(address)) return address;
+  const parsed = ipaddr.process(address); // an IPv4 address in IPv6 clothes is one
+  return parsed.kind() === 'ipv4' ? parsed.toString() : parsed.toNormalizedString().split(':').slice(0, 4).join(':');
 }

@@ -21,6 +21,8 @@ export class AuditEventsController {
   @Documented({
     id: 'listAuditEvents',
     summary: 'List changes of users and API keys, the newest first',
+    details:
+      'Each event tells who changed what, from which value to which, when, and by which request. Filters by `user_id` and `action`. To read every event once while others are added, follow the `Link` header.',
     returns: AuditEventPage,
     description: 'One page of the audit trail',
     headers: NEXT_PAGE,

@@ -6,6 +6,7 @@ import { UserResponse } from '../users/dto/user.response.js';
 import type { User, UserStatus } from '../users/user.entity.js';
 import { UserNotFoundError } from '../users/users.errors.js';
 import { UsersService } from '../users/users.service.js';
+import { checkFile, importFile } from './import-users.js';
 import { integer } from './integer.js';
 import { print, printSecret, printTable } from './output.js';
 import { withApp } from './with-app.js';
@@ -54,6 +55,27 @@ export function addUserCommands(users: Command): void {
     .option('--json', 'print the user as JSON')
     .action(async ({ email, json }: { email: string; json?: true }) => {
       printUser(await withApp((app) => userByEmail(app, email)), json);
+    });
+  users
+    .command('import')
+    .description(
+      'Add the users of a file, .csv with the columns email and name or .jsonl with such objects, without keys. ' +
+        'Nothing is written if a line is bad. Safe to repeat, also after an interruption: users who are there are left as they are',
+    )
+    .argument('<file>', 'where the users are')
+    .option('--dry-run', 'only tell what is bad')
+    .option('--json', 'print { "users", "problems", "created", "existing" } instead of text')
+    .action(async (file: string, { dryRun, json }: { dryRun?: true; json?: true }) => {
+      const { users: found, problems, problemCount } = await checkFile(file);
+      const bad = problemCount > 0;
+      const done = bad || dryRun ? null : await withApp((app) => importFile(file, app.get(UsersService)));
+      if (json) print({ users: found, problems, created: done?.created ?? 0, existing: done?.existing ?? 0 });
+      else {
+        for (const { line, message } of problems) console.error(`${file}:${String(line)}: ${message}`);
+        if (done) console.log(`${String(done.created)} users were made; ${String(done.existing)} were there already.`);
+        else if (!bad) console.log(`${String(found)} users could be imported.`);
+      }
+      if (bad) throw new Error(`${String(problemCount)} lines of ${file} are bad, and nothing was written`);
     });
   addStatusCommand(users, 'deactivate', 'INACTIVE', 'Deactivate a user: its keys stop working at once');
   addStatusCommand(users, 'activate', 'ACTIVE', 'Activate a user again, and with it the keys');

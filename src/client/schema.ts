@@ -11,7 +11,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Tell whether the process is alive */
+        /**
+         * Tell whether the process is alive
+         * @description Asks nothing of the database: an orchestrator restarts a process that does not answer here.
+         */
         get: operations["livez"];
         put?: never;
         post?: never;
@@ -28,7 +31,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Tell whether requests can be served */
+        /**
+         * Tell whether requests can be served
+         * @description 503 while the database cannot take writes, and once the process is told to stop: a proxy then sends requests elsewhere.
+         */
         get: operations["readyz"];
         put?: never;
         post?: never;
@@ -45,14 +51,20 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read current user information */
+        /**
+         * Read current user information
+         * @description Answers the user that the API key belongs to. Send the `ETag` of an earlier answer as `If-None-Match`: 304 means that nothing has changed.
+         */
         get: operations["getMe"];
         put?: never;
         post?: never;
         delete?: never;
         options?: never;
         head?: never;
-        /** Update current user information */
+        /**
+         * Update current user information
+         * @description Changes the name alone; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew.
+         */
         patch: operations["updateMe"];
         trace?: never;
     };
@@ -63,10 +75,16 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List users, the newest first */
+        /**
+         * List users, the newest first
+         * @description Filters by `status` and by the whole `email`. To read every user once while others are added, follow the `Link` header.
+         */
         get: operations["listUsers"];
         put?: never;
-        /** Add a user, who has no key yet */
+        /**
+         * Add a user, who has no key yet
+         * @description Adds an ACTIVE user with no key; make one with `createApiKeyForUser`. Not safe to repeat blindly: a second request is 409, because the e-mail address is taken.
+         */
         post: operations["createUser"];
         delete?: never;
         options?: never;
@@ -81,15 +99,24 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read a user */
+        /**
+         * Read a user
+         * @description Send the `ETag` of an earlier answer as `If-None-Match`: 304 means that nothing has changed.
+         */
         get: operations["getUser"];
         put?: never;
         post?: never;
-        /** Deactivate a user, whose keys stop working at once; safe to repeat */
+        /**
+         * Deactivate a user, whose keys stop working at once; safe to repeat
+         * @description The user becomes INACTIVE, and every key of it stops working with the next request. Nothing is deleted; `updateUser` makes it ACTIVE again. 409: this is the last active administrator, who must stay.
+         */
         delete: operations["deactivateUser"];
         options?: never;
         head?: never;
-        /** Change the name or the status of a user */
+        /**
+         * Change the name or the status of a user
+         * @description Changes the given fields alone; an empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. 409: this is the last active administrator, who must stay.
+         */
         patch: operations["updateUser"];
         trace?: never;
     };
@@ -102,7 +129,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Make an API key for a user */
+        /**
+         * Make an API key for a user
+         * @description The answer is the only one that ever holds the secret. 409: the user has a key of that name, or 100 active ones. Names stay taken, whatever becomes of the key.
+         */
         post: operations["createApiKeyForUser"];
         delete?: never;
         options?: never;
@@ -117,10 +147,16 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the API keys of the calling user, the newest first */
+        /**
+         * List the API keys of the calling user, the newest first
+         * @description Expired and revoked keys stay in the list. To read every key once while others are added, follow the `Link` header.
+         */
         get: operations["listApiKeys"];
         put?: never;
-        /** Make an API key for the calling user */
+        /**
+         * Make an API key for the calling user
+         * @description The answer is the only one that ever holds the secret. 409: there is a key of that name, or there are 100 active ones. Names stay taken, whatever becomes of the key.
+         */
         post: operations["createApiKey"];
         delete?: never;
         options?: never;
@@ -135,11 +171,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read the API key that this call is made with */
+        /**
+         * Read the API key that this call is made with
+         * @description Works for whichever key the call is made with, without knowing its name.
+         */
         get: operations["getCurrentApiKey"];
         put?: never;
         post?: never;
-        /** Revoke the API key that this call is made with, as whoever finds a leaked one should */
+        /**
+         * Revoke the API key that this call is made with, as whoever finds a leaked one should
+         * @description Ends the key with which the call is made, for good: what to do with a key that was found where it should not be. The next request with it is 401.
+         */
         delete: operations["revokeCurrentApiKey"];
         options?: never;
         head?: never;
@@ -153,15 +195,24 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read an API key */
+        /**
+         * Read an API key
+         * @description Answers the key without its secret, which was shown once. A key of somebody else is 404, like one that does not exist.
+         */
         get: operations["getApiKey"];
         put?: never;
         post?: never;
-        /** Revoke an API key for good; safe to repeat */
+        /**
+         * Revoke an API key for good; safe to repeat
+         * @description The key stops working with the next request and stays in the list as REVOKED. A repeated request answers the same.
+         */
         delete: operations["revokeApiKey"];
         options?: never;
         head?: never;
-        /** Rename an API key, or move the expiry of an active one */
+        /**
+         * Rename an API key, or move the expiry of an active one
+         * @description Changes the given fields alone. Safe to repeat. 409: the new name is taken, or the key is expired or revoked, and neither comes back to life.
+         */
         patch: operations["updateApiKey"];
         trace?: never;
     };
@@ -174,7 +225,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Give an active API key a new secret */
+        /**
+         * Give an active API key a new secret
+         * @description The answer is the only one that ever holds the new secret. The old one works on for `overlap_seconds`, its answers carrying `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. 409: the key is expired or revoked.
+         */
         post: operations["rotateApiKey"];
         delete?: never;
         options?: never;
@@ -189,7 +243,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the movements of a balance, the newest first */
+        /**
+         * List the movements of a balance, the newest first
+         * @description Inclusive UTC dates bound the list. The entries of a user add up to its balance. Only administrators may name a `user_id`. To read every entry once while others are added, follow the `Link` header.
+         */
         get: operations["listCreditHistory"];
         put?: never;
         post?: never;
@@ -208,7 +265,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Add credits to a balance; safe to repeat */
+        /**
+         * Add credits to a balance; safe to repeat
+         * @description Moves the balance and writes the entry, both or neither. The same `transaction_id` again answers the same entry and moves nothing, so repeat a request whose answer was lost. 409: that id stands for another amount or type.
+         */
         post: operations["addCredits"];
         delete?: never;
         options?: never;
@@ -225,7 +285,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Take credits from a balance; safe to repeat */
+        /**
+         * Take credits from a balance; safe to repeat
+         * @description Moves the balance and writes the entry, both or neither. 402: the balance is lower than the amount, and nothing moved. The same `transaction_id` again answers the same entry and moves nothing, so repeat a request whose answer was lost. 409: that id stands for another amount or type.
+         */
         post: operations["deductCredits"];
         delete?: never;
         options?: never;
@@ -240,7 +303,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List changes of users and API keys, the newest first */
+        /**
+         * List changes of users and API keys, the newest first
+         * @description Each event tells who changed what, from which value to which, when, and by which request. Filters by `user_id` and `action`. To read every event once while others are added, follow the `Link` header.
+         */
         get: operations["listAuditEvents"];
         put?: never;
         post?: never;
@@ -606,23 +672,6 @@ export interface components {
         };
     };
     responses: {
-        /** @description Internal server error */
-        InternalServerError: {
-            headers: {
-                /** @description Names this request in the log */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                /**
-                 * @example {
-                 *       "status": 500,
-                 *       "message": "Internal server error"
-                 *     }
-                 */
-                "application/json": components["schemas"]["ErrorResponse"];
-            };
-        };
         /** @description Service unavailable */
         ServiceUnavailable: {
             headers: {
@@ -633,12 +682,6 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "status": 503,
-                 *       "message": "The service is temporarily unavailable"
-                 *     }
-                 */
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
@@ -652,12 +695,6 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "status": 401,
-                 *       "message": "The API key is not valid"
-                 *     }
-                 */
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
@@ -669,12 +706,17 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "status": 429,
-                 *       "message": "Too Many Requests"
-                 *     }
-                 */
+                "application/json": components["schemas"]["ErrorResponse"];
+            };
+        };
+        /** @description Internal server error */
+        InternalServerError: {
+            headers: {
+                /** @description Names this request in the log */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
@@ -686,12 +728,6 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "status": 400,
-                 *       "message": "name must be a string"
-                 *     }
-                 */
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
@@ -703,12 +739,6 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "status": 412,
-                 *       "message": "The user has changed since the version that If-Match names"
-                 *     }
-                 */
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
@@ -720,12 +750,6 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "status": 413,
-                 *       "message": "The body must be at most 16384 bytes long"
-                 *     }
-                 */
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
@@ -739,12 +763,6 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "status": 415,
-                 *       "message": "The body must be application/json or application/merge-patch+json"
-                 *     }
-                 */
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
@@ -756,12 +774,6 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "status": 403,
-                 *       "message": "Only administrators may do this"
-                 *     }
-                 */
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
@@ -773,12 +785,6 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "status": 409,
-                 *       "message": "There is already an API key named laptop"
-                 *     }
-                 */
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
@@ -790,12 +796,6 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "status": 404,
-                 *       "message": "There is no such API key"
-                 *     }
-                 */
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
@@ -807,12 +807,6 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "status": 402,
-                 *       "message": "The balance does not hold that many credits"
-                 *     }
-                 */
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
@@ -844,7 +838,6 @@ export interface operations {
                     "application/json": components["schemas"]["HealthResponse"];
                 };
             };
-            500: components["responses"]["InternalServerError"];
         };
     };
     readyz: {
@@ -867,7 +860,6 @@ export interface operations {
                     "application/json": components["schemas"]["HealthResponse"];
                 };
             };
-            500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
         };
     };

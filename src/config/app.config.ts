@@ -59,6 +59,12 @@ export const Environment = z.object({
   TRUST_PROXY: z.string().refine(isTrustedProxies, 'must be a number of proxies, or their addresses').optional(),
   SHUTDOWN_DRAIN_MS: integer(0, 60_000).default(0),
   METRICS_PORT: integer(0, 65535).optional(),
+  OTEL_EXPORTER_OTLP_ENDPOINT: z.string().optional(),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: z.string().optional(),
+  OTEL_EXPORTER_OTLP_PROTOCOL: z.string().default('http/protobuf'),
+  OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: z.string().optional(),
+  OTEL_TRACES_EXPORTER: z.string().default('otlp'),
+  OTEL_SDK_DISABLED: z.string().default('false'),
   LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
   LOG_PRETTY: flag.optional(),
   BOOTSTRAP_ADMIN_EMAIL: z.email('must be an e-mail address').default('admin@example.com'),
@@ -92,6 +98,8 @@ export class AppConfig {
   readonly shutdownDrainMs: number;
   /** Undefined: no metrics. */
   readonly metricsPort: number | undefined;
+  /** Where OpenTelemetry's own variables ask for traces: the protocol they are sent by; undefined: no traces. */
+  readonly traces: { readonly protocol: string } | undefined;
   readonly log: { readonly level: string; readonly pretty: boolean };
   readonly bootstrapAdmin: { readonly email: string; readonly key: string | undefined };
 
@@ -114,10 +122,19 @@ export class AppConfig {
     this.trustProxy = /^\d+$/.test(read.TRUST_PROXY ?? '') ? Number(read.TRUST_PROXY) : read.TRUST_PROXY;
     this.shutdownDrainMs = read.SHUTDOWN_DRAIN_MS;
     this.metricsPort = read.METRICS_PORT;
+    this.traces = wantsTraces(read)
+      ? { protocol: read.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL ?? read.OTEL_EXPORTER_OTLP_PROTOCOL }
+      : undefined;
     this.log = { level: read.LOG_LEVEL, pretty: read.LOG_PRETTY ?? isTerminal };
     this.bootstrapAdmin = { email: read.BOOTSTRAP_ADMIN_EMAIL, key: read.BOOTSTRAP_ADMIN_KEY };
   }
 }
+
+/** OpenTelemetry would send to localhost where no endpoint is given; here that means that nobody asked for traces. */
+const wantsTraces = (read: z.infer<typeof Environment>): boolean =>
+  (read.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? read.OTEL_EXPORTER_OTLP_ENDPOINT) !== undefined &&
+  read.OTEL_TRACES_EXPORTER.split(',').includes('otlp') &&
+  read.OTEL_SDK_DISABLED.toLowerCase() !== 'true';
 
 /** `NAME=` in an .env or compose file means "not set". */
 function withoutEmpty(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {

@@ -27,6 +27,8 @@ export class CreditsController {
   @Documented({
     id: 'listCreditHistory',
     summary: 'List the movements of a balance, the newest first',
+    details:
+      'Inclusive UTC dates bound the list. The entries of a user add up to its balance. Only administrators may name a `user_id`. To read every entry once while others are added, follow the `Link` header.',
     returns: CreditEntryPage,
     description: 'One page of entries',
     headers: NEXT_PAGE,
@@ -49,6 +51,8 @@ export class CreditsController {
   @Documented({
     id: 'addCredits',
     summary: 'Add credits to a balance; safe to repeat',
+    details:
+      'Moves the balance and writes the entry, both or neither. The same `transaction_id` again answers the same entry and moves nothing, so repeat a request whose answer was lost. 409: that id stands for another amount or type.',
     returns: CreditEntryResponse,
     description: 'The entry',
     headers: REPLAYED,
@@ -69,6 +73,8 @@ export class CreditsController {
   @Documented({
     id: 'deductCredits',
     summary: 'Take credits from a balance; safe to repeat',
+    details:
+      'Moves the balance and writes the entry, both or neither. 402: the balance is lower than the amount, and nothing moved. The same `transaction_id` again answers the same entry and moves nothing, so repeat a request whose answer was lost. 409: that id stands for another amount or type.',
     returns: CreditEntryResponse,
     description: 'The entry',
     headers: REPLAYED,

@@ -1,5 +1,7 @@
+import type { Span } from '@opentelemetry/api';
 import DataLoader from 'dataloader';
 import { isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
+import { activeSpans, inSpans } from '../common/tracing/active-spans.js';
 import { DatabaseBusyError } from './bounded-pool.js';
 import { isConflict, isLockTimeout } from './retry.js';
 
@@ -24,6 +26,12 @@ export interface Questions<Q, A> {
   readonly subjectOf?: (question: Q) => string;
 }
 
+/** A question, and for whom it is asked. */
+interface Asked<Q> {
+  readonly question: Q;
+  readonly spans: readonly Span[];
+}
+
 /**
  * Asks the database together what is asked at the same moment: one statement, one round trip and, for writes, one commit
  * for all requests that arrive in one turn of the event loop. Nothing is remembered from one batch to the next.
@@ -37,14 +45,14 @@ export interface Questions<Q, A> {
  * - When the database is away all of a batch learn it, as each would have by itself.
  */
 export class Batch<Q, A> {
-  private readonly loader: DataLoader<Q, Promise<A>>;
+  private readonly loader: DataLoader<Asked<Q>, Promise<A>>;
   private readonly held: (() => void)[] = [];
   /** By subject: done when the question about it that is under way is. */
   private readonly busy = new Map<string, Promise<void>>();
   private underWay = 0;
 
   constructor(private readonly questions: Questions<Q, A>) {
-    this.loader = new DataLoader<Q, Promise<A>>((batch) => Promise.resolve(this.answer(batch)), {
+    this.loader = new DataLoader<Asked<Q>, Promise<A>>((batch) => Promise.resolve(this.answer(batch)), {
       cache: false,
       maxBatchSize: MAX_SIZE,
       batchScheduleFn: (dispatch) => {
@@ -57,20 +65,21 @@ export class Batch<Q, A> {
   /** @throws what the statement throws, and DatabaseBusyError when too many batches wait already */
   async ask(question: Q): Promise<A> {
     if (this.held.length >= MAX_HELD) throw new DatabaseBusyError();
-    return await this.loader.load(question);
+    return await this.loader.load({ question, spans: activeSpans() });
   }
 
   /** Each question gets a promise of its own, so that none waits for what another one has to do alone. */
-  private answer(batch: readonly Q[]): Promise<A>[] {
-    const travelling: Q[] = [];
-    const outcomes = batch.map((question) => {
+  private answer(batch: readonly Asked<Q>[]): Promise<A>[] {
+    const travelling: Asked<Q>[] = [];
+    const outcomes = batch.map((asked) => {
+      const { question, spans } = asked;
       const subject = this.questions.subjectOf?.(question);
       const before = subject === undefined ? undefined : this.busy.get(subject);
-      if (before) return before.then(() => this.ask(question));
-      const place = travelling.push(question) - 1;
+      if (before) return before.then(() => inSpans(spans, () => this.ask(question)));
+      const place = travelling.push(asked) - 1;
       const outcome = Promise.resolve()
         .then(() => answers)
-        .then((all) => all[place] ?? this.questions.alone(question));
+        .then((all) => all[place] ?? inSpans(spans, () => this.questions.alone(question)));
       if (subject !== undefined) this.occupy(subject, outcome);
       return outcome;
     });
@@ -96,14 +105,15 @@ export class Batch<Q, A> {
     this.busy.set(subject, done);
   }
 
-  private async travel(batch: readonly Q[]): Promise<readonly (A | undefined)[]> {
+  private async travel(batch: readonly Asked<Q>[]): Promise<readonly (A | undefined)[]> {
     if (batch.length === 0) {
       this.held.shift()?.();
       return [];
     }
     this.underWay += 1;
     try {
-      return await this.questions.together(batch);
+      const spans = batch.flatMap((asked) => asked.spans);
+      return await inSpans(spans, () => this.questions.together(batch.map(({ question }) => question)));
     } catch (error) {
       if (isDatabaseUnavailable(error) && !isConflict(error) && !isLockTimeout(error)) throw error;
       return []; // some row's fault: each alone shows whose

@@ -31,14 +31,22 @@ export interface PoolSettings {
   readonly transactionPooler: boolean;
 }
 
-/** For the application: a pool that gives up in time. */
-export const poolOptions = (url: string, { databasePoolSize, transactionPooler }: PoolSettings): PostgresOptions => ({
+/**
+ * For the application: a pool that gives up in time.
+ *
+ * @param Client what its connections are made of
+ */
+export const poolOptions = (
+  url: string,
+  { databasePoolSize, transactionPooler }: PoolSettings,
+  Client = PoolClient,
+): PostgresOptions => ({
   ...dataSourceOptions(url),
   poolSize: databasePoolSize,
   connectTimeoutMS: POOL_WAIT_MS,
   driver: { ...pg, Pool: BoundedPool },
   extra: {
-    Client: PoolClient,
+    Client,
     application_name: 'users-api',
     ...(transactionPooler ? {} : SESSION_TIMEOUTS),
     namedStatements: !transactionPooler, // see `Statement`; a pooler may lend another session for the next run

@@ -20,6 +20,7 @@ export class HealthController {
   @Documented({
     id: 'livez',
     summary: 'Tell whether the process is alive',
+    details: 'Asks nothing of the database: an orchestrator restarts a process that does not answer here.',
     returns: HealthResponse,
     description: 'It is',
   })
@@ -34,6 +35,8 @@ export class HealthController {
   @Documented({
     id: 'readyz',
     summary: 'Tell whether requests can be served',
+    details:
+      '503 while the database cannot take writes, and once the process is told to stop: a proxy then sends requests elsewhere.',
     returns: HealthResponse,
     description: 'They can',
   })

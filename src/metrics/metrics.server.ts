@@ -17,7 +17,7 @@ export class MetricsServer implements OnApplicationShutdown {
   /** @returns the port, which is another than the given one if that is 0 */
   async listen(port: number, host: string): Promise<number> {
     collectDefaultMetrics({ register: this.metrics.registry }); // memory, file descriptors, event-loop lag and the like
-    this.server = createServer((request, response) => {
+    this.server = createServer({ headersTimeout: 5_000, requestTimeout: 10_000 }, (request, response) => {
       this.answer(request, response).catch((error: unknown) => {
         fail(response, error);
       });

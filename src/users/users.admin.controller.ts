@@ -34,6 +34,8 @@ export class UsersAdminController {
   @Documented({
     id: 'createUser',
     summary: 'Add a user, who has no key yet',
+    details:
+      'Adds an ACTIVE user with no key; make one with `createApiKeyForUser`. Not safe to repeat blindly: a second request is 409, because the e-mail address is taken.',
     returns: UserResponse,
     status: 201,
     description: 'The new user',
@@ -55,6 +57,8 @@ export class UsersAdminController {
   @Documented({
     id: 'listUsers',
     summary: 'List users, the newest first',
+    details:
+      'Filters by `status` and by the whole `email`. To read every user once while others are added, follow the `Link` header.',
     returns: UserPage,
     description: 'One page of users',
     headers: NEXT_PAGE,
@@ -69,6 +73,7 @@ export class UsersAdminController {
   @Documented({
     id: 'getUser',
     summary: 'Read a user',
+    details: 'Send the `ETag` of an earlier answer as `If-None-Match`: 304 means that nothing has changed.',
     returns: UserResponse,
     description: 'The user',
     condition: IF_NONE_MATCH,
@@ -83,6 +88,8 @@ export class UsersAdminController {
   @Documented({
     id: 'updateUser',
     summary: 'Change the name or the status of a user',
+    details:
+      'Changes the given fields alone; an empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. 409: this is the last active administrator, who must stay.',
     returns: UserResponse,
     description: 'The user as stored',
     condition: IF_MATCH,
@@ -103,6 +110,8 @@ export class UsersAdminController {
   @Documented({
     id: 'deactivateUser',
     summary: 'Deactivate a user, whose keys stop working at once; safe to repeat',
+    details:
+      'The user becomes INACTIVE, and every key of it stops working with the next request. Nothing is deleted; `updateUser` makes it ACTIVE again. 409: this is the last active administrator, who must stay.',
     status: 204,
     description: 'The user is INACTIVE',
     fails: ['not_found', 'conflict'],
@@ -117,6 +126,8 @@ export class UsersAdminController {
   @Documented({
     id: 'createApiKeyForUser',
     summary: 'Make an API key for a user',
+    details:
+      'The answer is the only one that ever holds the secret. 409: the user has a key of that name, or 100 active ones. Names stay taken, whatever becomes of the key.',
     returns: ApiKeyWithSecretResponse,
     status: 201,
     description: 'The key with its secret, which no other answer will show',

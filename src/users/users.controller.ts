@@ -22,6 +22,8 @@ export class UsersController {
   @Documented({
     id: 'getMe',
     summary: 'Read current user information',
+    details:
+      'Answers the user that the API key belongs to. Send the `ETag` of an earlier answer as `If-None-Match`: 304 means that nothing has changed.',
     returns: UserResponse,
     description: 'The user that the API key belongs to',
     condition: IF_NONE_MATCH,
@@ -35,6 +37,8 @@ export class UsersController {
   @Documented({
     id: 'updateMe',
     summary: 'Update current user information',
+    details:
+      'Changes the name alone; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew.',
     returns: UserResponse,
     description: 'User information updated successfully',
     condition: IF_MATCH,

@@ -93,15 +93,30 @@ export class UsersRepository {
   }
 
   /** @param manager joins the caller's transaction */
-  async insert({ name, email, isAdmin }: NewUser, actor: Actor, manager?: EntityManager): Promise<User> {
-    const inserting = `INSERT INTO users (name, email, is_admin) VALUES (normalize($1, NFC), $2, $3)
-      RETURNING ${COLUMNS}, id AS audit_user_id, NULL::uuid AS audit_api_key_id,
-        ${created({ name: 'name', email: 'email', status: 'status', is_admin: 'is_admin' })} AS audit_changes`;
-    const sql = recorded('user.created', inserting, 4);
-    const parameters = [name, email, isAdmin, ...actorParameters(actor)];
-    const run = (on: EntityManager): Promise<[UserRow]> => on.query<[UserRow]>(sql, parameters);
+  async insert(user: NewUser, actor: Actor, manager?: EntityManager): Promise<User> {
+    const run = (on: EntityManager): Promise<[User]> => this.insertAll(INSERT, [user], actor, on) as Promise<[User]>;
     const [row] = await (manager ? run(manager) : retryingConflicts(() => run(this.database.manager)));
-    return toUser(row);
+    return row;
+  }
+
+  /** Adds those whose address nobody has yet, in the caller's transaction. */
+  insertMissing(users: readonly NewUser[], actor: Actor, manager: EntityManager): Promise<User[]> {
+    return this.insertAll(INSERT_MISSING, users, actor, manager);
+  }
+
+  private async insertAll(
+    sql: string,
+    users: readonly NewUser[],
+    actor: Actor,
+    manager: EntityManager,
+  ): Promise<User[]> {
+    const rows = await manager.query<UserRow[]>(sql, [
+      users.map(({ name }) => name),
+      users.map(({ email }) => email),
+      users.map(({ isAdmin }) => isAdmin),
+      ...actorParameters(actor),
+    ]);
+    return rows.map(toUser);
   }
 
   /**
@@ -168,6 +183,20 @@ const patching = (locked: '' | 'SKIP LOCKED'): string =>
         ${changed({ name: ['old_name', 'u.name'], status: ['old_status', 'u.status'] })} AS audit_changes`,
     'each',
   );
+
+const inserting = (conflict: string): string =>
+  recorded(
+    'user.created',
+    `INSERT INTO users (name, email, is_admin)
+      SELECT normalize(name, NFC), email, is_admin FROM unnest($1::text[], $2::text[], $3::boolean[]) AS t (name, email, is_admin)
+      ${conflict}
+      RETURNING ${COLUMNS}, id AS audit_user_id, NULL::uuid AS audit_api_key_id,
+        ${created({ name: 'name', email: 'email', status: 'status', is_admin: 'is_admin' })} AS audit_changes`,
+    4,
+  );
+
+const INSERT = inserting('');
+const INSERT_MISSING = inserting('ON CONFLICT ((lower(email COLLATE "C"))) DO NOTHING');
 
 const PATCH_FREE = new Statement<UserRow>('patch_users_free', patching('SKIP LOCKED'));
 const PATCH = new Statement<UserRow>('patch_users', patching(''));

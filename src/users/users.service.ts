@@ -14,7 +14,7 @@ import {
   UserChangedError,
   UserNotFoundError,
 } from './users.errors.js';
-import { type UserChanges, type UserFilter, UsersRepository } from './users.repository.js';
+import { type NewUser, type UserChanges, type UserFilter, UsersRepository } from './users.repository.js';
 
 /** What users may change about themselves. */
 export interface ProfileChanges {
@@ -34,6 +34,16 @@ export type CreatedListener = (user: User, manager: EntityManager) => Promise<vo
 
 /** Addresses are kept in ASCII, so that their case folds the same way everywhere; `ck_users_email` says so too. */
 const ASCII = /^[!-~]+$/;
+
+/**
+ * The row that a request asks for.
+ *
+ * @throws InvalidUserNameError, InvalidEmailError
+ */
+export function checkUser({ name, email, isAdmin = false }: UserRequest): NewUser {
+  if (!ASCII.test(email) || !isEmail(email)) throw new InvalidEmailError();
+  return { name: parseUserName(name), email, isAdmin };
+}
 
 /** What can be done to a user. Holds for every caller: HTTP, the command line and other modules. */
 @Injectable()
@@ -73,13 +83,8 @@ export class UsersService {
    * @param manager joins the caller's transaction
    * @throws InvalidUserNameError, InvalidEmailError, EmailTakenError
    */
-  async create(
-    { name, email, isAdmin = false }: UserRequest,
-    by: Actor = APPLICATION,
-    manager?: EntityManager,
-  ): Promise<User> {
-    if (!ASCII.test(email) || !isEmail(email)) throw new InvalidEmailError();
-    const row = { name: parseUserName(name), email, isAdmin };
+  async create(request: UserRequest, by: Actor = APPLICATION, manager?: EntityManager): Promise<User> {
+    const row = checkUser(request);
     try {
       if (this.created.length === 0) return await this.users.insert(row, by, manager);
       return await this.users.inTransaction(manager, async (joined) => {
@@ -89,6 +94,25 @@ export class UsersService {
       });
     } catch (error) {
       throw violates(error, 'uq_users_email') ? new EmailTakenError() : refusal(error);
+    }
+  }
+
+  /**
+   * Like `create` for many, in one transaction, but for those whose address somebody has: they are passed over. Safe to repeat.
+   *
+   * @returns the users that were made, as they were before `onCreated` listeners ran
+   * @throws InvalidUserNameError, InvalidEmailError, and then none is made
+   */
+  async createMissing(requests: readonly UserRequest[], by: Actor = APPLICATION): Promise<readonly User[]> {
+    const rows = requests.map(checkUser);
+    try {
+      return await this.users.inTransaction(undefined, async (manager) => {
+        const made = await this.users.insertMissing(rows, by, manager);
+        for (const user of made) for (const listener of this.created) await listener(user, manager);
+        return made;
+      });
+    } catch (error) {
+      throw refusal(error);
     }
   }
 

@@ -58,6 +58,10 @@ describe('The documentation page in Chromium', () => {
 
     expect(await answer.locator('.response-col_status').innerText()).toContain('200');
     expect(await answer.innerText()).toContain('"name": "Ada Lovelace"');
+    if (process.env.SCREENSHOT) {
+      await answer.scrollIntoViewIfNeeded();
+      await page.screenshot({ path: process.env.SCREENSHOT });
+    }
     expect(await app.stored(ada)).toMatchObject({ name: 'Ada Lovelace' });
     expect(outside).toEqual([]);
     expect(complaints).toEqual([]);
@@ -71,7 +75,9 @@ describe('The documentation page in Chromium', () => {
       expect(await operation.locator(`.response[data-code="${status}"]`).last().innerText()).toContain(
         `"status": ${status}`,
       );
-    if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
+    expect(await operation.locator('.opblock-description').innerText()).toContain(
+      '412 means that somebody has changed the user since, and nothing was written',
+    );
     expect(outside).toEqual([]);
     expect(complaints).toEqual([]);
   });

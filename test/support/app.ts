@@ -14,14 +14,17 @@ import type { User } from '../../src/users/user.entity.js';
 import { UsersService } from '../../src/users/users.service.js';
 import { createDatabase, poolerEnvironment, type TestDatabase } from './database.js';
 import { Given, type GivenUser } from './given.js';
+import { Prism } from './prism.js';
 
 type Agent = ReturnType<typeof request.agent>;
+type Sent = request.Test & { readonly method: string; readonly url: string };
 
 /** The real application, listening on a port of its own, on a database of its own. */
 export class TestApp {
   constructor(
     readonly nest: NestExpressApplication,
     readonly given: Given,
+    private readonly prism?: Prism,
   ) {}
 
   get port(): number {
@@ -35,7 +38,21 @@ export class TestApp {
 
   /** A caller without a key. */
   anyone(): Agent {
-    return request.agent(`http://127.0.0.1:${String(this.port)}`);
+    const { prism } = this;
+    if (!prism) return request.agent(`http://127.0.0.1:${String(this.port)}`);
+    return request.agent(prism.url).use((sent: Sent) => {
+      const { method, url } = sent;
+      sent.on('response', (answer: { headers: Record<string, string>; status: number }) => {
+        prism.note(`${method} ${url.slice(prism.url.length)}`, answer);
+      });
+    });
+  }
+
+  /** @throws when an answer was not as the document says, as far as Prism looked */
+  async close(): Promise<void> {
+    await this.nest.close();
+    await this.prism?.stop();
+    if (this.prism && this.prism.violations.length > 0) throw new Error(this.prism.violations.join('\n'));
   }
 
   stored(user: GivenUser): Promise<User> {
@@ -75,7 +92,8 @@ export async function startTestApp(databaseUrl: string, env: NodeJS.ProcessEnv =
   );
   setUpApp(nest, logger, config);
   await nest.listen(0, '127.0.0.1');
-  return new TestApp(nest, new Given(nest));
+  const prism = process.env.TEST_PRISM === 'true' ? await Prism.before(await nest.getUrl()) : undefined;
+  return new TestApp(nest, new Given(nest), prism);
 }
 
 /** The application for the tests of one suite. Its rows are nobody else's; each test makes its own. */
@@ -88,7 +106,7 @@ export function useTestApp(): TestApp {
     app = await startTestApp(database.url);
   });
   afterAll(async () => {
-    await app?.nest.close();
+    await app?.close();
     await database?.drop();
   });
 

@@ -78,14 +78,15 @@ export class Programs {
     return new Programs(await mkdtemp(join(parent, 'users-api-test-')));
   }
 
-  private run(program: keyof typeof programs, words: readonly string[], env: NodeJS.ProcessEnv): Program {
+  /** For a program that is to be ended before it ends. */
+  start(program: keyof typeof programs, words: readonly string[], env: NodeJS.ProcessEnv): Program {
     const started = new Program(program, words, env, this.cwd);
     this.running.add(started);
     return started;
   }
 
   async startServer(env: NodeJS.ProcessEnv = {}): Promise<RunningServer> {
-    const program = this.run('server', [], { PORT: '0', ...env });
+    const program = this.start('server', [], { PORT: '0', ...env });
     const [, url = ''] = await program.says(/Listening on (http:\/\/[^"\s]+)/);
     return {
       url,
@@ -111,11 +112,11 @@ export class Programs {
 
   /** A start that is expected to fail. */
   failToStart(env: NodeJS.ProcessEnv): Promise<Ended> {
-    return this.run('server', [], { PORT: '0', ...env }).end();
+    return this.start('server', [], { PORT: '0', ...env }).end();
   }
 
   cli(words: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
-    return this.run('cli', words, env).end();
+    return this.start('cli', words, env).end();
   }
 
   async dispose(): Promise<void> {

@@ -33,6 +33,8 @@ const ETAG: Headers = { ETag: 'Changes with the resource' };
 interface Documentation {
   readonly id: string;
   readonly summary: string;
+  /** What a reader wants to know before the first call: effects, repetition, what the particular failures mean. */
+  readonly details: string;
   /** The body of the answer; undefined for one without. */
   readonly returns?: Type;
   readonly status?: number;
@@ -53,13 +55,13 @@ const headerObjects = (headers: Headers) =>
 
 /** Documents a handler: what it does, what it answers, and the failures it adds to those of its guards. */
 export const Documented = (documentation: Documentation): MethodDecorator => {
-  const { id, summary, returns, status = 200, description, headers, condition, fails = [] } = documentation;
+  const { id, summary, details, returns, status = 200, description, headers, condition, fails = [] } = documentation;
   const answer = { status, description, headers: headerObjects({ ...REQUEST_ID, ...(condition && ETAG), ...headers }) };
   return applyDecorators(
-    ApiOperation({ operationId: id, summary }),
+    ApiOperation({ operationId: id, summary, description: details }),
     ApiResponse(returns ? { ...answer, type: returns } : answer),
     ...(condition ? conditional(condition) : []),
-    ApiFailures(...fails, 'internal'),
+    ApiFailures(...fails),
   );
 };
 

@@ -6,19 +6,38 @@ import { ErrorResponse } from '../errors/error.response.js';
 
 type Operation = NonNullable<OpenAPIObject['paths'][string]['get']>;
 
-/** What a caller reads with each status, in the published document. */
-const EXAMPLE_MESSAGES: Partial<Record<number, string>> = {
-  [STATUS_OF.invalid]: 'name must be a string',
-  [STATUS_OF.unauthenticated]: 'The API key is not valid',
-  [STATUS_OF.payment_required]: 'The balance does not hold that many credits',
-  [STATUS_OF.forbidden]: 'Only administrators may do this',
-  [STATUS_OF.not_found]: 'There is no such API key',
-  [STATUS_OF.conflict]: 'There is already an API key named laptop',
-  [STATUS_OF.precondition_failed]: 'The user has changed since the version that If-Match names',
-  [STATUS_OF.too_large]: 'The body must be at most 16384 bytes long',
-  [STATUS_OF.unsupported_media_type]: 'The body must be application/json or application/merge-patch+json',
-  [STATUS_OF.internal]: 'Internal server error',
-  [STATUS_OF.unavailable]: 'The service is temporarily unavailable',
+/** What a caller reads with each status, by the occasion. A test of the document sees each of them said. */
+const EXAMPLE_MESSAGES: Readonly<Partial<Record<number, Readonly<Record<string, string>>>>> = {
+  [STATUS_OF.invalid]: {
+    value: 'name must be a string',
+    property: 'The property "email" is not known here',
+    body: 'The body must be a JSON object',
+  },
+  [STATUS_OF.unauthenticated]: {
+    missing: 'An API key is required in the x-api-key header',
+    invalid: 'The API key is not valid',
+  },
+  [STATUS_OF.payment_required]: { balance: 'The balance does not hold that many credits' },
+  [STATUS_OF.forbidden]: { role: 'Only administrators may do this' },
+  [STATUS_OF.not_found]: {
+    user: 'User with ID 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90 not found',
+    api_key: 'There is no such API key',
+  },
+  [STATUS_OF.conflict]: {
+    email: 'There is already a user with this e-mail address',
+    last_administrator: 'The last active administrator cannot be deactivated',
+    key_name: 'There is already an API key named laptop',
+    key_status: 'The API key is REVOKED, which is final',
+    transaction: 'This transaction_id already stands for another transaction of the user',
+  },
+  [STATUS_OF.precondition_failed]: { version: 'The user has changed since the version that If-Match names' },
+  [STATUS_OF.too_large]: { body: 'The body must be at most 16384 bytes long' },
+  [STATUS_OF.unsupported_media_type]: {
+    media_type: 'The body must be application/json or application/merge-patch+json',
+  },
+  [STATUS_OF.rate_limited]: { key: 'The API key may make 6000 requests a minute' },
+  [STATUS_OF.internal]: { bug: 'Internal server error' },
+  [STATUS_OF.unavailable]: { database: 'The service is temporarily unavailable' },
 };
 
 const TAGS: Readonly<Record<string, string>> = {
@@ -44,6 +63,7 @@ export function describeApi(app: INestApplication, securityScheme: string): Open
     .setTitle('Users API')
     .setDescription('API for user management and authentication')
     .setVersion('1.0.0')
+    .setLicense('MIT', 'https://spdx.org/licenses/MIT.html')
     .addServer('/', 'The server that publishes this document')
     .addApiKey({ type: 'apiKey', in: 'header', name: 'x-api-key' }, securityScheme)
     .build();
@@ -83,7 +103,12 @@ function failure(status: number, reason: string) {
     content: {
       'application/json': {
         schema: { $ref: '#/components/schemas/ErrorResponse' },
-        example: { status, message: EXAMPLE_MESSAGES[status] ?? reason },
+        examples: Object.fromEntries(
+          Object.entries(EXAMPLE_MESSAGES[status] ?? {}).map(([name, message]) => [
+            name,
+            { value: { status, message } },
+          ]),
+        ),
       },
     },
   };

@@ -1,4 +1,5 @@
 import { applyDecorators, Controller, UseFilters, VERSION_NEUTRAL } from '@nestjs/common';
+import { ApiFailures } from '../docs/documented.decorator.js';
 import { ErrorFilter } from '../errors/error.filter.js';
 
 /**
@@ -6,4 +7,8 @@ import { ErrorFilter } from '../errors/error.filter.js';
  * version is a part of the path, so that it does not depend on how that application versions its own routes.
  */
 export const ApiController = (path: string): ClassDecorator =>
-  applyDecorators(Controller({ path: `v1/${path}`, version: VERSION_NEUTRAL }), UseFilters(ErrorFilter));
+  applyDecorators(
+    Controller({ path: `v1/${path}`, version: VERSION_NEUTRAL }),
+    UseFilters(ErrorFilter),
+    ApiFailures('internal'),
+  );

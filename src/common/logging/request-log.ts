@@ -6,6 +6,8 @@ declare module 'http' {
   interface IncomingMessage {
     /** Names the request in the log and in `X-Request-Id`. */
     id: string;
+    /** The trace that the request is part of, where traces are on. */
+    traceId?: string;
   }
 }
 
@@ -30,7 +32,7 @@ export const requestLog =
 /** The status is null where the caller went away before there was an answer. */
 function write(
   logger: Logger,
-  { id, method, route, principal }: LoggedRequest,
+  { id, traceId, method, route, principal }: LoggedRequest,
   response: Response,
   start: number,
 ): void {
@@ -38,6 +40,7 @@ function write(
   const status = response.headersSent ? response.statusCode : null;
   const line = {
     request_id: id,
+    trace_id: traceId,
     method,
     route: path,
     status,

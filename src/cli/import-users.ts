@@ -1,0 +1,102 @@
+import { stat } from 'node:fs/promises';
+import { SingleBar } from 'cli-progress';
+import { COMMAND_LINE } from '../common/audit/actor.js';
+import type { UserRequest, UsersService } from '../users/users.service.js';
+import { checkUser } from '../users/users.service.js';
+import { type ImportRow, readRows } from './import-rows.js';
+
+/** Users that are made in one transaction: some tens of milliseconds. */
+const CHUNK = 500;
+
+/** Problems that are told one by one. */
+const TOLD = 100;
+
+export interface ImportProblem {
+  readonly line: number;
+  readonly message: string;
+}
+
+/** What the file holds, before anything is written. */
+export interface Checked {
+  readonly users: number;
+  /** The first hundred. */
+  readonly problems: readonly ImportProblem[];
+  readonly problemCount: number;
+}
+
+export interface Imported {
+  readonly created: number;
+  /** Users who were there already, by their address; they are left as they are. */
+  readonly existing: number;
+}
+
+/** Reads the whole file and writes nothing: names and addresses by the rules of the API, no address twice. */
+export async function checkFile(file: string): Promise<Checked> {
+  const lineOf = new Map<string, number>();
+  const problems: ImportProblem[] = [];
+  let problemCount = 0;
+  await withProgress('Checking', file, async (onBytes) => {
+    for await (const row of readRows(file, onBytes)) {
+      const message = problemOf(row, lineOf);
+      if (message === undefined) continue;
+      problemCount += 1;
+      if (problems.length < TOLD) problems.push({ line: row.line, message });
+    }
+  });
+  return { users: lineOf.size, problems, problemCount };
+}
+
+function problemOf(row: ImportRow, lineOf: Map<string, number>): string | undefined {
+  if ('problem' in row) return row.problem;
+  try {
+    checkUser(row);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  const address = row.email.toLowerCase();
+  const earlier = lineOf.get(address);
+  if (earlier !== undefined) return `the address is that of line ${String(earlier)}`;
+  lineOf.set(address, row.line);
+  return undefined;
+}
+
+/**
+ * Makes the users of a checked file, some hundreds in each transaction. Safe to repeat, also after it was interrupted: who is there
+ * is passed over.
+ */
+export async function importFile(file: string, users: UsersService): Promise<Imported> {
+  let created = 0;
+  let read = 0;
+  let chunk: UserRequest[] = [];
+  const write = async (): Promise<void> => {
+    created += (await users.createMissing(chunk, COMMAND_LINE)).length;
+    read += chunk.length;
+    chunk = [];
+  };
+  await withProgress('Importing', file, async (onBytes) => {
+    for await (const row of readRows(file, onBytes)) {
+      if ('problem' in row) throw new Error(`line ${String(row.line)}: ${row.problem}`); // the file has changed since
+      chunk.push({ email: row.email, name: row.name });
+      if (chunk.length === CHUNK) await write();
+    }
+    await write();
+  });
+  return { created, existing: read - created };
+}
+
+/** Shows in a terminal how much of the file is done; anywhere else, nothing. */
+async function withProgress(
+  what: string,
+  file: string,
+  work: (onBytes: (count: number) => void) => Promise<void>,
+): Promise<void> {
+  const bar = new SingleBar({ format: `${what} {bar} {percentage} %, {eta_formatted} left`, hideCursor: true });
+  bar.start((await stat(file)).size, 0);
+  try {
+    await work((count) => {
+      bar.increment(count);
+    });
+  } finally {
+    bar.stop();
+  }
+}

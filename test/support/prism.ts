@@ -1,0 +1,68 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from './ports.js';
+
+/** Exact, so that a run tells of our changes and not of theirs. */
+const PRISM = '@stoplight/prism-cli@5.16.0';
+
+interface Violation {
+  readonly location: readonly string[];
+  readonly message: string;
+}
+
+/**
+ * Stoplight Prism between a client and the server, as a proxy that compares what passes with the published document. Tests send bad
+ * requests on purpose, so of the violations it finds only those of answers count.
+ */
+export class Prism {
+  readonly violations: string[] = [];
+
+  private constructor(
+    readonly url: string,
+    private readonly child: ChildProcess,
+  ) {}
+
+  static async before(upstream: string): Promise<Prism> {
+    const port = await freePort();
+    const words = [
+      '--yes',
+      PRISM,
+      'proxy',
+      'docs/openapi.json',
+      upstream,
+      '--port',
+      String(port),
+      '--verboseLevel',
+      'silent',
+    ];
+    const child = spawn('npx', words, { stdio: ['ignore', 'ignore', 'inherit'], detached: true });
+    process.once('exit', () => {
+      end(child);
+    });
+    const prism = new Prism(`http://127.0.0.1:${String(port)}`, child);
+    while (!(await fetch(`${prism.url}/livez`).catch(() => null))?.ok) {
+      if (child.exitCode !== null) throw new Error(`${PRISM} did not start`);
+      await sleep(100);
+    }
+    return prism;
+  }
+
+  /** Takes note of what Prism says about an answer. */
+  note(request: string, { headers, status }: { headers: Record<string, string>; status: number }): void {
+    const violations = JSON.parse(headers['sl-violations'] ?? '[]') as Violation[];
+    for (const { location, message } of violations)
+      if (location[0] === 'response')
+        this.violations.push(`${request} ${String(status)}: ${location.join('.')} ${message}`);
+  }
+
+  async stop(): Promise<void> {
+    end(this.child);
+    if (this.child.exitCode === null) await once(this.child, 'exit');
+  }
+}
+
+/** With its children: npx starts the program as one of its own. */
+function end({ pid, exitCode, signalCode }: ChildProcess): void {
+  if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, 'SIGTERM');
+}
