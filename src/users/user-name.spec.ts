@@ -1,4 +1,4 @@
-import { parseUserName } from './user-name.js';
+import { NAME_PATTERN, parseUserName } from './user-name.js';
 import { InvalidUserNameError } from './users.errors.js';
 
 describe('parseUserName', () => {
@@ -40,4 +40,38 @@ describe('parseUserName', () => {
   ])('refuses %j', (raw) => {
     expect(() => parseUserName(raw)).toThrow(InvalidUserNameError);
   });
+});
+
+describe('The pattern of the document', () => {
+  const isName = (text: string): boolean => {
+    try {
+      return parseUserName(text) === text;
+    } catch {
+      return false;
+    }
+  };
+  const withFlag = new RegExp(NAME_PATTERN, 'u');
+
+  it('takes each code point by itself just as the code does', () => {
+    const different: string[] = [];
+    for (let codePoint = 0; codePoint <= 0x10ffff; codePoint += 1) {
+      const text = String.fromCodePoint(codePoint);
+      if (text !== text.trim().normalize('NFC')) continue; // never the form that is stored
+      if (withFlag.test(text) !== isName(text) || withFlag.test(`1${text}1`) !== isName(`1${text}1`))
+        different.push(codePoint.toString(16));
+    }
+
+    expect(different).toEqual([]);
+  });
+
+  it.each(['Ada Lovelace', '李小龍', '😀', '👩‍👩‍👧', 'Ame\u0301lie'.normalize('NFC')])(
+    'takes %j for readers without the u flag as well, and refuses what has controls',
+    (name) => {
+      const withoutFlag = new RegExp(NAME_PATTERN);
+
+      expect(withoutFlag.test(name)).toBe(true);
+      for (const bad of [`${name}\u0000`, `${name}\n`, `\u202e${name}`, `${name}\ud83d`, '\u200b'])
+        expect(withoutFlag.test(bad)).toBe(false);
+    },
+  );
 });

@@ -61,6 +61,12 @@ const INVISIBLE: readonly Range[] = [
 const javaScriptEscape = (codePoint: number): string =>
   codePoint > 0xffff ? `\\u{${codePoint.toString(16)}}` : `\\u${codePoint.toString(16).padStart(4, '0')}`;
 
+/** Code units, as `\ud83d\ude00`. */
+const utf16Escape = (codePoint: number): string =>
+  Array.from({ length: codePoint > 0xffff ? 2 : 1 }, (_, unit) =>
+    javaScriptEscape(String.fromCodePoint(codePoint).charCodeAt(unit)),
+  ).join('');
+
 /** PostgreSQL's own spelling (9.7.3.3 of its manual). */
 const postgresEscape = (codePoint: number): string =>
   codePoint > 0xffff
@@ -77,8 +83,29 @@ function pattern(forbidden: readonly Range[], escape: (codePoint: number) => str
   return `^[^${none}]*[^${none}${characters([...SPACES, ...INVISIBLE], escape)}][^${none}]*$`;
 }
 
-/** As JSON Schema wants it: ECMA-262, with the `u` flag. Length aside, it is the whole rule for a name once it is trimmed. */
-export const NAME_PATTERN = pattern([...FORBIDDEN, SURROGATES], javaScriptEscape);
+/** In ECMA-262, with the `u` flag. Length aside, it is the whole rule for a name once it is trimmed. */
+const WHOLE_NAME = new RegExp(pattern([...FORBIDDEN, SURROGATES], javaScriptEscape), 'u');
+
+/**
+ * The same for the document. JSON Schema leaves open whether a reader sets the `u` flag, and many dialects know no `\u{…}`, so it is
+ * spelled in UTF-16: exact with the flag; without it, it takes some names that have nothing visible beyond the basic plane.
+ *
+ * A class cannot begin a range beyond that plane without the flag, but it can end one there: what is up to the last code point of a
+ * range, and not up to the one before its first, is in the range.
+ */
+export const NAME_PATTERN = ((): string => {
+  const none = characters(FORBIDDEN, utf16Escape);
+  const blank = [...SPACES, ...INVISIBLE];
+  const beyond = blank.filter(([first]) => first > 0xffff);
+  const inRange = ([first, last]: Range): string =>
+    `(?![\\u0000-${utf16Escape(first - 1)}])[\\u0000-${utf16Escape(last)}]`;
+  const lone = '[\\ud800-\\udbff](?![\\udc00-\\udfff])|(?<![\\ud800-\\udbff])[\\udc00-\\udfff]';
+  const visible = `(?!${beyond.map(inRange).join('|')})[^${none}${characters(
+    blank.filter(([first]) => first <= 0xffff),
+    utf16Escape,
+  )}]`;
+  return `^(?![^${none}]*(?:${lone}))[^${none}]*${visible}[^${none}]*$`;
+})();
 
 /** The constraint `ck_users_name`. A text in PostgreSQL holds neither NUL nor surrogates. */
 export const NAME_CHECK = [
@@ -87,8 +114,6 @@ export const NAME_CHECK = [
   `name COLLATE "C" ~ '${pattern([[0x0001, 0x001f], ...FORBIDDEN.slice(1)], postgresEscape)}'`,
   `name COLLATE "C" !~ '^[${characters(SPACES, postgresEscape)}]|[${characters(SPACES, postgresEscape)}]$'`,
 ].join(' AND ');
-
-const WHOLE_NAME = new RegExp(NAME_PATTERN, 'u');
 
 /**
  * Brings a name into the form in which it is stored: trimmed, in Unicode's composed form (NFC), which is all that is
