@@ -4,6 +4,7 @@ import { APPLICATION } from '../common/audit/actor.js';
 import { UsersCoreModule } from '../users/users.module.js';
 import { UsersService } from '../users/users.service.js';
 import { InjectOptions, type UsersApiOptions } from '../users-api.options.js';
+import { CreditsAdminController } from './credits.admin.controller.js';
 import { CreditsController } from './credits.controller.js';
 import { CreditsRepository } from './credits.repository.js';
 import { CreditsService } from './credits.service.js';
@@ -35,7 +36,7 @@ export class CreditsCoreModule implements OnModuleInit {
 
 @Module({
   imports: [CreditsCoreModule, ApiKeysCoreModule],
-  controllers: [CreditsController],
+  controllers: [CreditsController, CreditsAdminController],
   exports: [CreditsCoreModule],
 })
 export class CreditsModule {}

@@ -36,7 +36,7 @@ export class Prism {
       '--verboseLevel',
       'silent',
     ];
-    const child = spawn('npx', words, { stdio: ['ignore', 'ignore', 'inherit'], detached: true });
+    const child = spawn('npx', words, { stdio: 'ignore', detached: true });
     process.once('exit', () => {
       end(child);
     });
