@@ -193,6 +193,8 @@ describe('Every operation, with every status that the document lists', () => {
     console.log(`${String(seen.size)} of ${String(listed.length)} pairs of operation and status seen`);
 
     expect([...seen].sort()).toEqual([...listed].sort());
+    expect(app.prism?.violations).toEqual([]);
+    expect(app.prism?.requestViolations).toBeGreaterThan(20);
     for (const response of Object.values(document.components?.responses ?? {})) {
       const { content } = response as unknown as {
         content: { 'application/json': { examples: Record<string, { value: Example }> } };

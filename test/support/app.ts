@@ -24,7 +24,7 @@ export class TestApp {
   constructor(
     readonly nest: NestExpressApplication,
     readonly given: Given,
-    private readonly prism?: Prism,
+    readonly prism?: Prism,
   ) {}
 
   get port(): number {

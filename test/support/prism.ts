@@ -16,7 +16,10 @@ interface Violation {
  * requests on purpose, so of the violations it finds only those of answers count.
  */
 export class Prism {
+  /** Of answers. */
   readonly violations: string[] = [];
+  /** How many it found in requests: none would mean that it does not look. */
+  requestViolations = 0;
 
   private constructor(
     readonly url: string,
@@ -52,8 +55,8 @@ export class Prism {
   note(request: string, { headers, status }: { headers: Record<string, string>; status: number }): void {
     const violations = JSON.parse(headers['sl-violations'] ?? '[]') as Violation[];
     for (const { location, message } of violations)
-      if (location[0] === 'response')
-        this.violations.push(`${request} ${String(status)}: ${location.join('.')} ${message}`);
+      if (location[0] === 'request') this.requestViolations += 1;
+      else this.violations.push(`${request} ${String(status)}: ${location.join('.')} ${message}`);
   }
 
   async stop(): Promise<void> {
