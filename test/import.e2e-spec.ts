@@ -195,7 +195,7 @@ describe('users-api users import', () => {
         const rows = new Map((await stored()).map(({ email, name }) => [email, name]));
         for (const { email, name } of users) expect(rows.get(email)).toBe(parseUserName(name));
       }),
-      { numRuns: 6 },
+      { numRuns: 3 },
     );
   });
 
