@@ -286,7 +286,8 @@ describe('UsersApiModule in another Nest application', () => {
     await owner.runMigrations();
     await owner.destroy();
     const host = await start([
-      TypeOrmModule.forRoot({ type: 'postgres', url: away.url, poolErrorHandler: () => undefined }),
+      // Directly: a pooler would keep a connection without time-outs waiting, which is its host's to bound.
+      TypeOrmModule.forRoot({ type: 'postgres', url: away.directUrl, poolErrorHandler: () => undefined }),
       UsersApiModule.forRoot({}),
     ]);
     const { key } = await callerOf(host);
