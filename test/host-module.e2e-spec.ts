@@ -91,11 +91,7 @@ describe('UsersApiModule in another Nest application', () => {
   const hosts: INestApplication[] = [];
 
   beforeAll(async () => {
-    database = await createDatabase('empty');
-    const owner = new DataSource({ type: 'postgres', url: database.directUrl, migrations: MIGRATIONS });
-    await owner.initialize();
-    await owner.runMigrations();
-    await owner.destroy();
+    database = await createDatabase();
   });
   afterEach(async () => {
     for (const host of hosts.splice(0)) await host.close();
@@ -268,6 +264,8 @@ describe('UsersApiModule in another Nest application', () => {
       expect((await patch({ email: 'eve@example.com' }).expect(400)).body).toEqual(answer(400));
       expect((await patch({ name: 7 }).expect(400)).body).toEqual(answer(400));
       expect((await patch('["name"]').expect(400)).body).toEqual(answer(400));
+      const deep = `{"name": ${'['.repeat(8_000)}${']'.repeat(8_000)}}`;
+      expect((await patch(deep).expect(400)).body).toEqual(answer(400));
       expect((await patch('{"__proto__": {}}').expect(400)).body).toEqual(answer(400));
       expect((await patch({ name: 'x'.repeat(20_000) }).expect(413)).body).toEqual(answer(413));
       expect((await patch('name=Eve', 'application/x-www-form-urlencoded').expect(415)).body).toEqual(answer(415));
@@ -280,11 +278,7 @@ describe('UsersApiModule in another Nest application', () => {
   );
 
   it('answers 503 on a guarded route of the host while the database is away', async () => {
-    const away = await createDatabase('empty');
-    const owner = new DataSource({ type: 'postgres', url: away.directUrl, migrations: MIGRATIONS });
-    await owner.initialize();
-    await owner.runMigrations();
-    await owner.destroy();
+    const away = await createDatabase();
     const host = await start([
       // Directly: a pooler would keep a connection without time-outs waiting, which is its host's to bound.
       TypeOrmModule.forRoot({ type: 'postgres', url: away.directUrl, poolErrorHandler: () => undefined }),

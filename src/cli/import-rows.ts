@@ -96,9 +96,9 @@ async function* readJsonLines(text: Readable): AsyncGenerator<ImportRow> {
 function toObject(line: number, content: string): ImportRow {
   let row: Record<string, unknown>;
   try {
-    row = parseJsonObject(Buffer.from(content));
+    row = parseJsonObject(Buffer.from(content), 'the line');
   } catch (error) {
-    return { line, problem: (error as Error).message.replace('The body', 'the line') };
+    return { line, problem: (error as Error).message };
   }
   const { email, name, ...others } = row;
   const [unknown] = Object.keys(others);

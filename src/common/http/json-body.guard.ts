@@ -13,7 +13,7 @@ import getRawBody from 'raw-body';
 import { DomainError } from '../errors/domain.error.js';
 import { validBody } from '../validation/request-validation.js';
 import { AmbiguousRequestError, awaitsContinue } from './node-answers.js';
-import { parseJsonObject } from './json-object.js';
+import { parseJsonObject, TooDeepError } from './json-object.js';
 
 /** Bytes. The largest legal body of any route is well below. */
 export const BODY_LIMIT = 16 * 1024;
@@ -93,9 +93,17 @@ async function readBody(request: RawBodyRequest<Request>): Promise<Buffer> {
  * `rawBody: true`; without them a property that is given twice cannot be seen any more.
  */
 function bodyThatWasRead({ rawBody, body }: RawBodyRequest<Request>): Buffer {
-  const bytes = rawBody ?? Buffer.from(JSON.stringify(body));
+  const bytes = rawBody ?? written(body);
   if (bytes.length > BODY_LIMIT) throw new BodyTooLargeError();
   return bytes;
+}
+
+function written(body: unknown): Buffer {
+  try {
+    return Buffer.from(JSON.stringify(body));
+  } catch {
+    throw new TooDeepError(); // what was parsed can be written again, but for a depth that ends the stack
+  }
 }
 
 function refuseOtherMediaTypes(request: Request): void {

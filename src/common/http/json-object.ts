@@ -8,23 +8,30 @@ export class InvalidJsonError extends DomainError {
 /** Levels. Our bodies have one; what reads them by recursion needs a bound. */
 const MAX_DEPTH = 32;
 
+export class TooDeepError extends InvalidJsonError {
+  constructor(whole = 'The body') {
+    super(`${whole} must not be nested more than ${String(MAX_DEPTH)} levels deep`);
+  }
+}
+
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * Reads one JSON object (RFC 8259), more strictly than `JSON.parse` alone: the bytes must be UTF-8 and no object may name
  * a property twice, since of two values one would be lost without a word.
  *
+ * @param whole what messages call the text
  * @throws InvalidJsonError for anything else; its message never repeats the text
  */
-export function parseJsonObject(bytes: Buffer): Record<string, unknown> {
-  const text = decode(bytes);
-  if (text.trim() === '') throw new InvalidJsonError('The body must be a JSON object, but it is empty');
-  const value = parse(text);
+export function parseJsonObject(bytes: Buffer, whole = 'The body'): Record<string, unknown> {
+  const text = decode(bytes, whole);
+  if (text.trim() === '') throw new InvalidJsonError(`${whole} must be a JSON object, but it is empty`);
+  const value = parse(text, whole);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new InvalidJsonError('The body must be a JSON object');
+    throw new InvalidJsonError(`${whole} must be a JSON object`);
   }
-  const twice = findRepeatedProperty(text);
-  if (twice !== undefined) throw new InvalidJsonError(`The body gives the property ${quoted(twice)} twice`);
+  const twice = findRepeatedProperty(text, whole);
+  if (twice !== undefined) throw new InvalidJsonError(`${whole} gives the property ${quoted(twice)} twice`);
   return value as Record<string, unknown>;
 }
 
@@ -34,19 +41,19 @@ export function quoted(name: string): string {
   return JSON.stringify(shown.length > 64 ? `${shown.slice(0, 64)}…` : shown);
 }
 
-function decode(bytes: Buffer): string {
+function decode(bytes: Buffer, whole: string): string {
   try {
     return UTF8.decode(bytes);
   } catch {
-    throw new InvalidJsonError('The body must be in UTF-8');
+    throw new InvalidJsonError(`${whole} must be in UTF-8`);
   }
 }
 
-function parse(text: string): unknown {
+function parse(text: string, whole: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    throw new InvalidJsonError('The body must be valid JSON');
+    throw new InvalidJsonError(`${whole} must be valid JSON`);
   }
 }
 
@@ -55,7 +62,7 @@ function parse(text: string): unknown {
  * parser that reports it is both maintained and quick, so this walks the strings and brackets of a text already known
  * to be valid, in one pass.
  */
-function findRepeatedProperty(text: string): string | undefined {
+function findRepeatedProperty(text: string, whole: string): string | undefined {
   const open: Set<string>[] = [];
   for (const [token, string, colon] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*(:)?|[{}[\]]/g)) {
     if (token === '{' || token === '[') open.push(new Set());
@@ -66,8 +73,7 @@ function findRepeatedProperty(text: string): string | undefined {
       if (names?.has(name)) return name;
       names?.add(name);
     }
-    if (open.length > MAX_DEPTH)
-      throw new InvalidJsonError(`The body must not be nested more than ${String(MAX_DEPTH)} levels deep`);
+    if (open.length > MAX_DEPTH) throw new TooDeepError(whole);
   }
   return undefined;
 }
