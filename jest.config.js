@@ -44,7 +44,7 @@ export default {
     {
       ...shared,
       displayName: 'prism',
-      roots: ['<rootDir>/test/prism'],
+      roots: ['<rootDir>/test'],
       testRegex: '\\.prism-spec\\.ts$',
       globalSetup: '<rootDir>/test/support/global-setup.js',
       globalTeardown: '<rootDir>/test/support/global-teardown.js',

@@ -18,4 +18,4 @@ export { User, type UserStatus } from './users/user.entity.js';
 export * from './users/users.errors.js';
 export { type ProfileChanges, type UserRequest, UsersService } from './users/users.service.js';
 export { type UsersApiComposition, UsersApiModule } from './users-api.module.js';
-export type { UsersApiOptions } from './users-api.options.js';
+export type { UsersApiOptions } from './config/users-api.options.js';

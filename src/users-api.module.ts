@@ -5,9 +5,9 @@ import { ApiKeysCoreModule, ApiKeysModule } from './api-keys/api-keys.module.js'
 import { AuditModule } from './audit/audit.module.js';
 import { MetricsModule } from './common/metrics/metrics.module.js';
 import { CreditsCoreModule, CreditsModule } from './credits/credits.module.js';
-import { DATABASE } from './database/database.js';
+import { DATABASE } from './database/inject-database.decorator.js';
 import { UsersCoreModule, UsersModule } from './users/users.module.js';
-import { USERS_API_OPTIONS, type UsersApiOptions } from './users-api.options.js';
+import { USERS_API_OPTIONS, type UsersApiOptions } from './config/users-api.options.js';
 
 /** What has to be known before the application starts. */
 export interface UsersApiComposition {

@@ -3,7 +3,7 @@ import { ApiTags } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { Documented, LOCATION, NEXT_PAGE } from '../common/docs/documented.decorator.js';
 import { ApiController } from '../common/http/api-controller.decorator.js';
-import { below } from '../common/http/below.js';
+import { locationOf } from '../common/http/location.js';
 import { JsonBody } from '../common/http/json-body.guard.js';
 import { ParamMatches } from '../common/http/param-matches.decorator.js';
 import { paginated, sliceOf } from '../common/pagination/page.js';
@@ -44,7 +44,7 @@ export class ApiKeysController {
     @Res({ passthrough: true }) response: Response,
   ): Promise<ApiKeyWithSecretResponse> {
     const made = await this.apiKeys.create({ userId: caller.userId, name, expiresAt: expires_at }, caller);
-    response.location(below(response.req, made.key.name));
+    response.location(locationOf(response.req, made.key.name));
     return ApiKeyWithSecretResponse.withSecret(made);
   }
 

@@ -1,7 +1,7 @@
 import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { Metrics } from '../common/metrics/metrics.js';
-import { InjectDatabase } from '../database/database.js';
+import { InjectDatabase } from '../database/inject-database.decorator.js';
 
 /** How far `last_used_at` may lag, and how often a key is written at most. */
 const FLUSH_EVERY_MS = 60_000;

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import ipaddr from 'ipaddr.js';
 import { type RateLimiterAbstract, RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import { Metrics } from '../common/metrics/metrics.js';
-import { InjectOptions, type UsersApiOptions } from '../users-api.options.js';
+import { InjectOptions, type UsersApiOptions } from '../config/users-api.options.js';
 import { RateLimitedError } from './api-keys.errors.js';
 import { type RateLimitState, WINDOW_SECONDS } from './rate-limit.js';
 
@@ -18,7 +18,6 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
   private redis: Redis | undefined;
   private perKey: RateLimiterAbstract | undefined;
   private perAddress: RateLimiterAbstract | undefined;
-  private quota = 0;
   private restUntil = 0;
 
   constructor(
@@ -29,7 +28,6 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
   async onModuleInit(): Promise<void> {
     const { rateLimitPerMinute: points = 0, redisUrl } = this.options;
     if (points === 0) return;
-    this.quota = points;
     this.redis = redisUrl === undefined ? undefined : await this.connect(redisUrl);
     const limiter = (keyPrefix: string): RateLimiterAbstract => {
       const options = { points, duration: WINDOW_SECONDS, keyPrefix };
@@ -69,26 +67,17 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
       return null;
     }
     try {
-      return this.state(limit, await limiter.consume(who));
+      return stateOf(limit, limiter, await limiter.consume(who));
     } catch (rejection) {
       if (rejection instanceof RateLimiterRes) {
         this.metrics.rateLimited.inc({ limit });
-        throw new RateLimitedError(this.state(limit, rejection));
+        throw new RateLimitedError(stateOf(limit, limiter, rejection));
       }
       if (this.restUntil === 0) this.logger.warn({ err: rejection }, 'Redis does not answer: requests pass uncounted');
       this.restUntil = performance.now() + STORE_REST_MS;
       this.metrics.rateLimitFailures.inc();
       return null;
     }
-  }
-
-  private state(limit: RateLimitState['limit'], { remainingPoints, msBeforeNext }: RateLimiterRes): RateLimitState {
-    return {
-      limit,
-      quota: this.quota,
-      remaining: remainingPoints,
-      resetSeconds: Math.ceil(msBeforeNext / 1000),
-    };
   }
 
   private async connect(url: string): Promise<Redis> {
@@ -113,6 +102,12 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
     this.redis?.disconnect();
   }
 }
+
+const stateOf = (
+  limit: RateLimitState['limit'],
+  { points: quota }: RateLimiterAbstract,
+  { remainingPoints, msBeforeNext }: RateLimiterRes,
+): RateLimitState => ({ limit, quota, remaining: remainingPoints, resetSeconds: Math.ceil(msBeforeNext / 1000) });
 
 /** The first half of an IPv6 address: who has one has 64 bits of others to choose from (RFC 6177). */
 export function subscriberOf(address: string): string {

@@ -3,7 +3,7 @@ import { DataSource } from 'typeorm';
 import type { Page, Slice } from '../common/pagination/page.js';
 import type { AuditEvent } from './audit-event.entity.js';
 import type { AuditAction } from '../common/audit/recording.js';
-import { InjectDatabase } from '../database/database.js';
+import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { findNewest } from '../database/list.js';
 
 export interface AuditEventFilter {

@@ -79,7 +79,7 @@ export async function importFile(file: string, users: UsersService): Promise<Imp
       chunk.push({ email: row.email, name: row.name });
       if (chunk.length === CHUNK) await write();
     }
-    await write();
+    if (chunk.length > 0) await write();
   });
   return { created, existing: read - created };
 }

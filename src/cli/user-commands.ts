@@ -72,8 +72,11 @@ export function addUserCommands(users: Command): void {
       if (json) print({ users: found, problems, created: done?.created ?? 0, existing: done?.existing ?? 0 });
       else {
         for (const { line, message } of problems) console.error(`${file}:${String(line)}: ${message}`);
-        if (done) console.log(`${String(done.created)} users were made; ${String(done.existing)} were there already.`);
-        else if (!bad) console.log(`${String(found)} users could be imported.`);
+        if (done)
+          process.stdout.write(
+            `${String(done.created)} users were made; ${String(done.existing)} were there already.\n`,
+          );
+        else if (!bad) process.stdout.write(`${String(found)} users could be imported.\n`);
       }
       if (bad) throw new Error(`${String(problemCount)} lines of ${file} are bad, and nothing was written`);
     });

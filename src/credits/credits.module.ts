@@ -3,7 +3,7 @@ import { ApiKeysCoreModule } from '../api-keys/api-keys.module.js';
 import { APPLICATION } from '../common/audit/actor.js';
 import { UsersCoreModule } from '../users/users.module.js';
 import { UsersService } from '../users/users.service.js';
-import { InjectOptions, type UsersApiOptions } from '../users-api.options.js';
+import { InjectOptions, type UsersApiOptions } from '../config/users-api.options.js';
 import { CreditsAdminController } from './credits.admin.controller.js';
 import { CreditsController } from './credits.controller.js';
 import { CreditsRepository } from './credits.repository.js';

@@ -5,7 +5,7 @@ import { actorParameters } from '../common/audit/recording.js';
 import type { Page, Slice } from '../common/pagination/page.js';
 import { findNewest } from '../database/list.js';
 import { withoutTimeouts } from '../database/without-timeouts.js';
-import { InjectDatabase } from '../database/database.js';
+import { InjectDatabase } from '../database/inject-database.decorator.js';
 import type { CreditEntry, TransactionType } from './credit-entry.entity.js';
 
 export interface Movement {

@@ -1,7 +1,7 @@
 import type { Span } from '@opentelemetry/api';
 import DataLoader from 'dataloader';
 import { isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
-import { activeSpans, inSpans } from '../common/tracing/active-spans.js';
+import { activeSpans, inSpans } from '../common/active-spans.js';
 import { DatabaseBusyError } from './bounded-pool.js';
 import { isConflict, isLockTimeout } from './retry.js';
 

@@ -1,7 +1,7 @@
 import { type Context, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace, type Tracer } from '@opentelemetry/api';
 import { parseTraceParent } from '@opentelemetry/core';
 import type { Request, RequestHandler } from 'express';
-import { inSpans } from '../common/tracing/active-spans.js';
+import { inSpans } from '../common/active-spans.js';
 
 /** Asked every few seconds by machines, for ever: their spans would only bury the others. */
 const PROBES: ReadonlySet<string> = new Set(['/livez', '/readyz']);

@@ -1,6 +1,6 @@
 import { ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace, type Tracer } from '@opentelemetry/api';
 import type { ClientConfig, QueryConfig } from 'pg';
-import { activeSpans } from '../common/tracing/active-spans.js';
+import { activeSpans } from '../common/active-spans.js';
 import { PoolClient } from '../database/pool-client.js';
 
 /**

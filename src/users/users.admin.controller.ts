@@ -9,7 +9,7 @@ import type { Principal } from '../api-keys/principal.js';
 import { Documented, IF_MATCH, IF_NONE_MATCH, LOCATION, NEXT_PAGE } from '../common/docs/documented.decorator.js';
 import { ApiController } from '../common/http/api-controller.decorator.js';
 import { versionsMatching } from '../common/http/entity-tag.js';
-import { below } from '../common/http/below.js';
+import { locationOf } from '../common/http/location.js';
 import { JsonBody } from '../common/http/json-body.guard.js';
 import { ParamMatches, UUID } from '../common/http/param-matches.decorator.js';
 import { paginated, sliceOf } from '../common/pagination/page.js';
@@ -48,7 +48,7 @@ export class UsersAdminController {
     @Res({ passthrough: true }) response: Response,
   ): Promise<UserResponse> {
     const user = await this.users.create(body, caller);
-    response.location(below(response.req, user.id));
+    response.location(locationOf(response.req, user.id));
     return represent(user, response);
   }
 

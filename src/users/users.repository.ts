@@ -7,7 +7,7 @@ import { Batch } from '../database/batch.js';
 import { findNewest } from '../database/list.js';
 import { RETRIES, retryingConflicts } from '../database/retry.js';
 import { Statement } from '../database/statement.js';
-import { InjectDatabase } from '../database/database.js';
+import { InjectDatabase } from '../database/inject-database.decorator.js';
 import type { User, UserStatus } from './user.entity.js';
 
 export interface NewUser {

@@ -4,6 +4,7 @@ import { chmod } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { generateApiKey } from '../../src/common/api-key-format.js';
 import { openEmbeddedPostgres } from '../../src/database/embedded/open-embedded-postgres.js';
+import { Administrator } from '../support/administrator.js';
 import { freePort } from '../support/ports.js';
 import { Programs, type RunningServer } from '../support/server-process.js';
 
@@ -54,20 +55,9 @@ describe(`${String(RESTARTS)} rolling restarts of two instances behind HAProxy, 
       while (!(await fetch(`${url(callers)}/readyz`).catch(() => null))?.ok) await sleep(50);
 
       // Many callers: one row takes one commit after the other, and no more of them than the disk allows.
-      const api = async (path: string, body: object): Promise<{ id: string; secret: string }> =>
-        (await (
-          await fetch(`${url(callers)}/v1/${path}`, {
-            method: 'POST',
-            body: JSON.stringify(body),
-            headers: { 'x-api-key': key, 'content-type': 'application/json' },
-          })
-        ).json()) as { id: string; secret: string };
+      const administrator = new Administrator(url(callers), key);
       const keys: string[] = [];
-      for (let user = 0; user < USERS; user += 1) {
-        const { id } = await api('users', { name: 'Caller', email: `caller-${String(user)}@example.com` });
-        const made = await api(`users/${id}/api-keys`, { name: 'load', expires_at: '2099-01-01T00:00:00Z' });
-        keys.push(made.secret);
-      }
+      while (keys.length < USERS) keys.push((await administrator.makeCaller(`caller-${String(keys.length)}`)).secret);
 
       const failures = new Map<string, number>();
       const failed = (what: string): void => {

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import autocannon from 'autocannon';
 import { generateApiKey } from '../../src/common/api-key-format.js';
 import { openEmbeddedPostgres } from '../../src/database/embedded/open-embedded-postgres.js';
+import { Administrator } from '../support/administrator.js';
 import { freePort } from '../support/ports.js';
 import { Programs } from '../support/server-process.js';
 
@@ -72,19 +73,9 @@ describe(`${String(MINUTES)} minutes at ${String(SHARE * 100)} % of what the ser
       );
       while (!(await fetch(`${url}/readyz`).catch(() => null))?.ok) await sleep(50);
 
-      const post = async (path: string, body: object): Promise<{ id: string; secret: string }> =>
-        (await (
-          await fetch(`${url}/v1/${path}`, {
-            method: 'POST',
-            headers: { 'x-api-key': admin, 'content-type': 'application/json' },
-            body: JSON.stringify(body),
-          })
-        ).json()) as { id: string; secret: string };
+      const administrator = new Administrator(url, admin);
       const keys: string[] = [];
-      for (let caller = 0; caller < CALLERS; caller += 1) {
-        const { id } = await post('users', { name: 'Caller', email: `caller-${String(caller)}@example.com` });
-        keys.push((await post(`users/${id}/api-keys`, { name: 'soak', expires_at: '2099-01-01T00:00:00Z' })).secret);
-      }
+      while (keys.length < CALLERS) keys.push((await administrator.makeCaller(`caller-${String(keys.length)}`)).secret);
 
       /** Half of the requests change a name; a tenth are refused; the rest read. */
       const load = (seconds: number, rate?: number): Promise<autocannon.Result> => {

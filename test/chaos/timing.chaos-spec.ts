@@ -3,6 +3,7 @@ import { Agent, request } from 'node:http';
 import { Client } from 'pg';
 import { generateApiKey } from '../../src/common/api-key-format.js';
 import { openEmbeddedPostgres } from '../../src/database/embedded/open-embedded-postgres.js';
+import { Administrator } from '../support/administrator.js';
 import { Programs } from '../support/server-process.js';
 
 const SAMPLES = Number(process.env.CHAOS_TIMING_SAMPLES ?? 4_000);
@@ -43,24 +44,12 @@ describe('The time that a refused key takes', () => {
         BOOTSTRAP_ADMIN_KEY: admin,
         RATE_LIMIT_PER_MINUTE: '0',
       });
-      const post = async (path: string, body: object): Promise<{ id: string; secret: string }> => {
-        const response = await fetch(`${server.url}/v1/${path}`, {
-          method: 'POST',
-          headers: { 'x-api-key': admin, 'content-type': 'application/json' },
-          body: JSON.stringify(body),
-        });
-        return (await response.json()) as { id: string; secret: string };
-      };
-      const expires_at = '2099-01-01T00:00:00Z';
-      const keyOf = async (name: string): Promise<{ id: string; secret: string }> => {
-        const { id } = await post('users', { name, email: `${name}@example.com` });
-        return { id, secret: (await post(`users/${id}/api-keys`, { name: 'key', expires_at })).secret };
-      };
+      const administrator = new Administrator(server.url, admin);
       const [revoked, expired, inactive, superseded] = [
-        await keyOf('revoked'),
-        await keyOf('expired'),
-        await keyOf('inactive'),
-        await keyOf('superseded'),
+        await administrator.makeCaller('revoked'),
+        await administrator.makeCaller('expired'),
+        await administrator.makeCaller('inactive'),
+        await administrator.makeCaller('superseded'),
       ];
       const client = new Client({ connectionString: database.url });
       await client.connect();
@@ -70,7 +59,7 @@ describe('The time that a refused key takes', () => {
       await fetch(`${server.url}/v1/api-keys/key/rotate`, {
         method: 'POST',
         headers: { 'x-api-key': superseded.secret, 'content-type': 'application/json' },
-        body: JSON.stringify({ expires_at, overlap_seconds: 3600 }),
+        body: JSON.stringify({ expires_at: '2099-01-01T00:00:00Z', overlap_seconds: 3600 }),
       });
       await client.query('UPDATE superseded_secrets SET expires_at = now()');
       await client.query('VACUUM ANALYZE');

@@ -42,13 +42,13 @@ export function paginated<T extends Place, R>(
   request: Request,
 ): { data: R[]; pagination: { total_pages: number; current_page: number; items_per_page: number } } {
   const last = rows.at(-1);
-  const next = last && more ? Math.min(page + 1, MAX_PAGE) : 0;
   if (last && more) {
-    (request.res as Response).setHeader('Link', `<${nextUrl(request, next, cursorOf(last))}>; rel="next"`);
+    const next = nextUrl(request, Math.min(page + 1, MAX_PAGE), cursorOf(last));
+    (request.res as Response).setHeader('Link', `<${next}>; rel="next"`);
   }
   return {
     data: rows.map(toResponse),
-    pagination: { total_pages: Math.max(Math.ceil(total / items_per_page), next), current_page: page, items_per_page },
+    pagination: { total_pages: Math.ceil(total / items_per_page), current_page: page, items_per_page },
   };
 }
 

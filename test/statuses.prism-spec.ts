@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import type { Response } from 'supertest';
-import { startTestApp, type TestApp } from '../support/app.js';
-import { createDatabase, type TestDatabase } from '../support/database.js';
-import type { GivenUser } from '../support/given.js';
+import { startTestApp, type TestApp } from './support/app.js';
+import { createDatabase, type TestDatabase } from './support/database.js';
+import type { GivenUser } from './support/given.js';
 
 const EXPIRES = { expires_at: '2100-01-01T00:00:00Z' };
 const LARGE = { name: 'x'.repeat(20_000) };
