@@ -307,6 +307,23 @@ describe('A database that cannot be reached', () => {
     },
   );
 
+  it('503 for a request whose connection is reset before the database has answered, and the process lives on', async () => {
+    const database = await createDatabase();
+    const proxy = await startProxy(database.url);
+    const app = await startTestApp(proxy.url);
+    const ada = await app.given.user();
+
+    proxy.loseAnswers();
+    const during = await app.as(ada).get('/v1/users/me');
+    const after = await app.as(ada).get('/v1/users/me');
+
+    expectUnavailable(during);
+    expect(after.status).toBe(200);
+    await app.nest.close();
+    await proxy.close();
+    await database.drop();
+  });
+
   it('503 once for a connection whose other end is gone without a word, which is not lent again', async () => {
     const database = await createDatabase();
     const proxy = await startProxy(database.url);

@@ -34,6 +34,7 @@ import {
   UsersService,
 } from '../src/index.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
+import { startProxy } from './support/proxy.js';
 
 /** A host may well have a class and a table of that name. */
 @Entity('users')
@@ -292,5 +293,23 @@ describe('UsersApiModule in another Nest application', () => {
 
     expect(answer.body).toEqual({ status: 503, message: 'The service is temporarily unavailable' });
     expect(answer.headers['retry-after']).toBe('1');
+  });
+
+  it("answers 503 when the host's connection is reset before the database has answered, and the process lives on", async () => {
+    const proxy = await startProxy(database.url);
+    const host = await start([
+      TypeOrmModule.forRoot({ type: 'postgres', url: proxy.url, poolErrorHandler: () => undefined }),
+      UsersApiModule.forRoot({}),
+    ]);
+    const { key } = await callerOf(host);
+    const greet = () => request(host.getHttpServer()).get('/greetings/me').set('x-api-key', key);
+
+    proxy.loseAnswers();
+    await greet().expect(503);
+    await greet().expect(200);
+
+    await host.close();
+    hosts.pop();
+    await proxy.close();
   });
 });

@@ -33,6 +33,10 @@ export class PoolClient extends Client {
     super(config);
     const { connect, query, connection } = this as unknown as Internals;
 
+    // The pool listens only while nobody has borrowed it. Whoever has learns of the loss from its query; an 'error' that nobody
+    // hears of would end the process.
+    this.on('error', () => undefined);
+
     // The pool connects with a callback, and TypeORM asks for promises.
     Object.assign(this, {
       connect: (done: Callback) => {

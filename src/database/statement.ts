@@ -28,6 +28,7 @@ export class Statement<Row extends ObjectLiteral> {
   private async attempt(pool: Pool, values: unknown[]): Promise<Row[]> {
     const { namedStatements } = pool.options as { readonly namedStatements?: boolean };
     const client = await pool.connect();
+    if (client.listenerCount('error') === 0) client.on('error', heard); // a host's, not a `PoolClient`
     let stale = false;
     try {
       const query = { text: this.text, values, ...(namedStatements && { name: this.name }) };
@@ -41,6 +42,9 @@ export class Statement<Row extends ObjectLiteral> {
     }
   }
 }
+
+/** The query that is under way fails by itself. An 'error' of a connection that nobody hears of would end the process. */
+const heard = (): void => undefined;
 
 /**
  * A migration has changed what the statement returns, or the connection does not know it any more. PostgreSQL says so before it
