@@ -31,6 +31,6 @@ export default defineConfig(
   },
   {
     files: ['**/*.js'],
-    languageOptions: { globals: { process: 'readonly', URL: 'readonly' } },
+    languageOptions: { globals: { fetch: 'readonly', performance: 'readonly', process: 'readonly', URL: 'readonly' } },
   },
 );
