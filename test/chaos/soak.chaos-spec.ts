@@ -153,7 +153,7 @@ describe(`${String(MINUTES)} minutes at ${String(SHARE * 100)} % of what the ser
         rss_mb_in_10_minutes: Number(slope(judged.map(({ minutes, rssMb }) => [minutes, rssMb])).toFixed(2)),
         files: [Math.min(...judged.map(({ files }) => files)), Math.max(...judged.map(({ files }) => files))],
       };
-      console.log(JSON.stringify(figures));
+      process.stdout.write(`${JSON.stringify(figures)}\n`);
 
       expect(code).toBe(0);
       expect(figures.errors).toBe(0);
