@@ -18,6 +18,20 @@ describe('The x-api-key header', () => {
     expect(response.headers['www-authenticate']).toBe('ApiKey realm="users-api", header="x-api-key"');
   });
 
+  it('401 for a key that was never made, even where a stored key and its user have the id of nobody', async () => {
+    const nil = '00000000-0000-0000-0000-000000000000';
+    await app.given.sql(`INSERT INTO users (id, name, email) VALUES ($1, 'Nil', 'nil@example.com')`, [nil]);
+    await app.given.sql(
+      `INSERT INTO api_keys (id, user_id, name, expires_at, prefix, digest)
+       VALUES ($1, $1, 'nil', '2999-01-01', 'ua_00000', sha256('nil'))`,
+      [nil],
+    );
+
+    const response = await app.anyone().get('/v1/users/me').set('x-api-key', generateApiKey());
+
+    expect(response.status).toBe(401);
+  });
+
   it('401 gives one and the same answer to every key that does not work', async () => {
     const revoked = await app.given.user();
     const expired = await app.given.user();

@@ -167,7 +167,7 @@ describe('The log', () => {
     expect(tables.length).toBeGreaterThanOrEqual(6);
     for (const { id } of await administer<{ id: string }>('SELECT id FROM api_keys', database.directUrl))
       expect(stored).toContain(id); // so that it is really the rows that were read
-    expect(metrics).toContain('authentication_refusals_total{reason="not_live"} ');
+    expect(metrics).toContain('authentication_refusals_total{reason="revoked"} ');
     for (const secret of [key, made, rotated]) {
       const random = secret.slice(8); // an owner may see the eight characters before
       for (const text of [random, Buffer.from(secret).toString('hex'), Buffer.from(secret).toString('base64')]) {

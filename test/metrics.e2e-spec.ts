@@ -43,15 +43,41 @@ describe('GET /metrics', () => {
   });
 
   it('counts refusals by their reason, which the caller is not told', async () => {
-    await app.anyone().get('/v1/users/me');
-    await app.anyone().get('/v1/users/me').set('x-api-key', 'ua_mistyped');
-    await app.anyone().get('/v1/users/me').set('x-api-key', generateApiKey());
-    await app.anyone().get('/v1/users/me').set('x-api-key', generateApiKey());
+    const [revoked, expired, superseded, inactive] = [
+      await app.given.user(),
+      await app.given.user(),
+      await app.given.user(),
+      await app.given.user(),
+    ];
+    await app.given.sql('UPDATE api_keys SET revoked_at = now() WHERE user_id = $1', [revoked.id]);
+    await app.given.sql('UPDATE api_keys SET expires_at = now() WHERE user_id = $1', [expired.id]);
+    await app.given.sql(`UPDATE users SET status = 'INACTIVE' WHERE id = $1`, [inactive.id]);
+    const rotation = { expires_at: '2999-01-01T00:00:00Z', overlap_seconds: 3600 };
+    await app.as(superseded).post('/v1/api-keys/first-key/rotate').send(rotation).expect(201);
+    await app.given.sql('UPDATE superseded_secrets SET expires_at = now()');
+    const presented = {
+      malformed: 'ua_mistyped',
+      unknown: generateApiKey(),
+      revoked: revoked.key,
+      expired: expired.key,
+      superseded: superseded.key,
+      user_inactive: inactive.key,
+    };
+
+    await app.anyone().get('/v1/users/me').expect(401);
+    const answers = [];
+    for (const key of Object.values(presented))
+      answers.push(
+        await app.anyone().get('/v1/users/me').set('x-api-key', key).set('x-request-id', 'same').expect(401),
+      );
 
     const samples = await scrape(port);
-    const count = (reason: string): number | undefined =>
-      samples.get(`authentication_refusals_total{reason="${reason}"}`);
-    expect([count('missing'), count('malformed'), count('not_live')]).toEqual([1, 1, 2]);
+    const counted = ['missing', ...Object.keys(presented)].map((reason) => [
+      reason,
+      samples.get(`authentication_refusals_total{reason="${reason}"}`),
+    ]);
+    expect(counted).toEqual(['missing', ...Object.keys(presented)].map((reason) => [reason, 1]));
+    expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
   });
 
   it('shows the pool, the event loop and the memory', async () => {

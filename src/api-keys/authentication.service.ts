@@ -26,8 +26,9 @@ export class AuthenticationService {
     if (presented === undefined) throw this.refusal('missing');
     if (!isApiKey(presented)) throw this.refusal('malformed');
     const digest = digestOf(presented);
-    const secret = await this.apiKeys.findLive(digest);
-    if (!secret || !timingSafeEqual(secret.digest, digest)) throw this.refusal('not_live');
+    const secret = await this.apiKeys.find(digest);
+    if (typeof secret === 'string') throw this.refusal(secret);
+    if (!timingSafeEqual(secret.digest, digest)) throw this.refusal('unknown');
     this.usage.record(secret.keyId);
     return secret;
   }

@@ -2,6 +2,15 @@ import type { Pool } from 'pg';
 import { type DataSource, type ObjectLiteral, QueryFailedError } from 'typeorm';
 
 /**
+ * SQL for a parameter that is an array, of a length that the planner does not see.
+ *
+ * PostgreSQL keeps the plan of a prepared statement only while that looks no dearer than one for the values at hand. For an
+ * array that it sees it would make a new plan each time, as one value looks cheaper than the ten that a kept plan allows
+ * for; and planning costs several times what these statements do. See docs/performance.md.
+ */
+export const unseen = (parameter: number, type: string): string => `(SELECT $${String(parameter)}::${type}[])`;
+
+/**
  * A statement of the request path: prepared once for each connection, under its name, and run on the pool itself, since
  * TypeORM's own `query` costs several times as much as what it passes on.
  */

@@ -6,7 +6,7 @@ import type { Page, Slice } from '../common/pagination/page.js';
 import { Batch } from '../database/batch.js';
 import { findNewest } from '../database/list.js';
 import { RETRIES, retryingConflicts } from '../database/retry.js';
-import { Statement } from '../database/statement.js';
+import { Statement, unseen } from '../database/statement.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import type { User, UserStatus } from './user.entity.js';
 
@@ -160,6 +160,11 @@ interface Patch {
   readonly versions: readonly string[] | undefined;
 }
 
+/** The columns of `Patch`es, as `runPatch` gives them. */
+const PATCHES = ['uuid', 'text', 'text', 'text', 'text', 'uuid', 'uuid', 'text']
+  .map((type, index) => unseen(index + 1, type))
+  .join();
+
 /** @param locked what to do about rows that somebody else holds: wait, or `SKIP LOCKED` */
 const patching = (locked: '' | 'SKIP LOCKED'): string =>
   recorded(
@@ -170,7 +175,7 @@ const patching = (locked: '' | 'SKIP LOCKED'): string =>
         version = u.version + new.differs::int,
         updated_at = CASE WHEN new.differs THEN greatest(clock_timestamp(), u.updated_at + interval '1 ms') ELSE u.updated_at END
       FROM (SELECT wanted.*, o.name AS old_name, o.status AS old_status
-              FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::uuid[], $8::text[])
+              FROM unnest(${PATCHES})
                 AS wanted (id, name, status, versions, actor, actor_user_id, actor_key_id, request_id)
               JOIN users o ON o.id = wanted.id
              WHERE wanted.versions IS NULL OR o.version = ANY (wanted.versions::bigint[])
@@ -200,7 +205,11 @@ const INSERT_MISSING = inserting('ON CONFLICT ((lower(email COLLATE "C"))) DO NO
 
 const PATCH_FREE = new Statement<UserRow>('patch_users_free', patching('SKIP LOCKED'));
 const PATCH = new Statement<UserRow>('patch_users', patching(''));
-const FIND = new Statement<UserRow>('find_users', `SELECT ${COLUMNS} FROM users WHERE id = ANY ($1::uuid[])`);
+const FIND = new Statement<UserRow>(
+  'find_users',
+  `SELECT ${columns('u')} FROM unnest(${unseen(1, 'uuid')}) AS asked (id)
+     CROSS JOIN LATERAL (SELECT * FROM users WHERE id = asked.id LIMIT 1) AS u`,
+);
 
 /** Named columns only: the statements return more than the row. */
 const toUser = (row: UserRow): User => ({

@@ -2,7 +2,8 @@ import { Injectable } from '@nestjs/common';
 import { Counter, Registry } from 'prom-client';
 
 /** Why a caller was refused with 401. The first two cost no SQL. */
-export type AuthenticationRefusal = 'missing' | 'malformed' | 'not_live';
+export type AuthenticationRefusal =
+  'missing' | 'malformed' | 'unknown' | 'revoked' | 'expired' | 'superseded' | 'user_inactive';
 
 /**
  * What features count, whether or not anybody reads it: one registry per application, so that several of them in one
@@ -14,7 +15,7 @@ export class Metrics {
 
   readonly authenticationRefusals = new Counter({
     name: 'authentication_refusals_total',
-    help: 'Requests answered 401: no key, one that cannot be a key, or one that is unknown, expired, revoked or of an inactive user',
+    help: 'Requests answered 401: no key, one that cannot be a key, or one that is unknown, revoked, expired, superseded or of an inactive user',
     labelNames: ['reason'] as const,
     registers: [this.registry],
   });
