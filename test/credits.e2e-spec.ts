@@ -3,7 +3,7 @@ import { DataSource } from 'typeorm';
 import { InsufficientCreditsError, TransactionIdTakenError } from '../src/credits/credits.errors.js';
 import { CreditsService } from '../src/credits/credits.service.js';
 import { startTestApp, useTestApp } from './support/app.js';
-import { createDatabase } from './support/database.js';
+import { administer, createDatabase } from './support/database.js';
 import type { GivenUser } from './support/given.js';
 
 const MAX = Number.MAX_SAFE_INTEGER;
@@ -346,10 +346,38 @@ describe('Credits', () => {
       );
 
       expect(before).toEqual([]);
-      expect(await credits.reconcile()).toEqual([
+      const differences = [
         { userId: ada.id, entryId: entry.id, stored: 6, expected: 5 },
         { userId: bob.id, entryId: null, stored: 9, expected: 0 },
-      ]);
+      ];
+      expect(await credits.reconcile()).toEqual(differences.sort((a, b) => (a.userId < b.userId ? -1 : 1)));
+      await other.nest.close();
+      await database.drop();
+    });
+
+    it('reconcile finds differences among more users than it reads at a time, each once, and says how far it is', async () => {
+      const database = await createDatabase();
+      const other = await startTestApp(database.url);
+      await other.given.sql(
+        `INSERT INTO users (name, email) SELECT 'User', n || '@example.com' FROM generate_series(1, 10001) AS n`,
+      );
+      const wrong = await administer<{ id: string }>(
+        `UPDATE users SET credits_balance = 1 WHERE id IN
+           (SELECT id FROM (SELECT id, row_number() OVER (ORDER BY id) AS place FROM users) AS placed
+             WHERE place IN (1, 4999, 5000, 5001, 10000, 10001))
+         RETURNING id`,
+        database.url,
+      );
+      const shares: number[] = [];
+
+      const differences = await other.nest
+        .get(CreditsService, { strict: false })
+        .reconcile((share) => shares.push(share));
+
+      expect(differences.map(({ userId }) => userId)).toEqual(wrong.map(({ id }) => id).sort());
+      expect(shares).toHaveLength(3);
+      expect(shares).toEqual([...shares].sort((a, b) => a - b));
+      expect(shares.at(-1)).toBe(1);
       await other.nest.close();
       await database.drop();
     });

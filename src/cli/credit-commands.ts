@@ -5,6 +5,7 @@ import { type CreditRequest, CreditsService, type Receipt } from '../credits/cre
 import { CreditEntryResponse } from '../credits/dto/credit-entry.response.js';
 import { integer } from './integer.js';
 import { print, printTable } from './output.js';
+import { withProgress } from './progress.js';
 import { userByEmail } from './user-commands.js';
 import { withApp } from './with-app.js';
 
@@ -50,7 +51,9 @@ export function addCreditCommands(credits: Command): void {
     .description('Prove that every balance is the sum of its entries; fails and names each difference if one is not')
     .option('--json', 'print an array of differences instead of text')
     .action(async ({ json }: Options) => {
-      const differences = await withApp((app) => app.get(CreditsService, { strict: false }).reconcile());
+      const differences = await withApp((app) =>
+        withProgress('Reconciling', (onProgress) => app.get(CreditsService, { strict: false }).reconcile(onProgress)),
+      );
       if (json) print(differences);
       else if (differences.length === 0) process.stdout.write('Every balance is the sum of its entries.\n');
       else {

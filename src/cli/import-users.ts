@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises';
-import { SingleBar } from 'cli-progress';
 import { COMMAND_LINE } from '../common/audit/actor.js';
 import type { UserRequest, UsersService } from '../users/users.service.js';
 import { checkUser } from '../users/users.service.js';
 import { type ImportRow, readRows } from './import-rows.js';
+import { withProgress } from './progress.js';
 
 /** Users that are made in one transaction: some tens of milliseconds. */
 const CHUNK = 500;
@@ -35,8 +35,8 @@ export async function checkFile(file: string): Promise<Checked> {
   const lineOf = new Map<string, number>();
   const problems: ImportProblem[] = [];
   let problemCount = 0;
-  await withProgress('Checking', file, async (onBytes) => {
-    for await (const row of readRows(file, onBytes)) {
+  await readWithProgress('Checking', file, async (rows) => {
+    for await (const row of rows) {
       const message = problemOf(row, lineOf);
       if (message === undefined) continue;
       problemCount += 1;
@@ -73,8 +73,8 @@ export async function importFile(file: string, users: UsersService): Promise<Imp
     read += chunk.length;
     chunk = [];
   };
-  await withProgress('Importing', file, async (onBytes) => {
-    for await (const row of readRows(file, onBytes)) {
+  await readWithProgress('Importing', file, async (rows) => {
+    for await (const row of rows) {
       if ('problem' in row) throw new Error(`line ${String(row.line)}: ${row.problem}`); // the file has changed since
       chunk.push({ email: row.email, name: row.name });
       if (chunk.length === CHUNK) await write();
@@ -84,19 +84,19 @@ export async function importFile(file: string, users: UsersService): Promise<Imp
   return { created, existing: read - created };
 }
 
-/** Shows in a terminal how much of the file is done; anywhere else, nothing. */
-async function withProgress(
+async function readWithProgress(
   what: string,
   file: string,
-  work: (onBytes: (count: number) => void) => Promise<void>,
+  work: (rows: AsyncIterable<ImportRow>) => Promise<void>,
 ): Promise<void> {
-  const bar = new SingleBar({ format: `${what} {bar} {percentage} %, {eta_formatted} left`, hideCursor: true });
-  bar.start((await stat(file)).size, 0);
-  try {
-    await work((count) => {
-      bar.increment(count);
-    });
-  } finally {
-    bar.stop();
-  }
+  const { size } = await stat(file);
+  await withProgress(what, (onProgress) => {
+    let read = 0;
+    return work(
+      readRows(file, (bytes) => {
+        read += bytes;
+        onProgress(read / size);
+      }),
+    );
+  });
 }

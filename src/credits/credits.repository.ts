@@ -42,6 +42,23 @@ type EntryRow = Omit<CreditEntry, 'credits' | 'balanceAfter'> & {
   readonly balanceAfter: string;
 };
 
+type DifferenceRow = Omit<Difference, 'stored' | 'expected'> & { readonly stored: string; readonly expected: string };
+
+const RECONCILED_TOGETHER = 5_000;
+
+/** Of the users whose id is above $1 and not above $2; null is no bound. */
+const DIFFERENCES = `
+  WITH entries AS (SELECT * FROM credit_entries WHERE ($1::uuid IS NULL OR user_id > $1) AND ($2::uuid IS NULL OR user_id <= $2)),
+  running AS (
+    SELECT user_id, id, balance_after, sum(credits) OVER (PARTITION BY user_id ORDER BY created_at, id) AS expected FROM entries),
+  sums AS (SELECT user_id, sum(credits) AS expected FROM entries GROUP BY user_id)
+  SELECT user_id AS "userId", id AS "entryId", balance_after AS stored, expected FROM running WHERE balance_after <> expected
+  UNION ALL
+  SELECT u.id, NULL, u.credits_balance, coalesce(s.expected, 0)
+    FROM users u LEFT JOIN sums s ON s.user_id = u.id
+   WHERE ($1::uuid IS NULL OR u.id > $1) AND ($2::uuid IS NULL OR u.id <= $2) AND u.credits_balance <> coalesce(s.expected, 0)
+  ORDER BY 1, 2`;
+
 /** Every statement on the ledger. This is the only writer of `users.credits_balance`. */
 @Injectable()
 export class CreditsRepository {
@@ -96,26 +113,28 @@ export class CreditsRepository {
     return { ...page, rows: page.rows.map(toEntry) };
   }
 
-  /** Compares, in one snapshot and without a lock, every balance and every `balance_after` with the sums of the entries. */
-  async findDifferences(): Promise<Difference[]> {
-    const rows = await withoutTimeouts<{ userId: string; entryId: string | null; stored: string; expected: string }>(
-      this.database,
-      `WITH running AS (
-         SELECT user_id, id, balance_after, sum(credits) OVER (PARTITION BY user_id ORDER BY created_at, id) AS expected
-           FROM credit_entries),
-       sums AS (SELECT user_id, sum(credits) AS expected FROM credit_entries GROUP BY user_id)
-       SELECT user_id AS "userId", id AS "entryId", balance_after AS stored, expected FROM running WHERE balance_after <> expected
-       UNION ALL
-       SELECT u.id, NULL, u.credits_balance, coalesce(s.expected, 0)
-         FROM users u LEFT JOIN sums s ON s.user_id = u.id
-        WHERE u.credits_balance <> coalesce(s.expected, 0)`,
-    );
-    return rows.map(({ userId, entryId, stored, expected }) => ({
-      userId,
-      entryId,
-      stored: Number(stored),
-      expected: Number(expected),
-    }));
+  /**
+   * Compares every balance and every `balance_after` with the sums of the entries, without a lock, for some thousands of
+   * users at a time: a user's balance and entries are read in one snapshot, and no snapshot is held for long.
+   *
+   * @param onProgress hears the share of the ids that is done, from 0 to 1
+   */
+  async findDifferences(onProgress: (share: number) => void): Promise<Difference[]> {
+    const differences: Difference[] = [];
+    let after: string | null = null;
+    do {
+      const [last]: { readonly id: string }[] = await this.database.query(
+        'SELECT id FROM users WHERE $1::uuid IS NULL OR id > $1 ORDER BY id OFFSET $2 LIMIT 1',
+        [after, RECONCILED_TOGETHER - 1],
+      );
+      const upTo: string | null = last?.id ?? null;
+      const found = await withoutTimeouts<DifferenceRow>(this.database, DIFFERENCES, [after, upTo]);
+      for (const { stored, expected, ...where } of found)
+        differences.push({ ...where, stored: Number(stored), expected: Number(expected) });
+      onProgress(upTo === null ? 1 : parseInt(upTo.slice(0, 8), 16) / 2 ** 32); // ids are random, so evenly spread
+      after = upTo;
+    } while (after !== null);
+    return differences;
   }
 }
 
