@@ -7,11 +7,15 @@
  *   --no-naive         without the second reference
  *   --users 10000000   instead: ours on a small database and on one of so many users, and the lists of the large one
  *   --instances 2      instead: one process of ours, and so many
+ *   --batches          instead: ours with each question to the database alone, and with batches
+ *   --traces           instead: ours without traces, and with a trace of every request
  *   --profile          instead: where the time of ours goes
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, openSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -35,6 +39,8 @@ const { values: options } = parseArgs({
     'no-naive': { type: 'boolean', default: false },
     users: { type: 'string' },
     instances: { type: 'string' },
+    batches: { type: 'boolean', default: false },
+    traces: { type: 'boolean', default: false },
     profile: { type: 'boolean', default: false },
   },
 });
@@ -44,6 +50,7 @@ interface Contender {
   readonly name: string;
   readonly program: string;
   readonly flags?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
   /** Processes that share the load; 1 by default. */
   readonly instances?: number;
   /** Users beside those who call; none by default. */
@@ -62,7 +69,7 @@ class Server {
     private readonly children: readonly ChildProcess[],
   ) {}
 
-  static async start({ name, program, flags = [], instances = 1, users = 0 }: Contender): Promise<Server> {
+  static async start({ name, program, flags = [], env = {}, instances = 1, users = 0 }: Contender): Promise<Server> {
     await query(database.url, `CREATE DATABASE ${name}`);
     const databaseUrl = Object.assign(new URL(database.url), { pathname: `/${name}` }).href;
     await runMigrations(databaseUrl);
@@ -86,6 +93,7 @@ class Server {
           DATABASE_URL: databaseUrl,
           // Counted, as in production, but never reached.
           RATE_LIMIT_PER_MINUTE: '999999999',
+          ...env,
         },
         stdio: ['ignore', openSync(log, 'w'), 'inherit'],
       });
@@ -173,6 +181,18 @@ else if (options.users !== undefined) {
     { name: 'one', program: OURS },
     { name: 'several', program: OURS, instances },
   ]);
+} else if (options.batches) {
+  await compare([
+    { name: 'alone', program: OURS, flags: ['--import', join(import.meta.dirname, 'alone.js')] },
+    { name: 'batches', program: OURS },
+  ]);
+} else if (options.traces) {
+  const collector = await startCollector();
+  await compare([
+    { name: 'untraced', program: OURS },
+    { name: 'traced', program: OURS, env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } },
+  ]);
+  console.log(`The collector was given ${(collector.received() / 2 ** 20).toFixed(0)} MB of spans.`);
 } else {
   await compare([
     { name: 'bare', program: 'bare.js' },
@@ -181,6 +201,19 @@ else if (options.users !== undefined) {
   ]);
 }
 process.exit(0);
+
+/** Takes traces, on the cores that all share, and counts their bytes. */
+async function startCollector(): Promise<{ readonly url: string; readonly received: () => number }> {
+  let received = 0;
+  const server = createServer((request, response) => {
+    request.on('data', (chunk: Buffer) => (received += chunk.length));
+    request.on('end', () => response.end());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${String(port)}`, received: () => received };
+}
 
 /** The first is what the others are compared with. */
 async function compare(contenders: readonly Contender[]): Promise<void> {

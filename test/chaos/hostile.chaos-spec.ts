@@ -92,7 +92,7 @@ describe('Hostile clients', () => {
 
   it.each([
     ['headers', ['-H', '-t', 'GET'], '/v1/users/me'],
-    ['bodies', ['-B', '-t', 'PATCH', '-s', '8192'], '/v1/users/me'],
+    ['bodies', ['-B', '-t', 'PATCH', '-s', '8192', '-f', 'application/json\r\nx-api-key: KEY'], '/v1/users/me'],
     ['ranges', ['-R', '-t', 'HEAD', '-a', '10', '-b', '3000'], '/docs'],
     ['readers', ['-X', '-w', '10', '-y', '20', '-n', '5', '-z', '32', '-k', '3'], '/docs/swagger-ui-bundle.js'],
   ] as const)(
@@ -101,7 +101,7 @@ describe('Hostile clients', () => {
       const slow = spawn(
         'slowhttptest',
         [
-          ...mode,
+          ...mode.map((word) => word.replace('KEY', key)), // the program takes no headers but this one
           ...['-c', String(CONNECTIONS), '-r', '500', '-i', '3', '-x', '16', '-l', String(SLOW_SECONDS), '-p', '3'],
           ...['-u', `${server.url}${path}`],
         ],

@@ -14,10 +14,10 @@ import type { User } from '../../src/users/user.entity.js';
 import { UsersService } from '../../src/users/users.service.js';
 import { createDatabase, poolerEnvironment, type TestDatabase } from './database.js';
 import { Given, type GivenUser } from './given.js';
-import { Prism } from './prism.js';
+import { isCarried, Prism } from './prism.js';
 
 type Agent = ReturnType<typeof request.agent>;
-type Sent = request.Test & { readonly method: string; readonly url: string };
+type Sent = request.Test & { readonly method: string; url: string; readonly _data?: unknown };
 
 /** The real application, listening on a port of its own, on a database of its own. */
 export class TestApp {
@@ -41,10 +41,16 @@ export class TestApp {
     const { prism } = this;
     if (!prism) return request.agent(`http://127.0.0.1:${String(this.port)}`);
     return request.agent(prism.url).use((sent: Sent) => {
-      const { method, url } = sent;
-      sent.on('response', (answer: { headers: Record<string, string>; status: number }) => {
-        prism.note(`${method} ${url.slice(prism.url.length)}`, answer);
-      });
+      const path = sent.url.slice(prism.url.length);
+      const end = sent.end.bind(sent);
+      sent.end = (...given) => {
+        if (isCarried({ method: sent.method, path, body: sent._data, mediaType: sent.get('content-type') }))
+          sent.on('response', (answer: { headers: Record<string, string>; status: number }) => {
+            prism.note(`${sent.method} ${path}`, answer);
+          });
+        else sent.url = `http://127.0.0.1:${String(this.port)}${path}`;
+        return end(...given);
+      };
     });
   }
 
