@@ -10,9 +10,9 @@ import { freePort } from './support/ports.js';
 
 const run = promisify(execFile);
 
-/** As in a terminal of a user: nothing of the npm that runs the tests, and no databases of theirs. */
-const { PATH, HOME } = process.env;
-const environment = { PATH, HOME };
+/** As in a terminal of a user, who trusts the same certificates: nothing of the npm that runs the tests, and no databases of theirs. */
+const { PATH, HOME, NODE_EXTRA_CA_CERTS } = process.env;
+const environment = { PATH, HOME, NODE_EXTRA_CA_CERTS };
 
 interface Packed {
   readonly filename: string;
