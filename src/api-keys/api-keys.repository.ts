@@ -42,7 +42,7 @@ export interface Rotation {
   readonly digest: Buffer;
 }
 
-/** Why a secret does not work. `superseded`: a rotation has replaced it, and its overlap is over. */
+/** Why a secret does not work. `superseded`: a rotation has replaced it, and its overlap is over; without overlap it is `unknown`. */
 export type SecretRefusal = 'unknown' | 'revoked' | 'expired' | 'superseded' | 'user_inactive';
 
 /** A secret that works, and whose. */

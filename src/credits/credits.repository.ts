@@ -46,17 +46,23 @@ type DifferenceRow = Omit<Difference, 'stored' | 'expected'> & { readonly stored
 
 const RECONCILED_TOGETHER = 5_000;
 
-/** Of the users whose id is above $1 and not above $2; null is no bound. */
+const LAST = 'SELECT id FROM users WHERE $1::uuid IS NULL OR id > $1 ORDER BY id OFFSET $2 LIMIT 1';
+
+/**
+ * Of the users whose id is above $1 and not above $2; null is no bound. Sums are looked up for each user: the planner takes
+ * a range of some thousands among millions of ids for one row, and would join as if it were.
+ */
 const DIFFERENCES = `
-  WITH entries AS (SELECT * FROM credit_entries WHERE ($1::uuid IS NULL OR user_id > $1) AND ($2::uuid IS NULL OR user_id <= $2)),
-  running AS (
-    SELECT user_id, id, balance_after, sum(credits) OVER (PARTITION BY user_id ORDER BY created_at, id) AS expected FROM entries),
-  sums AS (SELECT user_id, sum(credits) AS expected FROM entries GROUP BY user_id)
-  SELECT user_id AS "userId", id AS "entryId", balance_after AS stored, expected FROM running WHERE balance_after <> expected
+  SELECT user_id AS "userId", id AS "entryId", balance_after AS stored, expected
+    FROM (SELECT user_id, id, balance_after, sum(credits) OVER (PARTITION BY user_id ORDER BY created_at, id) AS expected
+            FROM credit_entries
+           WHERE ($1::uuid IS NULL OR user_id > $1) AND ($2::uuid IS NULL OR user_id <= $2)) AS running
+   WHERE balance_after <> expected
   UNION ALL
-  SELECT u.id, NULL, u.credits_balance, coalesce(s.expected, 0)
-    FROM users u LEFT JOIN sums s ON s.user_id = u.id
-   WHERE ($1::uuid IS NULL OR u.id > $1) AND ($2::uuid IS NULL OR u.id <= $2) AND u.credits_balance <> coalesce(s.expected, 0)
+  SELECT u.id, NULL, u.credits_balance, s.expected
+    FROM users u
+    CROSS JOIN LATERAL (SELECT coalesce(sum(credits), 0) AS expected FROM credit_entries WHERE user_id = u.id) AS s
+   WHERE ($1::uuid IS NULL OR u.id > $1) AND ($2::uuid IS NULL OR u.id <= $2) AND u.credits_balance <> s.expected
   ORDER BY 1, 2`;
 
 /** Every statement on the ledger. This is the only writer of `users.credits_balance`. */
@@ -119,22 +125,20 @@ export class CreditsRepository {
    *
    * @param onProgress hears the share of the ids that is done, from 0 to 1
    */
-  async findDifferences(onProgress: (share: number) => void): Promise<Difference[]> {
-    const differences: Difference[] = [];
-    let after: string | null = null;
-    do {
-      const [last]: { readonly id: string }[] = await this.database.query(
-        'SELECT id FROM users WHERE $1::uuid IS NULL OR id > $1 ORDER BY id OFFSET $2 LIMIT 1',
-        [after, RECONCILED_TOGETHER - 1],
-      );
-      const upTo: string | null = last?.id ?? null;
-      const found = await withoutTimeouts<DifferenceRow>(this.database, DIFFERENCES, [after, upTo]);
-      for (const { stored, expected, ...where } of found)
-        differences.push({ ...where, stored: Number(stored), expected: Number(expected) });
-      onProgress(upTo === null ? 1 : parseInt(upTo.slice(0, 8), 16) / 2 ** 32); // ids are random, so evenly spread
-      after = upTo;
-    } while (after !== null);
-    return differences;
+  findDifferences(onProgress: (share: number) => void): Promise<Difference[]> {
+    return withoutTimeouts(this.database, async (query) => {
+      const differences: Difference[] = [];
+      let after: string | null = null;
+      do {
+        const [last]: { readonly id: string }[] = await query(LAST, [after, RECONCILED_TOGETHER - 1]);
+        const upTo: string | null = last?.id ?? null;
+        for (const { stored, expected, ...where } of await query<DifferenceRow>(DIFFERENCES, [after, upTo]))
+          differences.push({ ...where, stored: Number(stored), expected: Number(expected) });
+        onProgress(upTo === null ? 1 : parseInt(upTo.slice(0, 8), 16) / 2 ** 32); // ids are random, so evenly spread
+        after = upTo;
+      } while (after !== null);
+      return differences;
+    });
   }
 }
 

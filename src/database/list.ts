@@ -40,7 +40,9 @@ export async function findNewest<Row extends ObjectLiteral>(
   const rows = found.slice(0, limit);
   const more = found.length > limit; // the one row beyond the slice tells
   const isLast = !more && !after && (rows.length > 0 || offset === 0);
-  return { rows, more, total: isLast ? offset + rows.length : await total(database, list) };
+  if (isLast) return { rows, more, total: offset + rows.length };
+  const seen = rows.length > 0 && !after ? offset + found.length : 0; // an estimate may be lower
+  return { rows, more, total: Math.max(seen, await total(database, list)) };
 }
 
 async function total(database: DataSource, list: List): Promise<number> {

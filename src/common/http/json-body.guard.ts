@@ -101,8 +101,8 @@ function bodyThatWasRead({ rawBody, body }: RawBodyRequest<Request>): Buffer {
 function written(body: unknown): Buffer {
   try {
     return Buffer.from(JSON.stringify(body));
-  } catch {
-    throw new TooDeepError(); // what was parsed can be written again, but for a depth that ends the stack
+  } catch (error) {
+    throw error instanceof RangeError ? new TooDeepError() : error; // a depth that ends the stack
   }
 }
 
