@@ -116,6 +116,25 @@ describe('A server that is told to stop', () => {
     },
   );
 
+  // Node stops to look for late requests once its server closes: one of these connections would have held it up for ever.
+  it('waits for no request that does not come whole: a silent connection is closed, half a request is 408', async () => {
+    const server = await start(0);
+    const [silent, header, withBody] = await Promise.all([1, 2, 3].map(() => Connection.to(server)));
+    header?.send('GET /v1/users/me HTTP/1.1\r\nHost: a\r\n');
+    withBody?.send(patch + body.slice(0, 5));
+    await fetch(`${server.url}/livez`); // so the server has read what came before
+
+    const ended = server.end('SIGTERM');
+    await Promise.all([silent?.closes(), header?.closes(), withBody?.closes()]);
+
+    expect(silent?.received).toBe('');
+    for (const late of [header, withBody]) {
+      expect(late?.received).toMatch(/^HTTP\/1\.1 408 /);
+      expect(late?.received).toMatch(/{"status":408,"message":"Request Timeout"}$/);
+    }
+    expect((await ended).code).toBe(0);
+  });
+
   it.each([
     ['SIGTERM', 143],
     ['SIGINT', 130],

@@ -1,11 +1,21 @@
 import type { Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import {
+  type BeforeApplicationShutdown,
+  Inject,
+  Injectable,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+} from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
+import { refuse } from '../common/http/node-answers.js';
 
 /** Milliseconds for which a process that is told to stop goes on serving, so that proxies see first that it is not ready. */
 export const DRAIN_MS = Symbol('milliseconds to drain');
+
+/** Milliseconds that a request may still take to come whole. Node looks for late ones no more once its server closes. */
+const REST_OF_REQUEST_MS = 3_000;
 
 /** Node keeps there the answer that a connection is busy with. */
 interface Answering {
@@ -14,12 +24,14 @@ interface Answering {
 
 /**
  * Takes leave of callers. From the moment on that the process is told to stop, `/readyz` says so, and each connection is
- * closed with its next answer (`Connection: close`), rather than under a request that is on its way.
+ * closed with its next answer (`Connection: close`), rather than under a request that is on its way. One that has not said
+ * anything yet is closed when the server is, and one whose request does not come whole soon after is told so (408).
  */
 @Injectable()
-export class Drain implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class Drain implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
   private readonly connections = new Set<Socket>();
   private begun = false;
+  private late: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly http: HttpAdapterHost,
@@ -50,5 +62,13 @@ export class Drain implements OnApplicationBootstrap, BeforeApplicationShutdown 
       if (answer) answer.shouldKeepAlive = false;
     }
     await sleep(this.drainMs);
+    for (const socket of this.connections) if (socket.bytesRead === 0) socket.destroy();
+    this.late = setTimeout(() => {
+      for (const socket of this.connections) refuse(socket, 'request_timeout');
+    }, REST_OF_REQUEST_MS).unref();
+  }
+
+  onApplicationShutdown(): void {
+    clearTimeout(this.late);
   }
 }

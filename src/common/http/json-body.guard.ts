@@ -80,7 +80,10 @@ async function readBody(request: RawBodyRequest<Request>): Promise<Buffer> {
     return await getRawBody(request, { limit: BODY_LIMIT, length: request.headers['content-length'] ?? null });
   } catch (error) {
     const { type: reason } = error as { type?: unknown };
-    if (reason === 'entity.too.large') throw new BodyTooLargeError();
+    if (reason === 'entity.too.large') {
+      request.resume(); // its reader stopped in the middle: the rest would stand before the next request of the connection
+      throw new BodyTooLargeError();
+    }
     if (reason === 'request.aborted' || reason === 'request.size.invalid' || reason === 'stream.not.readable') {
       throw new UnreadableBodyError('The body ended before its announced length');
     }

@@ -111,7 +111,7 @@ interface Answering {
  * answered first, in their turn; half an answer must not get a second one for its rest, nor a request that was answered
  * before it had come whole.
  */
-function refuse(socket: Duplex, kind: ErrorKind): void {
+export function refuse(socket: Duplex, kind: ErrorKind): void {
   const pending = (socket as Answering)._httpMessage;
   if (pending?.req.complete) {
     pending.once('close', () => setImmediate(refuse, socket, kind));
