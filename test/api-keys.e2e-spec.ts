@@ -409,6 +409,30 @@ describe('POST /v1/api-keys/{key_name}/rotate', () => {
     expect((await call(old)).status).toBe(200);
   });
 
+  it.each(['missing', 'revoked', 'expired'])(
+    '400 for an expiry that has passed comes before what is wrong with a key that is %s',
+    async (state) => {
+      const { owner } = await given();
+      const column = { missing: `name = 'other'`, revoked: 'revoked_at = now()', expired: 'expires_at = now()' }[state];
+      await app.given.sql(`UPDATE api_keys SET ${String(column)} WHERE user_id = $1 AND name = 'laptop'`, [owner.id]);
+      const past = { expires_at: '2020-01-01T00:00:00Z' };
+
+      for (const response of [await rotate(owner, past), await app.as(owner).patch(`${KEYS}/laptop`).send(past)])
+        expect(response.body).toEqual({ status: 400, message: 'expires_at must be in the future' });
+      expect((await rotate(owner, { expires_at: FUTURE })).status).toBe(state === 'missing' ? 404 : 409);
+    },
+  );
+
+  it('promises an old secret no more time than the key has', async () => {
+    const { owner, old } = await given();
+    const inTenSeconds = new Date(Date.now() + 10_000).toISOString();
+    await rotate(owner, { expires_at: inTenSeconds, overlap_seconds: 3600 });
+
+    const { headers } = await call(old);
+
+    expect(Date.parse(headers.sunset ?? '')).toBeLessThanOrEqual(Date.parse(inTenSeconds));
+  });
+
   it('201 for each of ten rotations at once, after which only the last secret works', async () => {
     const { owner } = await given();
 

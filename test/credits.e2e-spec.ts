@@ -103,9 +103,9 @@ describe('Credits', () => {
     [{ amount: 0 }, /^amount must/],
     [{ amount: -1 }, /^amount must/],
     [{ amount: 1.5 }, /^amount must/],
-    [{ amount: '5' }, /^amount must/],
-    [{ amount: MAX + 1 }, /^amount must/],
-    [{ amount: null }, /^amount must/],
+    [{ amount: '5' }, /^amount must be an integer number$/],
+    [{ amount: MAX + 1 }, /^amount must not be greater/],
+    [{ amount: null }, /^amount must be an integer number$/],
     [{ transaction_id: '' }, /^transaction_id must/],
     [{ transaction_id: 'x'.repeat(256) }, /^transaction_id must/],
     [{ transaction_id: 'a\u0000' }, /^transaction_id must/],
@@ -124,6 +124,25 @@ describe('Credits', () => {
     }
     expect(await entries(ada)).toEqual([]);
   });
+
+  it.each(['1.00000000000000000001', '0.99999999999999999999', '9007199254740990.9', '1e-400'])(
+    '400 for an amount of %s, which JSON.parse would round to an integer',
+    async (amount) => {
+      const ada = await app.given.user();
+
+      const response = await app
+        .as(admin)
+        .post('/v1/billing/credits-add')
+        .set('content-type', 'application/json')
+        .send(`{"user_id":"${ada.id}","amount":${amount},"transaction_id":"x"}`);
+
+      expect(response.body).toEqual({
+        status: 400,
+        message: 'The body has a number with more digits than can be kept',
+      });
+      expect(await entries(ada)).toEqual([]);
+    },
+  );
 
   it('404 for a user who does not exist', async () => {
     const response = await post('credits-add', { user_id: randomUUID(), amount: 1, transaction_id: 'x' });
@@ -289,7 +308,8 @@ describe('Credits', () => {
       const asAdmin = await app.as(admin).get(`/v1/billing/credit-history?user_id=${ada.id}`);
 
       expect((asAdmin.body as { data: WireEntry[] }).data).toHaveLength(1);
-      expect((await app.as(ada).get(`/v1/billing/credit-history?user_id=${admin.id}`)).status).toBe(403);
+      for (const query of [`user_id=${admin.id}`, 'user_id=nobody', `page=0&user_id=${admin.id}`])
+        expect((await app.as(ada).get(`/v1/billing/credit-history?${query}`)).status).toBe(403); // before the query is looked at
     });
   });
 

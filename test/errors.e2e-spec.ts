@@ -41,12 +41,37 @@ describe('A request that no handler takes', () => {
     ['/v1/users/me?x=1', 'delete', 'GET, PATCH, HEAD'],
     ['/livez', 'post', 'GET, HEAD'],
     ['/docs-json', 'delete', 'GET, HEAD'],
+    ['/docs/swagger-ui.css', 'post', 'GET, HEAD'],
+    ['/v1/users/0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90', 'post', 'GET, PATCH, DELETE, HEAD'],
   ] as const)('405 for %s %s names the allowed methods, before it asks for a key', async (path, method, allow) => {
     const response = await app.anyone()[method](path);
 
     expect(response.status).toBe(405);
     expect(response.body).toEqual({ status: 405, message: `This route takes only ${allow}` });
     expect(response.headers.allow).toBe(allow);
+  });
+
+  it.each([
+    ['/v1/users/no-uuid', 'post'],
+    ['/v1/users/me/api-keys', 'get'],
+    ['/v1/api-keys/current/rotate', 'get'],
+    ['/v1/api-keys/NOT%20A%20NAME', 'put'],
+  ] as const)('404 for a path whose parameter no route takes, whatever the method: %s %s', async (path, method) => {
+    const response = await app.anyone()[method](path);
+
+    expect(response.body).toEqual({ status: 404, message: 'No such route' });
+  });
+
+  it.each([
+    [416, { range: 'bytes=999999999-' }],
+    [412, { 'if-match': '"other"' }],
+  ] as const)('%i for a file of the docs page is an ErrorResponse in JSON', async (status, headers) => {
+    const response = await app.anyone().get('/docs/swagger-ui.css').set(headers);
+
+    expect(response.status).toBe(status);
+    expect(response.headers['content-type']).toBe('application/json; charset=utf-8');
+    expect(response.headers).not.toHaveProperty('etag');
+    expect(response.body).toEqual({ status, message: expect.any(String) });
   });
 
   it.each(['/%', '/v1/users/%E0%A4%A', '/docs/%ff'])('400 for a URL that does not decode: %s', async (path) => {

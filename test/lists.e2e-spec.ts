@@ -66,6 +66,14 @@ describe('Every list', () => {
     expect(byLink).toEqual(all);
   });
 
+  it('may be kept by no cache that would give it to another caller', async () => {
+    for (const path of [...lists, '/v1/api-keys/current', '/v1/billing/credit-history'])
+      expect((await app.as(admin).get(path)).headers).toMatchObject({
+        'cache-control': 'private, no-cache',
+        vary: 'x-api-key',
+      });
+  });
+
   it('ends with a page that is exactly full, which links to no empty one', async () => {
     const all = (await get('/v1/users?items_per_page=100')).data;
 
@@ -140,25 +148,25 @@ describe('Every list', () => {
   });
 
   it.each([
-    'page=0',
-    'page=-1',
-    'page=1.5',
-    'page=one',
-    'page=',
-    'page=1e3',
-    'page=1&page=2',
-    'page=1000001',
-    'items_per_page=0',
-    'items_per_page=101',
-    'items_per_page=%201',
-    'after=nonsense',
-    'after=1_1',
-    'itemsPerPage=5',
-    '__proto__=1',
-  ])('400 refuses %s', async (query) => {
+    ['page=0', 'page must not be less than 1'],
+    ['page=-1', 'page must not be less than 1'],
+    ['page=1.5', 'page must be an integer number'],
+    ['page=one', 'page must be an integer number'],
+    ['page=', 'page must be an integer number'],
+    ['page=1e3', 'page must be an integer number'],
+    ['page=1&page=2', 'page must be an integer number'],
+    ['page=1000001', 'page must not be greater than 1000000'],
+    ['items_per_page=0', 'items_per_page must not be less than 1'],
+    ['items_per_page=101', 'items_per_page must not be greater than 100'],
+    ['items_per_page=%201', 'items_per_page must be an integer number'],
+    ['after=nonsense', 'after must be what the Link header of the page before says'],
+    ['after=1_1', 'after must be what the Link header of the page before says'],
+    ['itemsPerPage=5', 'The property "itemsPerPage" is not known here'],
+    ['__proto__=1', 'The property "__proto__" is not known here'],
+  ])('400 refuses %s: %s', async (query, message) => {
     for (const path of lists) {
       const response = await app.as(admin).get(`${path}?${query}`);
-      expect(response.body).toEqual({ status: 400, message: expect.any(String) });
+      expect(response.body).toEqual({ status: 400, message });
     }
   });
 

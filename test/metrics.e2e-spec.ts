@@ -5,6 +5,7 @@ import { startTestApp, type TestApp } from './support/app.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 import { scrape } from './support/metrics.js';
 import { startProxy } from './support/proxy.js';
+import { sendRaw } from './support/raw-http.js';
 
 /** An application of its own for each test, since counters count for all of it. */
 async function startMeasured(databaseUrl: string): Promise<{ app: TestApp; port: number }> {
@@ -111,6 +112,17 @@ describe('GET /metrics', () => {
 
     expect([other.status, await other.json()]).toEqual([404, { status: 404, message: 'No such route' }]);
     expect([posted.status, posted.headers.get('allow')]).toEqual([405, 'GET, HEAD']);
+  });
+
+  it('names every answer, and answers in JSON what never becomes a request', async () => {
+    const { headers } = await fetch(`http://127.0.0.1:${String(port)}/metrics`, {
+      headers: { 'x-request-id': 'mine' },
+    });
+    const malformed = await sendRaw(port, 'NONSENSE\r\n\r\n');
+
+    expect(headers.get('x-request-id')).toBe('mine');
+    expect(malformed.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/);
+    expect(JSON.parse(malformed.body)).toEqual({ status: 400, message: 'Bad Request' });
   });
 
   it('is not on the port that callers reach', async () => {

@@ -164,6 +164,7 @@ describe('Every operation, with every status that the document lists', () => {
       [200, 'DELETE /v1/api-keys/current', { as: other }],
       [404, 'DELETE /v1/users/{user_id}', { path: nobody }],
       [409, 'DELETE /v1/users/{user_id}', { path: { user_id: admin.id } }],
+      [412, 'DELETE /v1/users/{user_id}', { headers: { 'if-match': '"x"' } }],
       [204, 'DELETE /v1/users/{user_id}'],
     ];
     for (const [status, operation, options] of steps) await expectStatus(status, operation, options);

@@ -177,7 +177,31 @@ describe('Administration of users', () => {
     });
   });
 
+  it('412 deactivates nobody while If-Match names another version', async () => {
+    const admin = await administrator();
+    const ada = await app.given.user();
+    const deactivate = (version: string) =>
+      app.as(admin).delete(`${USERS}/${ada.id}`).set('if-match', `"${ada.id}.${version}"`);
+
+    expect((await deactivate('2')).status).toBe(412);
+    expect(await app.stored(ada)).toEqual(ada.row);
+    expect((await deactivate('1')).status).toBe(204);
+  });
+
   describe('POST /v1/users/{user_id}/api-keys', () => {
+    it('400 for a bad name or an expiry that has passed, 404 only then for a user who does not exist', async () => {
+      const admin = await administrator();
+      const nobody = randomUUID();
+      const make = (body: object) => app.as(admin).post(`${USERS}/${nobody}/api-keys`).send(body);
+
+      expect((await make({ name: 'BAD NAME', expires_at: '2100-01-01T00:00:00Z' })).status).toBe(400);
+      expect((await make({ name: 'x', expires_at: '2020-01-01T00:00:00Z' })).status).toBe(400);
+      expect((await make({ name: 'x', expires_at: '2100-01-01T00:00:00Z' })).body).toEqual({
+        status: 404,
+        message: `User with ID ${nobody} not found`,
+      });
+    });
+
     it('201 makes a key for the user, which works as that user', async () => {
       const admin = await administrator();
       const ada = await app.given.user();

@@ -24,6 +24,9 @@ export class ApiKeyGuard implements CanActivate {
     const http = context.switchToHttp();
     const request = http.getRequest<AuthenticatedRequest>();
     const response = http.getResponse<Response>();
+    // One URL serves many callers, so a cache must keep their answers apart and ask before it uses one.
+    response.setHeader('Cache-Control', 'private, no-cache');
+    response.setHeader('Vary', 'x-api-key');
     const secret = await this.authenticate(request);
     const { userId, keyId, isAdmin } = secret;
     request.principal = {

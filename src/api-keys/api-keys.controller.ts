@@ -31,7 +31,7 @@ export class ApiKeysController {
     id: 'createApiKey',
     summary: 'Make an API key for the calling user',
     details:
-      'The answer is the only one that ever holds the secret. 409: there is a key of that name, or there are 100 active ones. Names stay taken, whatever becomes of the key.',
+      'The answer is the only one that ever holds the secret. 409: there is a key of that name, or there are 100 active ones. The name of an expired or revoked key stays taken.',
     returns: ApiKeyWithSecretResponse,
     status: 201,
     description: 'The key with its secret, which no other answer will show',
@@ -114,7 +114,7 @@ export class ApiKeysController {
     id: 'updateApiKey',
     summary: 'Rename an API key, or move the expiry of an active one',
     details:
-      'Changes the given fields alone. Safe to repeat. 409: the new name is taken, or the key is expired or revoked, and neither comes back to life.',
+      'Changes the given fields alone. Safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.',
     returns: ApiKeyResponse,
     description: 'The key as stored',
     fails: ['invalid', 'not_found', 'conflict', 'too_large', 'unsupported_media_type'],

@@ -50,6 +50,14 @@ export class ApiKeyExpiryError extends DomainError {
   }
 }
 
+export class ApiKeyOwnerNotFoundError extends DomainError {
+  readonly kind = 'not_found';
+
+  constructor(userId: string) {
+    super(`User with ID ${userId} not found`);
+  }
+}
+
 export class ApiKeyNotFoundError extends DomainError {
   readonly kind = 'not_found';
 

@@ -93,7 +93,7 @@ const FIND_SECRETS = new Statement<SecretRow>(
   'find_secrets',
   `SELECT coalesce(s.digest, k.digest) AS digest, k.id AS "keyId", k.user_id AS "userId", u.is_admin AS "isAdmin",
           CASE WHEN s.expires_at > statement_timestamp() THEN s.superseded_at END AS "supersededAt",
-          CASE WHEN s.expires_at > statement_timestamp() THEN s.expires_at END AS "supersededUntil",
+          CASE WHEN s.expires_at > statement_timestamp() THEN least(s.expires_at, k.expires_at) END AS "supersededUntil",
           CASE WHEN k.id IS NULL THEN 'unknown'
                WHEN k.revoked_at IS NOT NULL THEN 'revoked'
                WHEN k.expires_at <= statement_timestamp() THEN 'expired'
@@ -134,6 +134,15 @@ export class ApiKeysRepository {
 
   async findById(userId: string, id: string): Promise<KeyView | null> {
     return this.one(`SELECT ${VIEW} FROM api_keys WHERE user_id = $1 AND id = $2`, [userId, id]);
+  }
+
+  /** Whether an instant has come, by the database's clock. */
+  async hasPassed(instant: Date): Promise<boolean> {
+    const [row] = await this.database.query<{ passed: boolean }[]>(
+      'SELECT $1::timestamptz <= clock_timestamp() AS passed',
+      [instant],
+    );
+    return row?.passed === true;
   }
 
   /** The user's keys, whatever became of them, the newest first. */

@@ -10,6 +10,7 @@ import {
   ApiKeyNameTakenError,
   ApiKeyNotActiveError,
   ApiKeyNotFoundError,
+  ApiKeyOwnerNotFoundError,
   InvalidApiKeyNameError,
   MalformedApiKeyError,
   TooManyApiKeysError,
@@ -50,10 +51,11 @@ export class ApiKeysService {
   constructor(private readonly apiKeys: ApiKeysRepository) {}
 
   /**
-   * Makes a key for a user who exists. Not safe to repeat: a second call with the same name is refused.
+   * Makes a key for a user. Not safe to repeat: a second call with the same name is refused.
    *
    * @param manager joins the caller's transaction
-   * @throws InvalidApiKeyNameError, MalformedApiKeyError, ApiKeyExpiryError, ApiKeyNameTakenError, TooManyApiKeysError
+   * @throws InvalidApiKeyNameError, MalformedApiKeyError, ApiKeyExpiryError, ApiKeyOwnerNotFoundError, ApiKeyNameTakenError,
+   *   TooManyApiKeysError
    */
   async create(request: ApiKeyRequest, by: Actor = APPLICATION, manager?: EntityManager): Promise<KeyWithSecret> {
     const { userId, name, expiresAt, secret = generateApiKey() } = request;
@@ -63,6 +65,7 @@ export class ApiKeysService {
     const key = await this.apiKeys.insert(row, by, manager).catch((error: unknown) => {
       if (violates(error, 'uq_api_keys_user_id_name')) throw new ApiKeyNameTakenError(name);
       if (violates(error, 'ck_api_keys_active_limit')) throw new TooManyApiKeysError();
+      if (violates(error, 'fk_api_keys_user_id')) throw new ApiKeyOwnerNotFoundError(userId);
       throw error;
     });
     if (!key) throw new ApiKeyExpiryError();
@@ -97,7 +100,7 @@ export class ApiKeysService {
       if (newName !== undefined && violates(error, 'uq_api_keys_user_id_name')) throw new ApiKeyNameTakenError(newName);
       throw error;
     });
-    return key ?? this.explainRefusal(userId, name);
+    return key ?? this.explainRefusal(userId, name, changes.expiresAt);
   }
 
   /**
@@ -129,13 +132,17 @@ export class ApiKeysService {
     const secret = generateApiKey();
     const rotation = { expiresAt, overlapSeconds, prefix: prefixOf(secret), digest: digestOf(secret) };
     const key = await this.apiKeys.rotate(userId, name, rotation, by);
-    return { key: key ?? (await this.explainRefusal(userId, name)), secret };
+    return { key: key ?? (await this.explainRefusal(userId, name, expiresAt)), secret };
   }
 
-  /** Reads after the write that changed nothing: a row read before it may have been another by then. */
-  private async explainRefusal(userId: string, name: string): Promise<never> {
+  /**
+   * Reads after the write that changed nothing: a row read before it may have been another by then. What is wrong with the
+   * request comes before what is wrong with the key.
+   */
+  private async explainRefusal(userId: string, name: string, expiresAt: Date | undefined): Promise<never> {
+    if (expiresAt && (await this.apiKeys.hasPassed(expiresAt))) throw new ApiKeyExpiryError();
     const { status } = await this.getByName(userId, name);
-    throw status === 'ACTIVE' ? new ApiKeyExpiryError() : new ApiKeyNotActiveError(status);
+    throw status === 'ACTIVE' ? new ApiKeyNotFoundError() : new ApiKeyNotActiveError(status); // the name is another key's by now
   }
 }
 

@@ -63,7 +63,7 @@ export interface paths {
         head?: never;
         /**
          * Update current user information
-         * @description Changes the name alone; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew.
+         * @description Changes the name alone, which is trimmed and brought into NFC before it is checked and stored; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew.
          */
         patch: operations["updateMe"];
         trace?: never;
@@ -83,7 +83,7 @@ export interface paths {
         put?: never;
         /**
          * Add a user, who has no key yet
-         * @description Adds an ACTIVE user with no key; make one with `createApiKeyForUser`. Not safe to repeat blindly: a second request is 409, because the e-mail address is taken.
+         * @description Adds an ACTIVE user with no key; the name is trimmed and brought into NFC before it is checked and stored. Make one with `createApiKeyForUser`. Not safe to repeat blindly: a second request is 409, because the e-mail address is taken.
          */
         post: operations["createUser"];
         delete?: never;
@@ -108,14 +108,14 @@ export interface paths {
         post?: never;
         /**
          * Deactivate a user, whose keys stop working at once; safe to repeat
-         * @description The user becomes INACTIVE, and every key of it stops working with the next request. Nothing is deleted; `updateUser` makes it ACTIVE again. 409: this is the last active administrator, who must stay.
+         * @description The user becomes INACTIVE, and every key of it stops working with the next request. Nothing is deleted; `updateUser` makes it ACTIVE again. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written. 409: this is the last active administrator, who must stay.
          */
         delete: operations["deactivateUser"];
         options?: never;
         head?: never;
         /**
          * Change the name or the status of a user
-         * @description Changes the given fields alone; an empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. 409: this is the last active administrator, who must stay.
+         * @description Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. 409: this is the last active administrator, who must stay.
          */
         patch: operations["updateUser"];
         trace?: never;
@@ -131,7 +131,7 @@ export interface paths {
         put?: never;
         /**
          * Make an API key for a user
-         * @description The answer is the only one that ever holds the secret. 409: the user has a key of that name, or 100 active ones. Names stay taken, whatever becomes of the key.
+         * @description The answer is the only one that ever holds the secret. 409: the user has a key of that name, or 100 active ones. The name of an expired or revoked key stays taken.
          */
         post: operations["createApiKeyForUser"];
         delete?: never;
@@ -155,7 +155,7 @@ export interface paths {
         put?: never;
         /**
          * Make an API key for the calling user
-         * @description The answer is the only one that ever holds the secret. 409: there is a key of that name, or there are 100 active ones. Names stay taken, whatever becomes of the key.
+         * @description The answer is the only one that ever holds the secret. 409: there is a key of that name, or there are 100 active ones. The name of an expired or revoked key stays taken.
          */
         post: operations["createApiKey"];
         delete?: never;
@@ -211,7 +211,7 @@ export interface paths {
         head?: never;
         /**
          * Rename an API key, or move the expiry of an active one
-         * @description Changes the given fields alone. Safe to repeat. 409: the new name is taken, or the key is expired or revoked, and neither comes back to life.
+         * @description Changes the given fields alone. Safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.
          */
         patch: operations["updateApiKey"];
         trace?: never;
@@ -703,6 +703,12 @@ export interface components {
             headers: {
                 /** @description Names this request in the log */
                 "X-Request-Id"?: string;
+                /** @description Seconds until the next window */
+                "Retry-After"?: string;
+                /** @description The limit of the key: requests in a window of so many seconds, as `"key";q=6000;w=60`; absent where there is none */
+                "RateLimit-Policy"?: string;
+                /** @description What is left of it, and the seconds until the next window, as `"key";r=5999;t=60` */
+                RateLimit?: string;
                 [name: string]: unknown;
             };
             content: {
@@ -813,7 +819,16 @@ export interface components {
     };
     parameters: never;
     requestBodies: never;
-    headers: never;
+    headers: {
+        /** @description The limit of the key: requests in a window of so many seconds, as `"key";q=6000;w=60`; absent where there is none */
+        "RateLimit-Policy": string;
+        /** @description What is left of it, and the seconds until the next window, as `"key";r=5999;t=60` */
+        RateLimit: string;
+        /** @description Where a rotation has replaced the secret: when (RFC 9745) */
+        Deprecation: string;
+        /** @description Where a rotation has replaced the secret: until when it works (RFC 8594) */
+        Sunset: string;
+    };
     pathItems: never;
 }
 export type $defs = Record<string, never>;
@@ -882,6 +897,10 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description Changes with the resource */
                     ETag?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -895,6 +914,10 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description Changes with the resource */
                     ETag?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -929,6 +952,10 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description Changes with the resource */
                     ETag?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -970,6 +997,10 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
                     Link?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1005,6 +1036,12 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description Where the new resource can be read */
                     Location?: string;
+                    /** @description Changes with the resource */
+                    ETag?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1043,6 +1080,10 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description Changes with the resource */
                     ETag?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1056,6 +1097,10 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description Changes with the resource */
                     ETag?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -1071,7 +1116,10 @@ export interface operations {
     deactivateUser: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The ETag of an earlier answer: if it no longer holds, the answer is 412 and nothing is written */
+                "If-Match"?: string;
+            };
             path: {
                 user_id: string;
             };
@@ -1084,6 +1132,10 @@ export interface operations {
                 headers: {
                     /** @description Names this request in the log */
                     "X-Request-Id"?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -1092,6 +1144,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
@@ -1123,6 +1176,10 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description Changes with the resource */
                     ETag?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1163,6 +1220,10 @@ export interface operations {
                 headers: {
                     /** @description Names this request in the log */
                     "X-Request-Id"?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1203,6 +1264,10 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
                     Link?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1237,6 +1302,10 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description Where the new resource can be read */
                     Location?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1267,6 +1336,10 @@ export interface operations {
                 headers: {
                     /** @description Names this request in the log */
                     "X-Request-Id"?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1293,6 +1366,10 @@ export interface operations {
                 headers: {
                     /** @description Names this request in the log */
                     "X-Request-Id"?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1321,6 +1398,10 @@ export interface operations {
                 headers: {
                     /** @description Names this request in the log */
                     "X-Request-Id"?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1350,6 +1431,10 @@ export interface operations {
                 headers: {
                     /** @description Names this request in the log */
                     "X-Request-Id"?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1384,6 +1469,10 @@ export interface operations {
                 headers: {
                     /** @description Names this request in the log */
                     "X-Request-Id"?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1422,6 +1511,10 @@ export interface operations {
                 headers: {
                     /** @description Names this request in the log */
                     "X-Request-Id"?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1467,6 +1560,10 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
                     Link?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1503,6 +1600,10 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description true where an earlier request made the entry, and this one moved nothing */
                     "Idempotency-Replayed"?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1542,6 +1643,10 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description true where an earlier request made the entry, and this one moved nothing */
                     "Idempotency-Replayed"?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1586,6 +1691,10 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
                     Link?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
                     [name: string]: unknown;
                 };
                 content: {

@@ -1,6 +1,7 @@
-import { Get, Query, Req } from '@nestjs/common';
+import { type CanActivate, type ExecutionContext, Get, Query, Req, UseGuards } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { Request } from 'express';
+import type { AuthenticatedRequest } from '../api-keys/api-key.guard.js';
 import { NotAdministratorError } from '../api-keys/api-keys.errors.js';
 import { Authenticated, CurrentUser } from '../api-keys/authenticated.decorator.js';
 import type { Principal } from '../api-keys/principal.js';
@@ -12,6 +13,15 @@ import { CreditsService } from './credits.service.js';
 import { CreditHistoryRequest } from './dto/credit.requests.js';
 import { CreditEntryPage, CreditEntryResponse } from './dto/credit-entry.response.js';
 
+/** Only administrators may name a user; whether they may is asked before whether the query is valid. */
+const anotherUserNeedsAdministrator: CanActivate = {
+  canActivate(context: ExecutionContext): boolean {
+    const { query, principal } = context.switchToHttp().getRequest<AuthenticatedRequest>();
+    if (query.user_id !== undefined && !principal?.isAdmin) throw new NotAdministratorError();
+    return true;
+  },
+};
+
 @ApiTags('Billing')
 @Authenticated()
 @ApiController('billing')
@@ -21,6 +31,7 @@ export class CreditsController {
   @Get('credit-history')
   @ApiFailures('forbidden')
   @ValidQuery(CreditHistoryRequest)
+  @UseGuards(anotherUserNeedsAdministrator) // the lowest one runs first
   @Documented({
     id: 'listCreditHistory',
     summary: 'List the movements of a balance, the newest first',
@@ -36,13 +47,8 @@ export class CreditsController {
     @Query() query: CreditHistoryRequest,
     @Req() request: Request,
   ): Promise<CreditEntryPage> {
-    const { start_date: startDate, end_date: endDate } = query;
-    const page = await this.credits.history(whoseHistory(query, caller), { startDate, endDate }, sliceOf(query));
+    const { user_id: userId = caller.userId, start_date: startDate, end_date: endDate } = query;
+    const page = await this.credits.history(userId, { startDate, endDate }, sliceOf(query));
     return paginated(page, query, (entry) => CreditEntryResponse.from(entry), request);
   }
-}
-
-function whoseHistory({ user_id: userId }: CreditHistoryRequest, caller: Principal): string {
-  if (userId !== undefined && !caller.isAdmin) throw new NotAdministratorError();
-  return userId ?? caller.userId;
 }

@@ -3,6 +3,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { collectDefaultMetrics } from 'prom-client';
+import { answerInsteadOfNode } from '../common/http/node-answers.js';
+import { requestIdFrom } from '../common/http/request-id.js';
 import { MethodNotAllowedError, NoSuchRouteError } from '../common/http/route-miss.js';
 import { toErrorAnswer } from '../common/errors/error-answer.js';
 import { Metrics } from '../common/metrics/metrics.js';
@@ -18,10 +20,12 @@ export class MetricsServer implements OnApplicationShutdown {
   async listen(port: number, host: string): Promise<number> {
     collectDefaultMetrics({ register: this.metrics.registry }); // memory, file descriptors, event-loop lag and the like
     this.server = createServer({ headersTimeout: 5_000, requestTimeout: 10_000 }, (request, response) => {
+      response.setHeader('X-Request-Id', requestIdFrom(request.headers['x-request-id']));
       this.answer(request, response).catch((error: unknown) => {
         fail(response, error);
       });
     });
+    answerInsteadOfNode(this.server);
     this.server.listen(port, host);
     await once(this.server, 'listening');
     return (this.server.address() as AddressInfo).port;

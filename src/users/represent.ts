@@ -9,7 +9,6 @@ import type { User } from './user.entity.js';
 export function represent(user: User, response: Response): UserResponse {
   // It would pass over `If-None-Match` where the caller also sends no-cache, as `fetch` does by itself.
   delete response.req.headers['cache-control'];
-  // One URL may serve many callers, so a cache must keep their answers apart and ask before it uses one.
-  response.set({ ETag: entityTag(user), 'Cache-Control': 'private, no-cache', Vary: 'x-api-key' });
+  response.setHeader('ETag', entityTag(user));
   return UserResponse.from(user);
 }

@@ -6,7 +6,7 @@ import { Administrators, CurrentUser } from '../api-keys/authenticated.decorator
 import { ApiKeyCreate } from '../api-keys/dto/api-key.requests.js';
 import { ApiKeyWithSecretResponse } from '../api-keys/dto/api-key.response.js';
 import type { Principal } from '../api-keys/principal.js';
-import { Documented, IF_MATCH, IF_NONE_MATCH, LOCATION, NEXT_PAGE } from '../common/docs/documented.decorator.js';
+import { Documented, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, NEXT_PAGE } from '../common/docs/documented.decorator.js';
 import { ApiController } from '../common/http/api-controller.decorator.js';
 import { versionsMatching } from '../common/http/entity-tag.js';
 import { locationOf } from '../common/http/location.js';
@@ -35,11 +35,11 @@ export class UsersAdminController {
     id: 'createUser',
     summary: 'Add a user, who has no key yet',
     details:
-      'Adds an ACTIVE user with no key; make one with `createApiKeyForUser`. Not safe to repeat blindly: a second request is 409, because the e-mail address is taken.',
+      'Adds an ACTIVE user with no key; the name is trimmed and brought into NFC before it is checked and stored. Make one with `createApiKeyForUser`. Not safe to repeat blindly: a second request is 409, because the e-mail address is taken.',
     returns: UserResponse,
     status: 201,
     description: 'The new user',
-    headers: LOCATION,
+    headers: { ...LOCATION, ...ETAG },
     fails: ['invalid', 'conflict', 'too_large', 'unsupported_media_type'],
   })
   async create(
@@ -89,7 +89,7 @@ export class UsersAdminController {
     id: 'updateUser',
     summary: 'Change the name or the status of a user',
     details:
-      'Changes the given fields alone; an empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. 409: this is the last active administrator, who must stay.',
+      'Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. 409: this is the last active administrator, who must stay.',
     returns: UserResponse,
     description: 'The user as stored',
     condition: IF_MATCH,
@@ -111,13 +111,18 @@ export class UsersAdminController {
     id: 'deactivateUser',
     summary: 'Deactivate a user, whose keys stop working at once; safe to repeat',
     details:
-      'The user becomes INACTIVE, and every key of it stops working with the next request. Nothing is deleted; `updateUser` makes it ACTIVE again. 409: this is the last active administrator, who must stay.',
+      'The user becomes INACTIVE, and every key of it stops working with the next request. Nothing is deleted; `updateUser` makes it ACTIVE again. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written. 409: this is the last active administrator, who must stay.',
     status: 204,
     description: 'The user is INACTIVE',
-    fails: ['not_found', 'conflict'],
+    condition: IF_MATCH,
+    fails: ['not_found', 'conflict', 'precondition_failed'],
   })
-  async deactivate(@CurrentUser() caller: Principal, @Param('user_id') id: string): Promise<void> {
-    await this.users.change(id, { status: 'INACTIVE' }, caller);
+  async deactivate(
+    @CurrentUser() caller: Principal,
+    @Param('user_id') id: string,
+    @Headers('if-match') ifMatch: string | undefined,
+  ): Promise<void> {
+    await this.users.change(id, { status: 'INACTIVE' }, caller, versionsMatching(ifMatch, id));
   }
 
   @Post(':user_id/api-keys')
@@ -127,7 +132,7 @@ export class UsersAdminController {
     id: 'createApiKeyForUser',
     summary: 'Make an API key for a user',
     details:
-      'The answer is the only one that ever holds the secret. 409: the user has a key of that name, or 100 active ones. Names stay taken, whatever becomes of the key.',
+      'The answer is the only one that ever holds the secret. 409: the user has a key of that name, or 100 active ones. The name of an expired or revoked key stays taken.',
     returns: ApiKeyWithSecretResponse,
     status: 201,
     description: 'The key with its secret, which no other answer will show',
@@ -138,8 +143,7 @@ export class UsersAdminController {
     @Param('user_id') id: string,
     @Body() { name, expires_at }: ApiKeyCreate,
   ): Promise<ApiKeyWithSecretResponse> {
-    const user = await this.users.getById(id);
-    const made = await this.apiKeys.create({ userId: user.id, name, expiresAt: expires_at }, caller);
+    const made = await this.apiKeys.create({ userId: id, name, expiresAt: expires_at }, caller);
     return ApiKeyWithSecretResponse.withSecret(made);
   }
 }

@@ -38,7 +38,7 @@ export class UsersController {
     id: 'updateMe',
     summary: 'Update current user information',
     details:
-      'Changes the name alone; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew.',
+      'Changes the name alone, which is trimmed and brought into NFC before it is checked and stored; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew.',
     returns: UserResponse,
     description: 'User information updated successfully',
     condition: IF_MATCH,

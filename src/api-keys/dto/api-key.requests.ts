@@ -54,8 +54,8 @@ export class ApiKeyRotate {
     description: 'Seconds for which the old secret goes on working; 0 ends it at once',
   })
   @Omittable()
-  @IsInt()
-  @Min(0)
   @Max(WEEK_SECONDS)
+  @Min(0)
+  @IsInt() // the lowest rule speaks first
   readonly overlap_seconds?: number;
 }

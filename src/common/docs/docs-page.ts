@@ -1,6 +1,8 @@
 import { NotFoundException } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
+import type { RequestHandler } from 'express';
 import { type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import { MethodNotAllowedError } from '../http/route-miss.js';
 
 /** What the page is made of, below its path. Its library would serve its whole package, `package.json` and all. */
 const PARTS = new Set([
@@ -14,11 +16,15 @@ const PARTS = new Set([
   '/favicon-32x32.png',
 ]);
 
+const METHODS = ['GET', 'HEAD'];
+
 /** Serves Swagger UI at a path such as `/docs`, and the document at `/docs-json`. */
 export function serveDocs(app: NestExpressApplication, path: string, document: OpenAPIObject): void {
-  app.use(path, (request: { path: string }, _response: unknown, next: (error?: unknown) => void) => {
-    next(PARTS.has(request.path) ? undefined : new NotFoundException());
-  });
+  const refuseOthers: RequestHandler = (request, _response, next) => {
+    if (!PARTS.has(request.path)) next(new NotFoundException());
+    else next(METHODS.includes(request.method) ? undefined : new MethodNotAllowedError(METHODS));
+  };
+  app.use(path, refuseOthers);
   SwaggerModule.setup(path, app, document, {
     raw: ['json'],
     customSiteTitle: 'Users API',

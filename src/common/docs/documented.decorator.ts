@@ -28,7 +28,7 @@ type Headers = Readonly<Record<string, string>>;
 export const LOCATION: Headers = { Location: 'Where the new resource can be read' };
 export const NEXT_PAGE: Headers = { Link: 'The next page, as `<url>; rel="next"`, while there is one (RFC 8288)' };
 const REQUEST_ID: Headers = { 'X-Request-Id': 'Names this request in the log' };
-const ETAG: Headers = { ETag: 'Changes with the resource' };
+export const ETAG: Headers = { ETag: 'Changes with the resource' };
 
 interface Documentation {
   readonly id: string;
@@ -48,7 +48,8 @@ interface Documentation {
 export const ApiFailures = (...kinds: readonly ErrorKind[]): ClassDecorator & MethodDecorator =>
   applyDecorators(...kinds.map((kind) => ApiResponse({ status: STATUS_OF[kind], type: ErrorResponse })));
 
-const headerObjects = (headers: Headers) =>
+/** Header fields by name, as the document has them. */
+export const headerObjects = (headers: Headers): Record<string, { description: string; schema: { type: 'string' } }> =>
   Object.fromEntries(
     Object.entries(headers).map(([name, description]) => [name, { description, schema: { type: 'string' as const } }]),
   );
@@ -56,7 +57,11 @@ const headerObjects = (headers: Headers) =>
 /** Documents a handler: what it does, what it answers, and the failures it adds to those of its guards. */
 export const Documented = (documentation: Documentation): MethodDecorator => {
   const { id, summary, details, returns, status = 200, description, headers, condition, fails = [] } = documentation;
-  const answer = { status, description, headers: headerObjects({ ...REQUEST_ID, ...(condition && ETAG), ...headers }) };
+  const answer = {
+    status,
+    description,
+    headers: headerObjects({ ...REQUEST_ID, ...(condition && returns && ETAG), ...headers }),
+  };
   return applyDecorators(
     ApiOperation({ operationId: id, summary, description: details }),
     ApiResponse(returns ? { ...answer, type: returns } : answer),

@@ -3,6 +3,7 @@ import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { STATUS_OF } from '../errors/domain.error.js';
 import { ErrorResponse } from '../errors/error.response.js';
+import { headerObjects } from './documented.decorator.js';
 
 type Operation = NonNullable<OpenAPIObject['paths'][string]['get']>;
 
@@ -51,7 +52,19 @@ const TAGS: Readonly<Record<string, string>> = {
 const EXTRA_HEADERS: Partial<Record<number, Record<string, string>>> = {
   [STATUS_OF.unauthenticated]: { 'WWW-Authenticate': 'The scheme and the header field that carries the key' },
   [STATUS_OF.unsupported_media_type]: { 'Accept-Patch': 'The media types that this route takes' },
+  [STATUS_OF.rate_limited]: { 'Retry-After': 'Seconds until the next window' },
   [STATUS_OF.unavailable]: { 'Retry-After': 'Seconds after which to try again' },
+};
+
+/** On answers to a key, where they apply. */
+const LIMIT_HEADERS: Readonly<Record<string, string>> = {
+  'RateLimit-Policy':
+    'The limit of the key: requests in a window of so many seconds, as `"key";q=6000;w=60`; absent where there is none',
+  RateLimit: 'What is left of it, and the seconds until the next window, as `"key";r=5999;t=60`',
+};
+const SUPERSEDED_HEADERS: Readonly<Record<string, string>> = {
+  Deprecation: 'Where a rotation has replaced the secret: when (RFC 9745)',
+  Sunset: 'Where a rotation has replaced the secret: until when it works (RFC 8594)',
 };
 
 /**
@@ -71,11 +84,27 @@ export function describeApi(app: INestApplication, securityScheme: string): Open
   const operations = Object.values(document.paths).flatMap((path) =>
     Object.values(path).filter((value): value is Operation => typeof value === 'object' && 'responses' in value),
   );
+  describeKeyHeaders(document, operations);
   shareFailures(document, operations);
   closeRequestBodies(document, operations);
   document.security = []; // what needs a key says so itself
   document.tags = tagsOf(operations);
   return document;
+}
+
+/** What `ApiKeyGuard` says in the header of every answer to a key, stated once. */
+function describeKeyHeaders(document: OpenAPIObject, operations: readonly Operation[]): void {
+  const headers = { ...LIMIT_HEADERS, ...SUPERSEDED_HEADERS };
+  document.components = { ...document.components, headers: headerObjects(headers) };
+  const references = Object.fromEntries(
+    Object.keys(headers).map((name) => [name, { $ref: `#/components/headers/${name}` }]),
+  );
+  for (const { responses } of operations.filter(({ security }) => security)) {
+    for (const [status, response] of Object.entries(responses)) {
+      if (Number(status) < 400 && response && !('$ref' in response))
+        response.headers = { ...response.headers, ...references };
+    }
+  }
 }
 
 function shareFailures(document: OpenAPIObject, operations: readonly Operation[]): void {
@@ -97,9 +126,10 @@ function failure(status: number, reason: string) {
   const headers = { 'X-Request-Id': 'Names this request in the log', ...EXTRA_HEADERS[status] };
   return {
     description: reason.charAt(0) + reason.slice(1).toLowerCase(),
-    headers: Object.fromEntries(
-      Object.entries(headers).map(([name, description]) => [name, { description, schema: { type: 'string' } }]),
-    ),
+    headers: {
+      ...headerObjects(headers),
+      ...(status === STATUS_OF.rate_limited && headerObjects(LIMIT_HEADERS)),
+    },
     content: {
       'application/json': {
         schema: { $ref: '#/components/schemas/ErrorResponse' },

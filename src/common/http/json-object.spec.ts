@@ -33,6 +33,24 @@ describe('parseJsonObject', () => {
     );
   });
 
+  it('refuses a number that would become an integer by being rounded, and takes every way to write one that is', () => {
+    fc.assert(
+      fc.property(fc.maxSafeInteger(), fc.nat(20), (integer, zeros) => {
+        const digits = String(integer);
+        for (const same of [
+          digits,
+          `${digits}.${'0'.repeat(zeros + 1)}`,
+          `${digits}${'0'.repeat(zeros)}E-${String(zeros)}`,
+        ])
+          expect(parse(`{"a":[${same}]}`)).toEqual({ a: [Number(same)] });
+        for (const other of [`${digits}.${'0'.repeat(20)}1`, `${digits}${'0'.repeat(20)}1e-21`])
+          expect(() => parse(`{"a":${other}}`)).toThrow('more digits than can be kept');
+      }),
+    );
+    expect(() => parse('{"a":9007199254740993}')).toThrow('more digits than can be kept');
+    expect(parse('{"a":"9007199254740993","b":0.1,"c":1e21,"d":-0,"e":0.0e5}')).toBeDefined();
+  });
+
   it('is not misled by strings that look like properties, nor by the same name in different objects', () => {
     expect(parse('{"a":"b\\":","b":"{\\"a\\":1}","c":{"a":1},"d":[{"a":1},{"a":2}]}')).toBeDefined();
   });

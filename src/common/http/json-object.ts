@@ -17,8 +17,9 @@ export class TooDeepError extends InvalidJsonError {
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
- * Reads one JSON object (RFC 8259), more strictly than `JSON.parse` alone: the bytes must be UTF-8 and no object may name
- * a property twice, since of two values one would be lost without a word.
+ * Reads one JSON object (RFC 8259), more strictly than `JSON.parse` alone: the bytes must be UTF-8, no object may name
+ * a property twice, since of two values one would be lost without a word, and no number may become an integer by being
+ * rounded, since credits are counted.
  *
  * @param whole what messages call the text
  * @throws InvalidJsonError for anything else; its message never repeats the text
@@ -30,8 +31,7 @@ export function parseJsonObject(bytes: Buffer, whole = 'The body'): Record<strin
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new InvalidJsonError(`${whole} must be a JSON object`);
   }
-  const twice = findRepeatedProperty(text, whole);
-  if (twice !== undefined) throw new InvalidJsonError(`${whole} gives the property ${quoted(twice)} twice`);
+  refuseLosses(text, whole);
   return value as Record<string, unknown>;
 }
 
@@ -58,22 +58,34 @@ function parse(text: string, whole: string): unknown {
 }
 
 /**
- * The first property name that some object of the text gives twice. `JSON.parse` keeps only the last of them, and no
- * parser that reports it is both maintained and quick, so this walks the strings and brackets of a text already known
- * to be valid, in one pass.
+ * `JSON.parse` keeps the last of two properties of one name, and the double that is next to a number. No parser that reports
+ * both is maintained and quick, so this walks the strings, numbers and brackets of a text already known to be valid, in one pass.
  */
-function findRepeatedProperty(text: string, whole: string): string | undefined {
+function refuseLosses(text: string, whole: string): void {
   const open: Set<string>[] = [];
-  for (const [token, string, colon] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*(:)?|[{}[\]]/g)) {
+  for (const [token, string, colon, number] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*(:)?|(-?\d[\d.eE+-]*)|[{}[\]]/g)) {
     if (token === '{' || token === '[') open.push(new Set());
     else if (token === '}' || token === ']') open.pop();
-    else if (colon && string !== undefined) {
+    else if (number !== undefined) {
+      if (isRounded(number)) throw new InvalidJsonError(`${whole} has a number with more digits than can be kept`);
+    } else if (colon && string !== undefined) {
       const name = JSON.parse(string) as string;
       const names = open.at(-1);
-      if (names?.has(name)) return name;
+      if (names?.has(name)) throw new InvalidJsonError(`${whole} gives the property ${quoted(name)} twice`);
       names?.add(name);
     }
     if (open.length > MAX_DEPTH) throw new TooDeepError(whole);
   }
-  return undefined;
+}
+
+/** Whether a number would be read as an integer that it is not. */
+const isRounded = (number: string): boolean =>
+  Number.isInteger(Number(number)) && digitsOf(number) !== digitsOf(String(Number(number)));
+
+/** The digits that count, as an integer, and the power of ten it is multiplied by: the same for each way to write one number. */
+function digitsOf(number: string): string {
+  const [, whole = '', fraction = '', power = '0'] = /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(number) ?? [];
+  const digits = (whole + fraction).replace(/^0+/, '');
+  const counting = digits.replace(/0+$/, '');
+  return counting && `${counting}e${String(Number(power) - fraction.length + digits.length - counting.length)}`;
 }

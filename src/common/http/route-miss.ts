@@ -1,6 +1,7 @@
 import { BadRequestException, NotFoundException } from '@nestjs/common';
 import type { Request } from 'express';
 import { DomainError } from '../errors/domain.error.js';
+import { paramsMatch } from './param-matches.decorator.js';
 
 export class NoSuchRouteError extends DomainError {
   readonly kind = 'not_found';
@@ -30,8 +31,12 @@ export class UndecodableUrlError extends DomainError {
 
 interface RouterLayer {
   readonly route?: { readonly path: string; readonly methods: Readonly<Record<string, boolean>> };
-  match(path: string): boolean;
+  readonly params?: Params;
+  /** True from routers that leave the parameters in the layer, and false where it does not match. */
+  match(path: string): boolean | { readonly params: Params };
 }
+
+type Params = Readonly<Record<string, unknown>>;
 
 /**
  * Nest throws a `NotFoundException` when no handler took a request, and `ParamMatches` does. Whether the path or only the
@@ -47,15 +52,19 @@ export function describeRouteMiss(error: unknown, request: Request): unknown {
   return new MethodNotAllowedError([...methods].map((method) => method.toUpperCase()));
 }
 
-/** The methods of the first path that matches, unless they hold the one in question: then it was refused for its parameter. */
-function methodsOf({ app, path, method }: Request): Set<string> {
+/** The methods of the first path that matches. */
+function methodsOf({ app, path }: Request): Set<string> {
   const { stack } = app.router as unknown as { stack: readonly RouterLayer[] };
-  const routes = stack.filter((layer) => layer.match(path)).flatMap(({ route }) => route ?? []);
+  const routes = stack.flatMap((layer) => {
+    const match = layer.match(path);
+    const { params = {} } = match === true ? layer : match || {};
+    return match && layer.route && paramsMatch(params) ? layer.route : [];
+  });
   const methods = new Set(
     routes.filter((route) => route.path === routes[0]?.path).flatMap((route) => Object.keys(route.methods)),
   );
   if (methods.has('get')) methods.add('head'); // Express answers HEAD from the GET handler
-  return methods.has(method.toLowerCase()) ? new Set() : methods;
+  return methods;
 }
 
 function decodes(path: string): boolean {

@@ -10,7 +10,7 @@ const DEFAULT_ITEMS_PER_PAGE = 20;
 /** Digits only: `Number` would also take "1e3", " 1" and "0x1". What is not one stays text, and so fails `IsInt`. */
 const Digits = (): PropertyDecorator =>
   Transform(({ value }: { value: unknown }) =>
-    typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value,
+    typeof value === 'string' && /^-?\d{1,9}$/.test(value) ? Number(value) : value,
   );
 
 /** What every list takes in its query. */
@@ -23,16 +23,16 @@ export class PageRequest {
     description: 'Counted from 1; reaches the newest 10,000 rows of a list. Further pages: `after`',
   })
   @Digits()
-  @IsInt()
-  @Min(1)
   @Max(MAX_PAGE)
+  @Min(1)
+  @IsInt() // the lowest rule speaks first
   readonly page: number = 1;
 
   @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: MAX_ITEMS_PER_PAGE, default: DEFAULT_ITEMS_PER_PAGE })
   @Digits()
-  @IsInt()
-  @Min(1)
   @Max(MAX_ITEMS_PER_PAGE)
+  @Min(1)
+  @IsInt()
   readonly items_per_page: number = DEFAULT_ITEMS_PER_PAGE;
 
   @ApiPropertyOptional({

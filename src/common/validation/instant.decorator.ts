@@ -16,7 +16,9 @@ export const IsInstant = (options: ValidationOptions = {}): PropertyDecorator =>
   );
 
 function parse(value: unknown): Date | null {
-  if (typeof value !== 'string' || !isRFC3339(value) || !isISO8601(value, { strict: true })) return null;
-  const date = new Date(value);
+  if (typeof value !== 'string') return null;
+  const text = value.toUpperCase(); // a `t` and a `z` may be small
+  if (!isRFC3339(text) || !isISO8601(text, { strict: true })) return null;
+  const date = new Date(text);
   return date.getTime() <= LAST ? date : null;
 }

@@ -15,9 +15,9 @@ export class CreditChange {
   readonly user_id!: string;
 
   @ApiProperty({ type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'Credits', example: 40 })
-  @IsInt()
-  @Min(1)
   @Max(Number.MAX_SAFE_INTEGER)
+  @Min(1)
+  @IsInt() // the lowest rule speaks first
   readonly amount!: number;
 
   @ApiProperty({

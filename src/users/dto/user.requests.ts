@@ -7,6 +7,7 @@ import { MAX_NAME_LENGTH, NAME_PATTERN } from '../user-name.js';
 
 /* `UsersService` holds the rules for names and addresses; the document repeats them. */
 
+/** Of the form that is stored; what is sent is first brought into it, as the operations say. */
 const NAME = { minLength: 1, maxLength: MAX_NAME_LENGTH, pattern: NAME_PATTERN, example: 'Ada Lovelace' };
 const EMAIL = { format: 'email', maxLength: 254, example: 'ada@example.com' };
 const ONE_OF_STATUSES = { message: `status must be one of ${USER_STATUSES.join(', ')}` };
