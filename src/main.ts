@@ -7,7 +7,7 @@ import { createLogger, NestLogger } from './common/logging/logger.js';
 import { AppConfig, InvalidEnvironmentError, readDotEnv } from './config/app.config.js';
 import { poolOptions } from './database/data-source.options.js';
 import { MetricsServer } from './metrics/metrics.server.js';
-import { openDatabase } from './database/open-database.js';
+import { openDatabase, untilAvailable } from './database/open-database.js';
 import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.error.js';
 import { PendingMigrationsError } from './database/run-migrations.js';
 import { greet } from './onboarding/greeting.js';
@@ -22,9 +22,10 @@ async function start(): Promise<void> {
   const tracing = config.traces
     ? (await import('./tracing/tracing.js')).startTracing(config.traces.protocol, logger)
     : undefined;
-  const database = await openDatabase(config, true, (message) => {
+  const log = (message: string): void => {
     logger.info(message);
-  });
+  };
+  const database = await openDatabase(config, true, log);
 
   const app = await NestFactory.create<NestExpressApplication>(
     AppModule.forRoot(config, poolOptions(database.url, config, tracing?.PoolClient)),
@@ -49,7 +50,8 @@ async function start(): Promise<void> {
   // Only now, since a start that fails on a busy port must not use up the one time that the key is shown.
   const url = await app.getUrl();
   const { email, key } = config.bootstrapAdmin;
-  const secret = await app.get(OnboardingService).createFirstAdministrator(email, key);
+  const onboarding = app.get(OnboardingService);
+  const secret = await untilAvailable(log, () => onboarding.createFirstAdministrator(email, key));
   if (secret !== null && key === undefined) process.stdout.write(greet(url, email, secret));
   logger.info(`Listening on ${url}`);
 }

@@ -433,6 +433,21 @@ describe('POST /v1/api-keys/{key_name}/rotate', () => {
     expect(Date.parse(headers.sunset ?? '')).toBeLessThanOrEqual(Date.parse(inTenSeconds));
   });
 
+  // A rotation that waits for another one has a snapshot from before it, without the secret that it has superseded.
+  it('leaves no old secret alive where a rotation without overlap comes behind one with, however close', async () => {
+    for (let turn = 0; turn < 10; turn += 1) {
+      const { owner, old } = await given();
+      const [kept, ended] = await Promise.all([
+        rotate(owner, { expires_at: FUTURE, overlap_seconds: 3600 }),
+        rotate(owner, { expires_at: FUTURE }),
+      ]);
+      const endedLast = !('deprecation' in (await call((ended.body as WireKey).secret)).headers);
+
+      expect((await call(old)).status).toBe(401);
+      expect((await call((kept.body as WireKey).secret)).status).toBe(endedLast ? 401 : 200);
+    }
+  });
+
   it('201 for each of ten rotations at once, after which only the last secret works', async () => {
     const { owner } = await given();
 

@@ -1,10 +1,13 @@
 import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
 import type { Server } from 'node:http';
+import { connect } from 'node:net';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { startTestApp, type TestApp, useTestApp } from './support/app.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 import { fuzz, randomFrom } from './support/fuzz.js';
 import { readRaw, readToEnd } from './support/raw-http.js';
+import { Programs } from './support/server-process.js';
 
 const SMUGGLED = 'GET /livez HTTP/1.1\r\nHost: x\r\n\r\n';
 const get = (fields: string): string => `GET /livez HTTP/1.1\r\nHost: x\r\n${fields}\r\n\r\n${SMUGGLED}`;
@@ -153,6 +156,43 @@ describe('Pipelined requests', () => {
     const text = await readRaw(app.port, ['A', 'B', 'C', 'D'].map(pair).join(''));
 
     expect(text.match(/"name":"."/g)).toEqual([...'AABBCCDD'].map((name) => `"name":"${name}"`));
+  });
+});
+
+describe('A caller without a key', () => {
+  // Node no longer listens to a connection that it has handed over: a reset of one ended the process.
+  it('cannot end the process by resetting the connection of a CONNECT', async () => {
+    const programs = await Programs.inEmptyDirectory();
+    const database = await createDatabase();
+    const server = await programs.startServer({ DATABASE_URL: database.url });
+    const { port } = new URL(server.url);
+
+    for (let time = 0; time < 100; time += 1) {
+      const socket = connect(Number(port), '127.0.0.1');
+      await once(socket, 'connect');
+      socket.write('CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n');
+      if (time % 2 === 1) await once(socket, 'data');
+      socket.resetAndDestroy();
+      await once(socket, 'close');
+    }
+
+    expect((await fetch(`${server.url}/livez`)).status).toBe(200);
+    expect((await server.end('SIGTERM')).code).toBe(0);
+    await programs.dispose();
+    await database.drop();
+  });
+
+  it('gets no more than some hundred answers for requests that it sends without waiting for any', async () => {
+    const database = await createDatabase();
+    const app = await startTestApp(database.url);
+
+    const flood = 'GET /v1/users/me HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(5_000);
+    const text = await readToEnd(app.port, flood).catch((error: NodeJS.ErrnoException) => error.code ?? '');
+
+    expect((text.match(/HTTP\/1\.1 401/g) ?? []).length).toBeLessThan(1_000);
+    expect((await app.anyone().get('/livez')).status).toBe(200);
+    await app.close();
+    await database.drop();
   });
 });
 

@@ -1,3 +1,4 @@
+import { Agent, request } from 'node:http';
 import type { Client } from 'pg';
 import { DataSource } from 'typeorm';
 import { type GivenUser } from './support/given.js';
@@ -11,8 +12,8 @@ const users = async (count: number): Promise<GivenUser[]> => {
   return made;
 };
 const patch = (user: GivenUser, name: string, ifMatch?: string) => {
-  const request = app.as(user).patch('/v1/users/me');
-  return (ifMatch === undefined ? request : request.set('If-Match', ifMatch)).send({ name });
+  const sent = app.as(user).patch('/v1/users/me');
+  return (ifMatch === undefined ? sent : sent.set('If-Match', ifMatch)).send({ name });
 };
 
 describe('Patches that arrive together', () => {
@@ -62,6 +63,32 @@ describe('Patches that arrive together', () => {
 
     expect(answers.map(({ status }) => status)).toEqual(Array(20).fill(200));
     expect(await app.stored(ada)).toMatchObject({ version: '21' });
+  });
+
+  // What was answered 503 and done later would undo what another was told was done.
+  it('of one user, more than its row can take: what is refused is never done', async () => {
+    const ada = await app.given.user();
+    const agent = new Agent({ keepAlive: true });
+    const send = (name: string): Promise<number> =>
+      new Promise((resolve, reject) => {
+        const headers = { 'x-api-key': ada.key, 'content-type': 'application/json' };
+        request({ port: app.port, method: 'PATCH', path: '/v1/users/me', headers, agent }, (answer) => {
+          answer.resume().once('end', () => {
+            resolve(answer.statusCode ?? 0);
+          });
+        })
+          .once('error', reject)
+          .end(JSON.stringify({ name }));
+      });
+
+    const statuses = await Promise.all(Array.from({ length: 1_500 }, (_, n) => send(`N${String(n)}`)));
+    const { version } = await app.stored(ada);
+    const last = await send('Last');
+    agent.destroy();
+
+    expect(new Set(statuses)).toEqual(new Set([200, 503]));
+    expect(last).toBe(200);
+    expect(await app.stored(ada)).toMatchObject({ name: 'Last', version: String(Number(version) + 1) });
   });
 
   it('do not wait for the one whose row somebody holds', async () => {

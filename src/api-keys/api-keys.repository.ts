@@ -234,15 +234,14 @@ export class ApiKeysRepository {
         WHERE s.api_key_id = changed.id AND $6::int > 0 AND s.expires_at > greatest(statement_timestamp(), ${overlapEnd})`;
     const superseding = `INSERT INTO superseded_secrets (digest, api_key_id, superseded_at, expires_at)
       SELECT old_digest, id, clock_timestamp(), least(old_expires_at, ${overlapEnd}) FROM changed WHERE $6::int > 0`;
-    return this.one(recorded('api_key.rotated', rotating, 7, [ending, shortening, superseding]), [
-      userId,
-      name,
-      digest,
-      prefix,
-      expiresAt,
-      overlapSeconds,
-      ...actorParameters(actor),
-    ]);
+    const sql = recorded('api_key.rotated', rotating, 7, [ending, shortening, superseding]);
+    const parameters = [userId, name, digest, prefix, expiresAt, overlapSeconds, ...actorParameters(actor)];
+    // The lock comes first: a statement that waits for another rotation does not see the secret which that has superseded.
+    const work = async (manager: EntityManager): Promise<KeyView | null> => {
+      await manager.query('SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE', [userId]);
+      return this.one(sql, parameters, manager);
+    };
+    return retryingConflicts(() => this.database.transaction(work));
   }
 
   private async one(sql: string, parameters: readonly unknown[], manager?: EntityManager): Promise<KeyView | null> {

@@ -30,7 +30,8 @@ async function withDatabase<T>(
   logger: Logger,
   work: (app: INestApplicationContext) => Promise<T>,
 ): Promise<T> {
-  const app = await NestFactory.createApplicationContext(AppModule.forRoot(config, dataSourceOptions(url)), {
+  const atOnce = { ...config, shutdownDrainMs: 0 }; // nobody calls a command
+  const app = await NestFactory.createApplicationContext(AppModule.forRoot(atOnce, dataSourceOptions(url)), {
     logger: new NestLogger(logger),
     abortOnError: false,
   });

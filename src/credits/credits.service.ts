@@ -5,6 +5,7 @@ import { type Actor, APPLICATION } from '../common/audit/actor.js';
 import { violates } from '../common/errors/constraint.js';
 import type { Page, Slice } from '../common/pagination/page.js';
 import { retryingConflicts } from '../database/retry.js';
+import { Turns } from '../database/turns.js';
 import { UsersService } from '../users/users.service.js';
 import type { CreditEntry, TransactionType } from './credit-entry.entity.js';
 import {
@@ -37,6 +38,9 @@ export const MAX_TRANSACTION_ID_LENGTH = 255;
 /** The only way a balance moves. Every call is safe to repeat, however often and whatever became of the first. */
 @Injectable()
 export class CreditsService {
+  /** Of users: however many move one balance, they wait for it with one connection. */
+  private readonly turns = new Turns();
+
   constructor(
     private readonly entries: CreditsRepository,
     private readonly users: UsersService,
@@ -112,7 +116,7 @@ export class CreditsService {
       // A failed statement would end the caller's transaction; behind a savepoint it does not.
       return await (joined
         ? manager.transaction((inner) => this.entries.move(movement, inner))
-        : retryingConflicts(() => this.entries.move(movement, manager)));
+        : this.turns.take(movement.userId, () => retryingConflicts(() => this.entries.move(movement, manager))));
     } catch (error) {
       if (violates(error, 'uq_credit_entries_user_id_transaction_id')) return null;
       throw error;

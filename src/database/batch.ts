@@ -4,6 +4,7 @@ import { isDatabaseUnavailable } from '../common/errors/database-unavailable.js'
 import { activeSpans, inSpans } from '../common/active-spans.js';
 import { DatabaseBusyError } from './bounded-pool.js';
 import { isConflict, isLockTimeout } from './retry.js';
+import { Turns } from './turns.js';
 
 /** Questions in one statement: enough that its fixed costs no longer count, few enough that none waits for the others. */
 const MAX_SIZE = 100;
@@ -40,15 +41,14 @@ interface Asked<Q> {
  *
  * - An idle server adds no wait: the first question is asked at the end of its turn of the event loop.
  * - No question waits for another one's row, fails for another one's data, or is lost in a tie with its own twin: what a
- *   batch cannot decide is asked alone, and of two of one subject the second is asked after the first. So whoever waits for a
- *   row holds one connection, however many want it.
+ *   batch cannot decide is asked alone, and of two of one subject the second is asked after the first (`Turns`).
  * - When the database is away all of a batch learn it, as each would have by itself.
  */
 export class Batch<Q, A> {
   private readonly loader: DataLoader<Asked<Q>, Promise<A>>;
   private readonly held: (() => void)[] = [];
-  /** By subject: done when the question about it that is under way is. */
-  private readonly busy = new Map<string, Promise<void>>();
+  private readonly turns = new Turns();
+  /** Statements that have been sent, or will be at the end of this turn of the event loop. */
   private underWay = 0;
 
   constructor(private readonly questions: Questions<Q, A>) {
@@ -56,61 +56,38 @@ export class Batch<Q, A> {
       cache: false,
       maxBatchSize: MAX_SIZE,
       batchScheduleFn: (dispatch) => {
-        if (this.underWay < MAX_UNDER_WAY) setImmediate(dispatch);
-        else this.held.push(dispatch);
+        if (this.underWay === MAX_UNDER_WAY) {
+          this.held.push(dispatch);
+          return;
+        }
+        this.underWay += 1;
+        setImmediate(dispatch);
       },
     });
   }
 
-  /** @throws what the statement throws, and DatabaseBusyError when too many batches wait already */
-  async ask(question: Q): Promise<A> {
+  /** @throws what the statement throws, and DatabaseBusyError when too much waits already */
+  ask(question: Q): Promise<A> {
+    const asked = { question, spans: activeSpans() };
+    const subject = this.questions.subjectOf?.(question);
+    return subject === undefined ? this.load(asked) : this.turns.take(subject, () => this.load(asked));
+  }
+
+  private async load(asked: Asked<Q>): Promise<A> {
     if (this.held.length >= MAX_HELD) throw new DatabaseBusyError();
-    return await this.loader.load({ question, spans: activeSpans() });
+    return await this.loader.load(asked);
   }
 
   /** Each question gets a promise of its own, so that none waits for what another one has to do alone. */
   private answer(batch: readonly Asked<Q>[]): Promise<A>[] {
-    const travelling: Asked<Q>[] = [];
-    const outcomes = batch.map((asked) => {
-      const { question, spans } = asked;
-      const subject = this.questions.subjectOf?.(question);
-      const before = subject === undefined ? undefined : this.busy.get(subject);
-      if (before) return before.then(() => inSpans(spans, () => this.ask(question)));
-      const place = travelling.push(asked) - 1;
-      const outcome = Promise.resolve()
-        .then(() => answers)
-        .then((all) => all[place] ?? inSpans(spans, () => this.questions.alone(question)));
-      if (subject !== undefined) this.occupy(subject, outcome);
-      return outcome;
+    const answers = this.travel(batch);
+    return batch.map(async ({ question, spans }, place) => {
+      const answer = (await answers)[place];
+      return answer === undefined ? inSpans(spans, () => this.questions.alone(question)) : answer;
     });
-    const answers = this.travel(travelling);
-    return outcomes;
-  }
-
-  /**
-   * Lets others of a subject wait until this one is done, with no connection of theirs. If the database was too slow for it, as
-   * it is where somebody holds the row, they have waited as long, and give up with it.
-   */
-  private occupy(subject: string, outcome: Promise<A>): void {
-    const done = outcome.then(
-      () => {
-        this.busy.delete(subject);
-      },
-      (error: unknown) => {
-        this.busy.delete(subject);
-        if (isDatabaseUnavailable(error)) throw error;
-      },
-    );
-    done.catch(() => undefined); // nobody may be waiting
-    this.busy.set(subject, done);
   }
 
   private async travel(batch: readonly Asked<Q>[]): Promise<readonly (A | undefined)[]> {
-    if (batch.length === 0) {
-      this.held.shift()?.();
-      return [];
-    }
-    this.underWay += 1;
     try {
       const spans = batch.flatMap((asked) => asked.spans);
       return await inSpans(spans, () => this.questions.together(batch.map(({ question }) => question)));
@@ -118,8 +95,9 @@ export class Batch<Q, A> {
       if (isDatabaseUnavailable(error) && !isConflict(error) && !isLockTimeout(error)) throw error;
       return []; // some row's fault: each alone shows whose
     } finally {
-      this.underWay -= 1;
-      this.held.shift()?.();
+      const next = this.held.shift();
+      if (next) next();
+      else this.underWay -= 1;
     }
   }
 }

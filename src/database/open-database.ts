@@ -22,10 +22,21 @@ export async function openDatabase(
   log: (message: string) => void,
 ): Promise<OpenDatabase> {
   const database = await locateDatabase(config, owner, log);
+  await untilAvailable<unknown>(log, () =>
+    config.migrationsRun ? runMigrations(database.url) : refusePendingMigrations(database.url),
+  );
+  return database;
+}
+
+/**
+ * Does some work at a start, again and again while the database is away or too slow for it, for half a minute.
+ *
+ * @throws the database's own error after that; any other error at once
+ */
+export async function untilAvailable<T>(log: (message: string) => void, work: () => Promise<T>): Promise<T> {
   for (let left = TRIES; ; left -= 1) {
     try {
-      await (config.migrationsRun ? runMigrations(database.url) : refusePendingMigrations(database.url));
-      return database;
+      return await work();
     } catch (error) {
       if (left <= 1 || !isDatabaseUnavailable(error) || PERMANENT.test(String((error as { code?: unknown }).code)))
         throw error;

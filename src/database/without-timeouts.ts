@@ -1,8 +1,8 @@
 import type { ClientBase } from 'pg';
 import type { DataSource, ObjectLiteral } from 'typeorm';
 
-/** Milliseconds: the longest that a timer of Node's takes. */
-const FOR_EVER_MS = 2 ** 31 - 1;
+/** Milliseconds, in which the server must say something at last: for one that is gone without a word. */
+const PATIENCE_MS = 10 * 60_000;
 
 export type Query = <Row extends ObjectLiteral>(text: string, values: unknown[]) => Promise<Row[]>;
 
@@ -17,7 +17,7 @@ export async function withoutTimeouts<T>(database: DataSource, work: (query: Que
     return await work(async <Row extends ObjectLiteral>(text: string, values: unknown[]) => {
       await runner.startTransaction();
       await runner.query('SET LOCAL statement_timeout = 0');
-      const patient = { text, values, query_timeout: FOR_EVER_MS };
+      const patient = { text, values, query_timeout: PATIENCE_MS };
       const { rows } = await client.query<Row>(patient);
       await runner.commitTransaction();
       return rows;

@@ -58,11 +58,13 @@ export class OnboardingService {
    *
    * @returns the secret of its key, or null when there was a user already
    */
-  createFirstAdministrator(email: string, secret?: string): Promise<string | null> {
+  async createFirstAdministrator(email: string, secret?: string): Promise<string | null> {
+    const hasUsers = async (manager: EntityManager): Promise<boolean> =>
+      (await manager.query<unknown[]>('SELECT 1 FROM users LIMIT 1')).length > 0;
+    if (await hasUsers(this.database.manager)) return null; // the usual start waits for nobody
     return this.database.transaction(async (manager) => {
       await manager.query('SELECT pg_advisory_xact_lock($1)', [FIRST_START_LOCK]);
-      const users = await manager.query<unknown[]>('SELECT 1 FROM users LIMIT 1');
-      if (users.length > 0) return null;
+      if (await hasUsers(manager)) return null;
       const admin = await this.users.create({ name: 'Administrator', email, isAdmin: true }, APPLICATION, manager);
       const expiresAt = daysFromNow(DEFAULT_KEY_DAYS);
       const request = { userId: admin.id, name: FIRST_KEY_NAME, expiresAt, secret };

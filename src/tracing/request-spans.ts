@@ -17,8 +17,8 @@ export const traceRequests =
       next();
       return;
     }
-    const { method, protocol } = request;
-    const attributes = { 'http.request.method': method, 'url.scheme': protocol };
+    const { method, secure } = request;
+    const attributes = { 'http.request.method': method, 'url.scheme': secure ? 'https' : 'http' };
     const span = tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, callerOf(request));
     request.traceId = span.spanContext().traceId;
 

@@ -1,4 +1,6 @@
-import { NAME_PATTERN, parseUserName } from './user-name.js';
+import { jest } from '@jest/globals';
+import fc from 'fast-check';
+import { MAX_NAME_LENGTH, NAME_PATTERN, parseUserName } from './user-name.js';
 import { InvalidUserNameError } from './users.errors.js';
 
 describe('parseUserName', () => {
@@ -39,6 +41,34 @@ describe('parseUserName', () => {
     '😀'.repeat(256),
   ])('refuses %j', (raw) => {
     expect(() => parseUserName(raw)).toThrow(InvalidUserNameError);
+  });
+});
+
+describe('The length of a name', () => {
+  it('is looked at before NFC, whose work grows with the square of the marks on a letter', () => {
+    const normalize = jest.spyOn(String.prototype, 'normalize');
+
+    expect(() => parseUserName(`a${'\u0301\u0323'.repeat(2_000)}`)).toThrow(InvalidUserNameError);
+    expect(normalize).not.toHaveBeenCalled();
+    normalize.mockRestore();
+  });
+
+  it('lets every name pass however it is decomposed', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme', minLength: 1 }), (raw) => {
+        const name = raw.trim().normalize('NFC');
+        fc.pre(Array.from(name).length <= MAX_NAME_LENGTH);
+        const outcome = (text: string): string => {
+          try {
+            return parseUserName(text);
+          } catch (error) {
+            return (error as Error).message;
+          }
+        };
+        expect(outcome(name.normalize('NFD'))).toBe(outcome(name));
+      }),
+    );
+    expect(parseUserName('\u1f82'.repeat(255).normalize('NFD'))).toBe('\u1f82'.repeat(255));
   });
 });
 

@@ -187,6 +187,8 @@ const patching = (locked: '' | 'SKIP LOCKED'): string =>
         u.id AS audit_user_id, NULL::uuid AS audit_api_key_id,
         ${changed({ name: ['old_name', 'u.name'], status: ['old_status', 'u.status'] })} AS audit_changes`,
     'each',
+    [],
+    '"updatedAt"', // which rises with each change of a row, so that its events stand in their order
   );
 
 const inserting = (conflict: string): string =>

@@ -15,6 +15,7 @@ export type AuditAction = (typeof AUDIT_ACTIONS)[number];
  *
  * @param changing a data-modifying statement that returns `audit_user_id`, `audit_api_key_id`, `audit_changes` (jsonb, built
  * with `changed` or `created`; `{}` for no change, and then nothing is recorded) and whatever else the caller wants
+ * @param at the instant of the change; the default may be the same for two changes of one row within a millisecond
  * @param first the number of the first of the four parameters that `actorParameters` fills, or `each` where every changed row
  * brings its own as `actor`, `actor_user_id`, `actor_key_id` and `request_id`
  * @param also statements to run with it, which may read the changed rows as `changed`
@@ -24,14 +25,15 @@ export function recorded(
   changing: string,
   first: number | 'each',
   also: readonly string[] = [],
+  at = 'clock_timestamp()',
 ): string {
   const actor =
     first === 'each'
       ? ['actor', 'actor_user_id', 'actor_key_id', 'request_id']
       : [`$${String(first)}`, ...[1, 2].map((offset) => `$${String(first + offset)}::uuid`), `$${String(first + 3)}`];
   return `WITH changed AS (${changing}), recorded AS (
-    INSERT INTO audit_events (action, user_id, api_key_id, changes, actor, actor_user_id, actor_key_id, request_id)
-    SELECT '${action}', audit_user_id, audit_api_key_id, audit_changes, ${actor.join(', ')}
+    INSERT INTO audit_events (created_at, action, user_id, api_key_id, changes, actor, actor_user_id, actor_key_id, request_id)
+    SELECT ${at}, '${action}', audit_user_id, audit_api_key_id, audit_changes, ${actor.join(', ')}
       FROM changed WHERE audit_changes <> '{}')
     ${also.map((statement, index) => `, also_${String(index)} AS (${statement})`).join('')}
     SELECT * FROM changed`;

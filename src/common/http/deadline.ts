@@ -17,15 +17,16 @@ export class DeadlineError extends DomainError {
  * and may yet be written, as with a connection that is lost during a commit: repeating the request is safe.
  */
 export const deadline: RequestHandler = (request, response, next) => {
-  let timer = setTimeout(tooLate, DEADLINE_MS);
+  const timer = setTimeout(() => {
+    // A body that is still on its way takes the caller's time, and has a limit of its own.
+    if (request.complete) next(new DeadlineError());
+    else timer.refresh();
+  }, DEADLINE_MS);
+  request.once('end', () => {
+    if (!response.closed) timer.refresh();
+  });
   response.once('close', () => {
     clearTimeout(timer);
   });
   next();
-
-  function tooLate(): void {
-    // A body that is still on its way takes the caller's time, and has a limit of its own.
-    if (request.complete) next(new DeadlineError());
-    else timer = setTimeout(tooLate, DEADLINE_MS);
-  }
 };

@@ -9,6 +9,9 @@ import { requestIdFrom } from './request-id.js';
  * every other failure.
  */
 
+/** Milliseconds in which a caller whose connection is handed over to us may read its refusal. */
+const GOODBYE_MS = 5_000;
+
 const KIND_OF: Readonly<Record<string, ErrorKind>> = {
   HPE_HEADER_OVERFLOW: 'headers_too_large',
   HPE_CHUNK_EXTENSIONS_OVERFLOW: 'too_large',
@@ -44,20 +47,37 @@ function ambiguityOf(request: IncomingMessage): string | undefined {
 /** The latest answer that was begun on a connection. */
 const latestAnswer = new WeakMap<Duplex, ServerResponse>();
 
+/** Requests of a connection that wait for the one before. */
+const waiting = new WeakMap<Duplex, number>();
+/** No client sends more of them without waiting for an answer; somebody who does only wants our memory. */
+const MAX_WAITING = 100;
+
 /**
  * Takes the requests of one connection one after the other. Node hands over pipelined ones all at once, and answers them in
  * order; but of two writes the second must see the first (RFC 9112, section 9.3.2), and nothing may happen for requests
- * behind one whose answer closes the connection.
+ * behind one whose answer closes the connection. Other connections have their turn between two of them, and of one on which
+ * too many wait no more is taken.
  */
 export const inTurn: RequestHandler = (request, response, next) => {
   const { socket } = request;
   const before = latestAnswer.get(socket);
   latestAnswer.set(socket, response);
-  if (!before || before.closed) next();
-  else
-    before.once('close', () => {
+  if (!before || before.closed) {
+    next();
+    return;
+  }
+  const ahead = waiting.get(socket) ?? 0;
+  if (ahead >= MAX_WAITING) {
+    socket.destroy();
+    return;
+  }
+  waiting.set(socket, ahead + 1);
+  before.once('close', () => {
+    setImmediate(() => {
+      waiting.set(socket, (waiting.get(socket) ?? 1) - 1);
       if (socket.writable) next();
     });
+  });
 };
 
 const awaiting = new WeakSet<IncomingMessage>();
@@ -72,6 +92,10 @@ export function answerInsteadOfNode(server: Server): void {
     else refuse(socket, KIND_OF[error.code ?? ''] ?? 'invalid');
   });
   server.on('connect', (_request, socket) => {
+    // Node hands the connection over, and no longer listens to it: a reset that nobody hears of would end the process.
+    socket.on('error', () => undefined);
+    socket.resume().once('end', () => socket.destroy());
+    setTimeout(() => socket.destroy(), GOODBYE_MS).unref();
     refuse(socket, 'method_not_allowed');
   });
   server.on('checkContinue', (request, response) => {

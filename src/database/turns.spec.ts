@@ -1,0 +1,100 @@
+import { jest } from '@jest/globals';
+import { DatabaseBusyError } from './bounded-pool.js';
+import { Turns } from './turns.js';
+
+/** Work that is under way until somebody ends it. */
+class Work {
+  readonly begun: string[] = [];
+  private readonly ends = new Map<string, { done: (name: string) => void; failed: (error: unknown) => void }>();
+
+  do(name: string): () => Promise<string> {
+    return () => {
+      this.begun.push(name);
+      return new Promise((done, failed) => this.ends.set(name, { done, failed }));
+    };
+  }
+
+  end(name: string): void {
+    this.ends.get(name)?.done(name);
+  }
+
+  fail(name: string, error: unknown): void {
+    this.ends.get(name)?.failed(error);
+  }
+}
+
+const settle = (): Promise<void> => new Promise((done) => setImmediate(done));
+const unavailable = Object.assign(new Error('gone'), { code: '57P01' });
+
+describe('Turns', () => {
+  let turns: Turns;
+  let work: Work;
+  beforeEach(() => {
+    turns = new Turns();
+    work = new Work();
+  });
+  afterEach(() => jest.restoreAllMocks());
+
+  it('begins work on one subject in its order, each when the one before has ended, and other subjects at once', async () => {
+    const all = ['a1', 'a2', 'a3', 'b1'].map((name) => turns.take(name.charAt(0), work.do(name)));
+    await settle();
+    expect(work.begun).toEqual(['a1', 'b1']);
+
+    work.end('a1');
+    await settle();
+    const late = turns.take('a', work.do('a4'));
+    work.end('a2');
+    await settle();
+    expect(work.begun).toEqual(['a1', 'b1', 'a2', 'a3']);
+
+    work.end('a3');
+    await settle();
+    for (const name of ['b1', 'a4']) work.end(name);
+    expect(await Promise.all([...all, late])).toEqual(['a1', 'a2', 'a3', 'b1', 'a4']);
+  });
+
+  it('lets others go on behind a failure of one’s own', async () => {
+    const bad = turns.take('a', work.do('bad'));
+    const good = turns.take('a', work.do('good'));
+    const refused = expect(bad).rejects.toThrow('mine');
+    work.fail('bad', new Error('mine'));
+    await settle();
+    work.end('good');
+
+    await refused;
+    expect(await good).toBe('good');
+  });
+
+  it('ends the wait of all behind one for which the database was too slow', async () => {
+    const all = Promise.allSettled(['1', '2', '3'].map((name) => turns.take('a', work.do(name))));
+    work.fail('1', unavailable);
+
+    expect(await all).toEqual(Array(3).fill({ status: 'rejected', reason: unavailable }));
+    expect(work.begun).toEqual(['1']);
+  });
+
+  // Its caller has been told 503 by then: to do it all the same would undo what was acknowledged to others since.
+  it('never begins what has waited for too long', async () => {
+    const now = jest.spyOn(performance, 'now').mockReturnValue(0);
+    const first = turns.take('a', work.do('first'));
+    const old = turns.take('a', work.do('old')).catch((error: unknown) => error);
+    now.mockReturnValue(1_400);
+    const young = turns.take('a', work.do('young'));
+    now.mockReturnValue(1_600);
+    work.end('first');
+
+    expect(await old).toBeInstanceOf(DatabaseBusyError);
+    await first;
+    work.end('young');
+    expect(await young).toBe('young');
+    expect(work.begun).toEqual(['first', 'young']);
+  });
+
+  it('refuses at once what comes behind five hundred', async () => {
+    const all = Array.from({ length: 501 }, (_, n) => turns.take('a', () => Promise.resolve(n)));
+
+    await expect(turns.take('a', work.do('one too many'))).rejects.toThrow(DatabaseBusyError);
+    expect(await Promise.all(all)).toEqual(Array.from({ length: 501 }, (_, n) => n));
+    expect(work.begun).toEqual([]);
+  });
+});
