@@ -29,5 +29,5 @@ export function setUpApp(
   app.use(inTurn, ...(trace ? [trace] : []), requestLog(logger), deadline, securityHeaders(DOCS), refuseAmbiguous);
   app.useGlobalFilters(new ErrorFilter());
   answerInsteadOfNode(app.getHttpServer());
-  serveDocs(app, DOCS, describeApi(app, API_KEY_SCHEME));
+  serveDocs(app, DOCS, () => describeApi(app, API_KEY_SCHEME));
 }

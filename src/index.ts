@@ -1,21 +1,31 @@
 /* What another Nest application may import. */
 
-export { ApiKeysService, type ApiKeyRequest, type KeyWithSecret } from './api-keys/api-keys.service.js';
+export {
+  ApiKeysService,
+  type ApiKeyRequest,
+  type KeyWithSecret,
+  type RotationRequest,
+} from './api-keys/api-keys.service.js';
+export type { ApiKeyChanges, ApiKeyStatus, KeyView } from './api-keys/api-keys.repository.js';
 export * from './api-keys/api-keys.errors.js';
-export { Administrators, Authenticated, CurrentUser } from './api-keys/authenticated.decorator.js';
+export { Administrators, API_KEY_SCHEME, Authenticated, CurrentUser } from './api-keys/authenticated.decorator.js';
 export type { Principal } from './api-keys/principal.js';
 export { type Actor, APPLICATION } from './common/audit/actor.js';
 export { DomainError, type ErrorKind, STATUS_OF } from './common/errors/domain.error.js';
 export { ErrorFilter } from './common/errors/error.filter.js';
+export type { Place } from './common/pagination/cursor.js';
+export type { Page, Slice } from './common/pagination/page.js';
 export { Metrics } from './common/metrics/metrics.js';
 export type { CreditEntry, TransactionType } from './credits/credit-entry.entity.js';
+export type { Difference, Period } from './credits/credits.repository.js';
 export * from './credits/credits.errors.js';
 export { type CreditRequest, CreditsService, type Receipt } from './credits/credits.service.js';
-export { poolOptions } from './database/data-source.options.js';
+export { poolOptions, type PoolSettings, type PostgresOptions } from './database/data-source.options.js';
 export { MIGRATIONS } from './database/migrations.js';
 export { ENTITIES } from './entities.js';
 export { User, type UserStatus } from './users/user.entity.js';
 export * from './users/users.errors.js';
-export { type ProfileChanges, type UserRequest, UsersService } from './users/users.service.js';
+export type { UserChanges, UserFilter } from './users/users.repository.js';
+export { type CreatedListener, type ProfileChanges, type UserRequest, UsersService } from './users/users.service.js';
 export { type UsersApiComposition, UsersApiModule } from './users-api.module.js';
-export type { UsersApiOptions } from './config/users-api.options.js';
+export { InvalidUsersApiOptionsError, UsersApiOptions } from './config/users-api.options.js';

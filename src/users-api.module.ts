@@ -7,25 +7,25 @@ import { MetricsModule } from './common/metrics/metrics.module.js';
 import { CreditsCoreModule, CreditsModule } from './credits/credits.module.js';
 import { DATABASE } from './database/inject-database.decorator.js';
 import { UsersCoreModule, UsersModule } from './users/users.module.js';
-import { USERS_API_OPTIONS, type UsersApiOptions } from './config/users-api.options.js';
+import { checkOptions, USERS_API_OPTIONS, type UsersApiOptions } from './config/users-api.options.js';
 
 /** What has to be known before the application starts. */
 export interface UsersApiComposition {
   /** The name of the TypeORM connection that holds our tables; by default the one without a name. */
-  readonly dataSource?: string;
+  readonly dataSource?: string | undefined;
   /** Whether the routes (`/v1/users/me` and its siblings) are served, and below which path; by default at the root. */
   readonly routes?: boolean | { readonly prefix: string };
 }
+
+const DEFAULTS: UsersApiComposition = { dataSource: undefined, routes: true };
 
 /** Services, for whoever injects them. */
 const CORE = [MetricsModule, ApiKeysCoreModule, UsersCoreModule, CreditsCoreModule];
 const ROUTES: Type[] = [UsersModule, ApiKeysModule, CreditsModule, AuditModule];
 
-const { ConfigurableModuleClass } = new ConfigurableModuleBuilder<UsersApiOptions>({
-  optionsInjectionToken: USERS_API_OPTIONS,
-})
+const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } = new ConfigurableModuleBuilder<UsersApiOptions>()
   .setClassMethodName('forRoot')
-  .setExtras<UsersApiComposition>({}, compose)
+  .setExtras<UsersApiComposition>(DEFAULTS, compose)
   .build();
 
 /**
@@ -43,7 +43,11 @@ function compose(definition: DynamicModule, { dataSource, routes = true }: Users
     ...definition,
     global: true, // a guard stands in the module of the route that it guards
     imports: [...imports, ...CORE, ...(routes === false ? [] : serve(routes === true ? '' : routes.prefix))],
-    providers: [...providers, { provide: DATABASE, useExisting: getDataSourceToken(dataSource) }],
+    providers: [
+      ...providers,
+      { provide: USERS_API_OPTIONS, useFactory: checkOptions, inject: [MODULE_OPTIONS_TOKEN] },
+      { provide: DATABASE, useExisting: getDataSourceToken(dataSource) },
+    ],
     exports: [DATABASE, USERS_API_OPTIONS, ...CORE],
   };
 }

@@ -19,6 +19,7 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import request from 'supertest';
 import { Column, DataSource, Entity, PrimaryGeneratedColumn } from 'typeorm';
 import {
+  ApiKeyNotFoundError,
   ApiKeysService,
   Authenticated,
   CreditsService,
@@ -125,6 +126,39 @@ describe('UsersApiModule in another Nest application', () => {
     const { secret } = await host.get(ApiKeysService).create({ userId: id, name: 'test', expiresAt });
     return { id, key: secret };
   }
+
+  it.each([
+    [{ newUserCredits: '25' }, 'newUserCredits must be an integer from 0 to 999999999'],
+    [{ newUserCredits: -1 }, 'newUserCredits must be an integer from 0 to 999999999'],
+    [{ rateLimitPerMinute: 1.5 }, 'rateLimitPerMinute must be an integer from 0 to 999999999'],
+    [{ redisUrl: 'localhost' }, 'redisUrl must be a URL that begins with redis:// or rediss://'],
+    [{ newUserCredit: 25 }, 'property newUserCredit should not exist'],
+  ])('does not start with the options %j, and says why', async (options, problem) => {
+    const refused = `The options of UsersApiModule are not valid: ${problem}`;
+
+    await expect(start([defaultConnection(), UsersApiModule.forRoot(options as never)])).rejects.toThrow(refused);
+    const later = UsersApiModule.forRootAsync({ useFactory: () => options as never });
+    await expect(start([defaultConnection(), later])).rejects.toThrow(refused);
+  });
+
+  it('knows nobody by an id that is none, and fails for nothing that is asked with one', async () => {
+    const host = await start([defaultConnection(), UsersApiModule.forRoot({})]);
+    const [users, keys, credits] = [host.get(UsersService), host.get(ApiKeysService), host.get(CreditsService)];
+    const spending = { userId: 'nobody', amount: 1, transactionId: 'x' };
+    const expiresAt = new Date(Date.now() + 60_000);
+
+    await expect(users.getById('nobody')).rejects.toThrow(UserNotFoundError);
+    await expect(users.change('nobody', { status: 'INACTIVE' })).rejects.toThrow(UserNotFoundError);
+    await expect(keys.create({ userId: 'nobody', name: 'x', expiresAt })).rejects.toThrow(
+      'User with ID nobody not found',
+    );
+    await expect(keys.getByName('nobody', 'x')).rejects.toThrow(ApiKeyNotFoundError);
+    await expect(keys.revokeById('nobody', 'x')).rejects.toThrow(ApiKeyNotFoundError);
+    await expect(credits.spend(spending)).rejects.toThrow(UserNotFoundError);
+    await expect(credits.add({ ...spending, userId: randomUUID(), transactionType: 'GIFT' as never })).rejects.toThrow(
+      'transaction_type must be one of',
+    );
+  });
 
   it('lends its services to modules that import nothing, with errors to catch', async () => {
     const host = await start([defaultConnection(), UsersApiModule.forRoot({})]);

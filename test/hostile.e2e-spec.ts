@@ -187,7 +187,7 @@ describe('A caller without a key', () => {
     const app = await startTestApp(database.url);
 
     const flood = 'GET /v1/users/me HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(5_000);
-    const text = await readToEnd(app.port, flood).catch((error: NodeJS.ErrnoException) => error.code ?? '');
+    const text = await readToEnd(app.port, flood).catch(() => 'reset');
 
     expect((text.match(/HTTP\/1\.1 401/g) ?? []).length).toBeLessThan(1_000);
     expect((await app.anyone().get('/livez')).status).toBe(200);

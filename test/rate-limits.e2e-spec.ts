@@ -1,6 +1,8 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { generateApiKey } from '../src/common/api-key-format.js';
+import { RateLimitedError } from '../src/api-keys/api-keys.errors.js';
+import { RateLimits } from '../src/api-keys/rate-limits.js';
 import { MetricsServer } from '../src/metrics/metrics.server.js';
 import { startTestApp, type TestApp } from './support/app.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
@@ -133,6 +135,23 @@ describeWithRedis('Instances with one Redis', () => {
     ];
 
     expect(statuses).toEqual([200, 200, 429, 429]);
+  });
+
+  // A timer that was late because of our own load switched all limits off for a second, again and again.
+  it('limit all the same where they were too busy to read the answer in time', async () => {
+    const app = await start({ RATE_LIMIT_PER_MINUTE: '3', REDIS_URL: redisUrl });
+    const limits = app.nest.get(RateLimits, { strict: false });
+    const key = randomUUID();
+    const connected = async (): Promise<boolean> => (await limits.countCall(randomUUID())) !== null;
+    while (!(await connected())) await new Promise(setImmediate);
+    await limits.countCall(key);
+
+    const calls = Promise.allSettled([1, 2, 3, 4].map(async () => limits.countCall(key)));
+    const end = performance.now() + 300;
+    while (performance.now() < end); // nothing else happens in this process meanwhile
+
+    expect((await calls).map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'rejected']);
+    await expect(limits.countCall(key)).rejects.toThrow(RateLimitedError);
   });
 
   it.each(['refuse', 'silence'] as const)(

@@ -4,6 +4,7 @@ import { type Actor, APPLICATION } from '../common/audit/actor.js';
 import { generateApiKey, isApiKey } from '../common/api-key-format.js';
 import { violates } from '../common/errors/constraint.js';
 import type { Page, Slice } from '../common/pagination/page.js';
+import { isUuid } from '../common/validation/uuid.js';
 import { digestOf, prefixOf } from './api-key.secret.js';
 import {
   ApiKeyExpiryError,
@@ -61,6 +62,7 @@ export class ApiKeysService {
     const { userId, name, expiresAt, secret = generateApiKey() } = request;
     refuseBadName(name);
     if (!isApiKey(secret)) throw new MalformedApiKeyError();
+    if (!isUuid(userId)) throw new ApiKeyOwnerNotFoundError(userId);
     const row = { userId, name, expiresAt, prefix: prefixOf(secret), digest: digestOf(secret) };
     const key = await this.apiKeys.insert(row, by, manager).catch((error: unknown) => {
       if (violates(error, 'uq_api_keys_user_id_name')) throw new ApiKeyNameTakenError(name);
@@ -74,17 +76,17 @@ export class ApiKeysService {
 
   /** @throws ApiKeyNotFoundError */
   async getByName(userId: string, name: string): Promise<KeyView> {
-    return found(isName(name) ? await this.apiKeys.findByName(userId, name) : null);
+    return found(canExist(userId, name) ? await this.apiKeys.findByName(userId, name) : null);
   }
 
   /** @throws ApiKeyNotFoundError */
   async getById(userId: string, id: string): Promise<KeyView> {
-    return found(await this.apiKeys.findById(userId, id));
+    return found(isUuid(userId) && isUuid(id) ? await this.apiKeys.findById(userId, id) : null);
   }
 
   /** The user's keys, whatever became of them, the newest first. */
-  list(userId: string, slice: Slice): Promise<Page<KeyView>> {
-    return this.apiKeys.findPage(userId, slice);
+  async list(userId: string, slice: Slice): Promise<Page<KeyView>> {
+    return isUuid(userId) ? this.apiKeys.findPage(userId, slice) : { rows: [], more: false, total: 0 };
   }
 
   /**
@@ -95,7 +97,7 @@ export class ApiKeysService {
   async update(userId: string, name: string, changes: ApiKeyChanges, by: Actor = APPLICATION): Promise<KeyView> {
     const { name: newName } = changes;
     if (newName !== undefined) refuseBadName(newName);
-    if (!isName(name)) throw new ApiKeyNotFoundError();
+    if (!canExist(userId, name)) throw new ApiKeyNotFoundError();
     const key = await this.apiKeys.patch(userId, name, changes, by).catch((error: unknown) => {
       if (newName !== undefined && violates(error, 'uq_api_keys_user_id_name')) throw new ApiKeyNameTakenError(newName);
       throw error;
@@ -109,12 +111,12 @@ export class ApiKeysService {
    * @throws ApiKeyNotFoundError
    */
   async revoke(userId: string, name: string, by: Actor = APPLICATION): Promise<KeyView> {
-    return found(isName(name) ? await this.apiKeys.revoke(userId, 'name', name, by) : null);
+    return found(canExist(userId, name) ? await this.apiKeys.revoke(userId, 'name', name, by) : null);
   }
 
   /** Like `revoke`, of the key with this id, whatever it is called meanwhile. */
   async revokeById(userId: string, id: string, by: Actor = APPLICATION): Promise<KeyView> {
-    return found(await this.apiKeys.revoke(userId, 'id', id, by));
+    return found(isUuid(userId) && isUuid(id) ? await this.apiKeys.revoke(userId, 'id', id, by) : null);
   }
 
   /**
@@ -128,7 +130,7 @@ export class ApiKeysService {
     { expiresAt, overlapSeconds }: RotationRequest,
     by: Actor = APPLICATION,
   ): Promise<KeyWithSecret> {
-    if (!isName(name)) throw new ApiKeyNotFoundError();
+    if (!canExist(userId, name)) throw new ApiKeyNotFoundError();
     const secret = generateApiKey();
     const rotation = { expiresAt, overlapSeconds, prefix: prefixOf(secret), digest: digestOf(secret) };
     const key = await this.apiKeys.rotate(userId, name, rotation, by);
@@ -149,6 +151,8 @@ export class ApiKeysService {
 const NAME = new RegExp(API_KEY_NAME);
 
 const isName = (name: string): boolean => NAME.test(name) && name !== CURRENT;
+
+const canExist = (userId: string, name: string): boolean => isUuid(userId) && isName(name);
 
 function refuseBadName(name: string): void {
   if (!isName(name)) throw new InvalidApiKeyNameError();

@@ -10,6 +10,7 @@ import { type RateLimitState, WINDOW_SECONDS } from './rate-limit.js';
 /** Milliseconds that a request waits for Redis at most, and for which it is left alone after it has failed. */
 const STORE_TIMEOUT_MS = 100;
 const STORE_REST_MS = 1_000;
+const TICK_MS = 20;
 
 /** Counts requests in windows of a minute: in memory, or in Redis for all instances together. */
 @Injectable()
@@ -19,6 +20,7 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
   private perKey: RateLimiterAbstract | undefined;
   private perAddress: RateLimiterAbstract | undefined;
   private restUntil = 0;
+  private isAway = false;
 
   constructor(
     @InjectOptions() private readonly options: UsersApiOptions,
@@ -67,13 +69,17 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
       return null;
     }
     try {
-      return stateOf(limit, limiter, await limiter.consume(who));
+      const counted = limiter.consume(who);
+      const state = stateOf(limit, limiter, await (this.redis ? inTime(counted) : counted));
+      this.isAway = false;
+      return state;
     } catch (rejection) {
       if (rejection instanceof RateLimiterRes) {
         this.metrics.rateLimited.inc({ limit });
         throw new RateLimitedError(stateOf(limit, limiter, rejection));
       }
-      if (this.restUntil === 0) this.logger.warn({ err: rejection }, 'Redis does not answer: requests pass uncounted');
+      if (!this.isAway) this.logger.warn({ err: rejection }, 'Redis does not answer: requests pass uncounted');
+      this.isAway = true;
       this.restUntil = performance.now() + STORE_REST_MS;
       this.metrics.rateLimitFailures.inc();
       return null;
@@ -85,8 +91,8 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
     const client = new Client(url, {
       enableOfflineQueue: false, // a command that waits for a connection would hold its request up
       maxRetriesPerRequest: 0,
-      commandTimeout: STORE_TIMEOUT_MS,
       connectTimeout: STORE_REST_MS,
+      socketTimeout: 2 * STORE_REST_MS, // a connection whose other end is gone without a word is given up
       retryStrategy: () => STORE_REST_MS,
     });
     client.on('error', (error: unknown) => {
@@ -100,6 +106,27 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
 
   onApplicationShutdown(): void {
     this.redis?.disconnect();
+  }
+}
+
+/**
+ * Gives an answer of Redis up after a while, which is counted in ticks: a timer of ours that is late, because we were busy, says
+ * nothing of Redis.
+ */
+async function inTime<T>(answer: Promise<T>): Promise<T> {
+  let left = STORE_TIMEOUT_MS / TICK_MS;
+  let ticks: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    ticks = setInterval(() => {
+      left -= 1;
+      if (left === 0) reject(new Error(`Redis did not answer within ${String(STORE_TIMEOUT_MS)} ms`));
+    }, TICK_MS);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearInterval(ticks);
+    answer.catch(() => undefined); // it may yet fail, and nobody waits for it any more
   }
 }
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
 import { generateApiKey } from '../common/api-key-format.js';
-import { AppConfig, Environment, InvalidEnvironmentError } from './app.config.js';
+import { AppConfig, InvalidEnvironmentError, VARIABLES } from './app.config.js';
 
 const problemsOf = (env: NodeJS.ProcessEnv): readonly string[] => {
   try {
@@ -53,6 +53,11 @@ describe('AppConfig', () => {
     ['PORT', '0x10'],
     ['DATABASE_URL', 'mysql://localhost/x'],
     ['DATABASE_URL', 'localhost:5432'],
+    ['DATABASE_URL', 'postgres://ada:pa#ss@localhost/x'],
+    ['DATABASE_URL', 'postgres://ada:pa%zz@localhost/x'],
+    ['REDIS_URL', 'http://localhost'],
+    ['TRUST_PROXY', '10.0.0.0/33'],
+    ['METRICS_PORT', ''.padEnd(10, '1')],
     ['DATABASE_POOL_SIZE', '0'],
     ['MIGRATIONS_RUN', 'yes'],
     ['NEW_USER_CREDITS', '-1'],
@@ -67,6 +72,12 @@ describe('AppConfig', () => {
     expect(problems[0]).not.toContain(` ${value} `);
   });
 
+  it('refuses one connection alone where the ledger is checked beside the requests', () => {
+    expect(problemsOf({ METRICS_PORT: '9464', DATABASE_POOL_SIZE: '1' })).toEqual([
+      expect.stringMatching(/^DATABASE_POOL_SIZE must be 2 or more where METRICS_PORT is set/),
+    ]);
+  });
+
   it('names every problem at once', () => {
     expect(problemsOf({ PORT: 'a', LOG_LEVEL: 'b', MIGRATIONS_RUN: 'c' })).toHaveLength(3);
   });
@@ -74,7 +85,7 @@ describe('AppConfig', () => {
   it('reads exactly the variables that .env.example documents, with the defaults that it gives', () => {
     const documented = parseEnv(readFileSync('.env.example', 'utf8'));
 
-    expect(Object.keys(documented).sort()).toEqual(Object.keys(Environment.shape).sort());
+    expect(Object.keys(documented).sort()).toEqual([...VARIABLES].sort());
     expect(new AppConfig(documented, false)).toEqual(new AppConfig({}, false));
   });
 });

@@ -1,6 +1,8 @@
-import { isApiKey } from '../common/api-key-format.js';
 import { isIPv4, isIPv6 } from 'node:net';
-import { z } from 'zod';
+import { plainToInstance } from 'class-transformer';
+import { isEmail, IsOptional, validateSync } from 'class-validator';
+import { isApiKey } from '../common/api-key-format.js';
+import { Digits, Fits, Flag, isRedisUrl, MAX_COUNT, REDIS_URL } from './rules.js';
 
 /** Everything wrong with the environment, one line each; no value is repeated, since some of them are secrets. */
 export class InvalidEnvironmentError extends Error {
@@ -10,18 +12,7 @@ export class InvalidEnvironmentError extends Error {
   }
 }
 
-const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-
-const integer = (from: number, to: number) =>
-  z
-    .string()
-    .regex(/^\d{1,9}$/, `must be an integer from ${String(from)} to ${String(to)}`)
-    .transform(Number)
-    .refine((value) => value >= from && value <= to, `must be an integer from ${String(from)} to ${String(to)}`);
-
-const flag = z.enum(['true', 'false'], 'must be true or false').transform((value) => value === 'true');
-
-const isPostgresUrl = (value: string): boolean => /^postgres(ql)?:\/\//.test(value) && URL.canParse(value);
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
 /** What Express takes as `trust proxy`: how many proxies stand before us, or their addresses, subnets or names for these. */
 const isTrustedProxies = (value: string): boolean =>
@@ -35,44 +26,99 @@ function isSubnet(proxy: string): boolean {
   );
 }
 
+function isWellFormedUrl(value: string): boolean {
+  try {
+    return decodeURIComponent(new URL(value).href) !== '';
+  } catch {
+    return false;
+  }
+}
+
 /** The environment variables the process reads. `.env.example` documents each of them. */
-export const Environment = z.object({
-  PORT: integer(0, 65535).default(3000),
-  HOST: z.string().default('127.0.0.1'),
-  DATABASE_URL: z
-    .string()
-    .refine(isPostgresUrl, 'must be a URL that begins with postgres:// or postgresql://')
-    .optional(),
-  DATA_DIR: z.string().optional(),
-  DATABASE_POOL_SIZE: integer(1, 1000).default(10),
-  DATABASE_TRANSACTION_POOLER: flag.default(false),
-  MIGRATIONS_RUN: flag.default(true),
-  NEW_USER_CREDITS: integer(0, 999_999_999).default(0),
-  RATE_LIMIT_PER_MINUTE: integer(0, 999_999_999).default(6000),
-  REDIS_URL: z
-    .string()
-    .refine(
-      (value) => /^rediss?:\/\//.test(value) && URL.canParse(value),
-      'must be a URL that begins with redis:// or rediss://',
-    )
-    .optional(),
-  TRUST_PROXY: z.string().refine(isTrustedProxies, 'must be a number of proxies, or their addresses').optional(),
-  SHUTDOWN_DRAIN_MS: integer(0, 60_000).default(0),
-  METRICS_PORT: integer(0, 65535).optional(),
-  OTEL_EXPORTER_OTLP_ENDPOINT: z.string().optional(),
-  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: z.string().optional(),
-  OTEL_EXPORTER_OTLP_PROTOCOL: z.string().default('http/protobuf'),
-  OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: z.string().optional(),
-  OTEL_TRACES_EXPORTER: z.string().default('otlp'),
-  OTEL_SDK_DISABLED: z.string().default('false'),
-  LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
-  LOG_PRETTY: flag.optional(),
-  BOOTSTRAP_ADMIN_EMAIL: z.email('must be an e-mail address').default('admin@example.com'),
-  BOOTSTRAP_ADMIN_KEY: z
-    .string()
-    .refine(isApiKey, 'must be an API key with a valid checksum; `users-api keys generate` makes one')
-    .optional(),
-});
+class Environment {
+  @Digits(0, 65535)
+  readonly PORT: number = 3000;
+
+  readonly HOST: string = '127.0.0.1';
+
+  @IsOptional()
+  @Fits('must be a well-formed URL: in a password, # / ? @ and % are to be percent-encoded', isWellFormedUrl)
+  @Fits('must be a URL that begins with postgres:// or postgresql://', (value: string) =>
+    /^postgres(ql)?:\/\//.test(value),
+  )
+  readonly DATABASE_URL?: string = undefined;
+
+  readonly DATA_DIR?: string = undefined;
+
+  @Digits(1, 1000)
+  readonly DATABASE_POOL_SIZE: number = 10;
+
+  @Flag()
+  readonly DATABASE_TRANSACTION_POOLER: boolean = false;
+
+  @Flag()
+  readonly MIGRATIONS_RUN: boolean = true;
+
+  @Digits(0, MAX_COUNT)
+  readonly NEW_USER_CREDITS: number = 0;
+
+  @Digits(0, MAX_COUNT)
+  readonly RATE_LIMIT_PER_MINUTE: number = 6000;
+
+  @IsOptional()
+  @Fits(REDIS_URL, isRedisUrl)
+  readonly REDIS_URL?: string = undefined;
+
+  @IsOptional()
+  @Fits('must be a number of proxies, or their addresses', isTrustedProxies)
+  readonly TRUST_PROXY?: string = undefined;
+
+  @Digits(0, 60_000)
+  readonly SHUTDOWN_DRAIN_MS: number = 0;
+
+  @IsOptional()
+  @Digits(0, 65535)
+  readonly METRICS_PORT?: number = undefined;
+
+  readonly OTEL_EXPORTER_OTLP_ENDPOINT?: string = undefined;
+  readonly OTEL_EXPORTER_OTLP_TRACES_ENDPOINT?: string = undefined;
+  readonly OTEL_EXPORTER_OTLP_PROTOCOL: string = 'http/protobuf';
+  readonly OTEL_EXPORTER_OTLP_TRACES_PROTOCOL?: string = undefined;
+  readonly OTEL_TRACES_EXPORTER: string = 'otlp';
+  readonly OTEL_SDK_DISABLED: string = 'false';
+
+  @Fits(`must be one of ${LOG_LEVELS.join(', ')}`, (value: string) => LOG_LEVELS.includes(value))
+  readonly LOG_LEVEL: string = 'info';
+
+  @IsOptional()
+  @Flag()
+  readonly LOG_PRETTY?: boolean = undefined;
+
+  @Fits('must be an e-mail address', (value: string) => isEmail(value))
+  readonly BOOTSTRAP_ADMIN_EMAIL: string = 'admin@example.com';
+
+  @IsOptional()
+  @Fits('must be an API key with a valid checksum; `users-api keys generate` makes one', isApiKey)
+  readonly BOOTSTRAP_ADMIN_KEY?: string = undefined;
+}
+
+export const VARIABLES = Object.keys(new Environment()) as readonly (keyof Environment)[];
+
+/** @throws InvalidEnvironmentError naming every problem at once */
+function read(env: NodeJS.ProcessEnv): Environment {
+  // `NAME=` in an .env or compose file means "not set".
+  const set = VARIABLES.filter((name) => env[name] !== undefined && env[name] !== '');
+  const environment = plainToInstance(Environment, Object.fromEntries(set.map((name) => [name, env[name]])));
+  const problems = validateSync(environment, { stopAtFirstError: true, forbidUnknownValues: false }).flatMap(
+    ({ constraints = {} }) => Object.values(constraints),
+  );
+  if (environment.METRICS_PORT !== undefined && environment.DATABASE_POOL_SIZE === 1)
+    problems.push(
+      'DATABASE_POOL_SIZE must be 2 or more where METRICS_PORT is set: checking the ledger takes one for a while',
+    );
+  if (problems.length > 0) throw new InvalidEnvironmentError(problems);
+  return environment;
+}
 
 /** Everything the process reads from its environment, checked before anything listens. */
 export class AppConfig {
@@ -105,41 +151,33 @@ export class AppConfig {
 
   /** @throws InvalidEnvironmentError naming every problem at once */
   constructor(env: NodeJS.ProcessEnv, isTerminal = process.stdout.isTTY) {
-    const { success, data: read, error } = Environment.safeParse(withoutEmpty(env));
-    if (!success) {
-      throw new InvalidEnvironmentError(error.issues.map(({ path, message }) => `${path.join('.')} ${message}`));
-    }
-    this.port = read.PORT;
-    this.host = read.HOST;
-    this.databaseUrl = read.DATABASE_URL;
-    this.dataDir = read.DATA_DIR;
-    this.databasePoolSize = read.DATABASE_POOL_SIZE;
-    this.transactionPooler = read.DATABASE_TRANSACTION_POOLER;
-    this.migrationsRun = read.MIGRATIONS_RUN;
-    this.newUserCredits = read.NEW_USER_CREDITS;
-    this.rateLimitPerMinute = read.RATE_LIMIT_PER_MINUTE;
-    this.redisUrl = read.REDIS_URL;
-    this.trustProxy = /^\d+$/.test(read.TRUST_PROXY ?? '') ? Number(read.TRUST_PROXY) : read.TRUST_PROXY;
-    this.shutdownDrainMs = read.SHUTDOWN_DRAIN_MS;
-    this.metricsPort = read.METRICS_PORT;
-    this.traces = wantsTraces(read)
-      ? { protocol: read.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL ?? read.OTEL_EXPORTER_OTLP_PROTOCOL }
+    const given = read(env);
+    this.port = given.PORT;
+    this.host = given.HOST;
+    this.databaseUrl = given.DATABASE_URL;
+    this.dataDir = given.DATA_DIR;
+    this.databasePoolSize = given.DATABASE_POOL_SIZE;
+    this.transactionPooler = given.DATABASE_TRANSACTION_POOLER;
+    this.migrationsRun = given.MIGRATIONS_RUN;
+    this.newUserCredits = given.NEW_USER_CREDITS;
+    this.rateLimitPerMinute = given.RATE_LIMIT_PER_MINUTE;
+    this.redisUrl = given.REDIS_URL;
+    this.trustProxy = /^\d+$/.test(given.TRUST_PROXY ?? '') ? Number(given.TRUST_PROXY) : given.TRUST_PROXY;
+    this.shutdownDrainMs = given.SHUTDOWN_DRAIN_MS;
+    this.metricsPort = given.METRICS_PORT;
+    this.traces = wantsTraces(given)
+      ? { protocol: given.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL ?? given.OTEL_EXPORTER_OTLP_PROTOCOL }
       : undefined;
-    this.log = { level: read.LOG_LEVEL, pretty: read.LOG_PRETTY ?? isTerminal };
-    this.bootstrapAdmin = { email: read.BOOTSTRAP_ADMIN_EMAIL, key: read.BOOTSTRAP_ADMIN_KEY };
+    this.log = { level: given.LOG_LEVEL, pretty: given.LOG_PRETTY ?? isTerminal };
+    this.bootstrapAdmin = { email: given.BOOTSTRAP_ADMIN_EMAIL, key: given.BOOTSTRAP_ADMIN_KEY };
   }
 }
 
 /** OpenTelemetry would send to localhost where no endpoint is given; here that means that nobody asked for traces. */
-const wantsTraces = (read: z.infer<typeof Environment>): boolean =>
-  (read.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? read.OTEL_EXPORTER_OTLP_ENDPOINT) !== undefined &&
-  read.OTEL_TRACES_EXPORTER.split(',').includes('otlp') &&
-  read.OTEL_SDK_DISABLED.toLowerCase() !== 'true';
-
-/** `NAME=` in an .env or compose file means "not set". */
-function withoutEmpty(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
-}
+const wantsTraces = (given: Environment): boolean =>
+  (given.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? given.OTEL_EXPORTER_OTLP_ENDPOINT) !== undefined &&
+  given.OTEL_TRACES_EXPORTER.split(',').includes('otlp') &&
+  given.OTEL_SDK_DISABLED.toLowerCase() !== 'true';
 
 /** Reads `.env` in the working directory, if there is one; what the environment already says wins. */
 export function readDotEnv(): void {

@@ -7,7 +7,8 @@ import { Authenticated, CurrentUser } from '../api-keys/authenticated.decorator.
 import type { Principal } from '../api-keys/principal.js';
 import { ApiFailures, Documented, NEXT_PAGE } from '../common/docs/documented.decorator.js';
 import { ApiController } from '../common/http/api-controller.decorator.js';
-import { paginated, sliceOf } from '../common/pagination/page.js';
+import { sliceOf } from '../common/pagination/page.js';
+import { paginated } from '../common/pagination/paginated.js';
 import { ValidQuery } from '../common/validation/request-validation.js';
 import { CreditsService } from './credits.service.js';
 import { CreditHistoryRequest } from './dto/credit.requests.js';

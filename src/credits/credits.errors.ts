@@ -1,4 +1,5 @@
 import { DomainError } from '../common/errors/domain.error.js';
+import { TRANSACTION_TYPES } from './credit-entry.entity.js';
 
 export class InvalidAmountError extends DomainError {
   readonly kind = 'invalid';
@@ -13,6 +14,14 @@ export class InvalidTransactionIdError extends DomainError {
 
   constructor() {
     super('transaction_id must have 1 to 255 characters, and neither NUL nor lone surrogates');
+  }
+}
+
+export class InvalidTransactionTypeError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super(`transaction_type must be one of ${TRANSACTION_TYPES.join(', ')}`);
   }
 }
 

@@ -4,16 +4,19 @@ import type { EntityManager } from 'typeorm';
 import { type Actor, APPLICATION } from '../common/audit/actor.js';
 import { violates } from '../common/errors/constraint.js';
 import type { Page, Slice } from '../common/pagination/page.js';
+import { isUuid } from '../common/validation/uuid.js';
 import { retryingConflicts } from '../database/retry.js';
 import { Turns } from '../database/turns.js';
+import { UserNotFoundError } from '../users/users.errors.js';
 import { UsersService } from '../users/users.service.js';
-import type { CreditEntry, TransactionType } from './credit-entry.entity.js';
+import { type CreditEntry, TRANSACTION_TYPES, type TransactionType } from './credit-entry.entity.js';
 import {
   BalanceLimitError,
   InsufficientCreditsError,
   InvalidAmountError,
   InvalidPeriodError,
   InvalidTransactionIdError,
+  InvalidTransactionTypeError,
   TransactionIdTakenError,
 } from './credits.errors.js';
 import { CreditsRepository, type Difference, type Movement, type Period } from './credits.repository.js';
@@ -48,7 +51,7 @@ export class CreditsService {
 
   /**
    * @param manager joins the caller's transaction
-   * @throws InvalidAmountError, InvalidTransactionIdError, UserNotFoundError, BalanceLimitError, TransactionIdTakenError
+   * @throws InvalidAmountError, InvalidTransactionIdError, InvalidTransactionTypeError, UserNotFoundError, BalanceLimitError, TransactionIdTakenError
    */
   add(request: CreditRequest, by: Actor = APPLICATION, manager?: EntityManager): Promise<Receipt> {
     return this.move(request, 1, by, manager);
@@ -58,7 +61,7 @@ export class CreditsService {
    * Takes credits away. In the caller's transaction, a job and its price commit together or not at all.
    *
    * @param manager joins the caller's transaction, and leaves it usable whatever is thrown here
-   * @throws InvalidAmountError, InvalidTransactionIdError, UserNotFoundError, InsufficientCreditsError, TransactionIdTakenError
+   * @throws InvalidAmountError, InvalidTransactionIdError, InvalidTransactionTypeError, UserNotFoundError, InsufficientCreditsError, TransactionIdTakenError
    */
   spend(request: CreditRequest, by: Actor = APPLICATION, manager?: EntityManager): Promise<Receipt> {
     return this.move(request, -1, by, manager);
@@ -74,6 +77,7 @@ export class CreditsService {
     if (startDate !== undefined && !isDate(startDate)) throw new InvalidPeriodError();
     if (endDate !== undefined && !(isDate(endDate) && endDate >= (startDate ?? endDate)))
       throw new InvalidPeriodError();
+    if (!isUuid(userId)) throw new UserNotFoundError({ id: userId });
     const page = await this.entries.findPage(userId, period, slice);
     if (page.total === 0) await this.users.getById(userId); // nothing of nobody is no answer
     return page;
@@ -98,6 +102,8 @@ export class CreditsService {
     const { userId, amount, transactionId, transactionType = 'MANUAL_ADJUSTMENT' } = request;
     if (!Number.isSafeInteger(amount) || amount < 1) throw new InvalidAmountError();
     if (!isTransactionId(transactionId)) throw new InvalidTransactionIdError();
+    if (!TRANSACTION_TYPES.includes(transactionType)) throw new InvalidTransactionTypeError();
+    if (!isUuid(userId)) throw new UserNotFoundError({ id: userId });
     const movement = { userId, credits: sign * amount, transactionId, transactionType, by };
 
     const entry = await this.attempt(movement, manager);

@@ -31,6 +31,9 @@ export interface PoolSettings {
   readonly transactionPooler: boolean;
 }
 
+/** A class of `pg` clients; no type of `pg`, whose types an application that imports us may not have. */
+type Connections = abstract new (...options: never[]) => object;
+
 /**
  * For the application: a pool that gives up in time.
  *
@@ -39,7 +42,7 @@ export interface PoolSettings {
 export const poolOptions = (
   url: string,
   { databasePoolSize, transactionPooler }: PoolSettings,
-  Client = PoolClient,
+  Client: Connections = PoolClient,
 ): PostgresOptions => ({
   ...dataSourceOptions(url),
   poolSize: databasePoolSize,
@@ -62,6 +65,7 @@ export const dataSourceOptions = (url: string): PostgresOptions => ({
   migrations: MIGRATIONS,
   migrationsTransactionMode: 'all',
   synchronize: false,
+  installExtensions: false, // ours need none; TypeORM would make one for `@PrimaryGeneratedColumn('uuid')`
   connectTimeoutMS: CONNECT_TIMEOUT_MS,
   poolErrorHandler: (error: unknown) => {
     new Logger('Database').warn({ err: error }, 'A database connection was lost');

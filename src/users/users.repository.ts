@@ -3,6 +3,7 @@ import { DataSource, type EntityManager } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { actorParameters, changed, created, recorded } from '../common/audit/recording.js';
 import type { Page, Slice } from '../common/pagination/page.js';
+import { isUuid } from '../common/validation/uuid.js';
 import { Batch } from '../database/batch.js';
 import { findNewest } from '../database/list.js';
 import { RETRIES, retryingConflicts } from '../database/retry.js';
@@ -70,6 +71,7 @@ export class UsersRepository {
 
   /** @param manager reads in the caller's transaction; otherwise reads of the same moment share a statement */
   async findById(id: string, manager?: EntityManager): Promise<User | null> {
+    if (!isUuid(id)) return null;
     if (!manager) return this.reads.ask(id.toLowerCase()); // as the database spells it
     return one(await manager.query<UserRow[]>(`SELECT ${COLUMNS} FROM users WHERE id = $1`, [id]));
   }
@@ -130,7 +132,8 @@ export class UsersRepository {
    * @param versions the row is written only while it has one of these; undefined stands for any
    * @returns the row as written, or null when no such user exists or its version is another
    */
-  patch(id: string, changes: UserChanges, actor: Actor, versions?: readonly string[]): Promise<User | null> {
+  async patch(id: string, changes: UserChanges, actor: Actor, versions?: readonly string[]): Promise<User | null> {
+    if (!isUuid(id)) return null;
     const patch = { id: id.toLowerCase(), changes, actor, versions }; // as the database spells it
     // A change of status may wait for that of another administrator: nobody is to wait along.
     return changes.status === undefined ? this.patches.ask(patch) : this.patchAlone(patch, RETRIES);

@@ -1,6 +1,6 @@
 import { ApiPropertyOptional } from '@nestjs/swagger';
 import { IsIn, Matches } from 'class-validator';
-import { UUID } from '../../common/http/param-matches.decorator.js';
+import { UUID } from '../../common/validation/uuid.js';
 import { PageRequest } from '../../common/pagination/page.request.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
 import { AUDIT_ACTIONS, type AuditAction } from '../../common/audit/recording.js';

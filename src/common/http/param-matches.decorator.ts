@@ -21,5 +21,3 @@ export function ParamMatches(name: string, pattern: RegExp): ClassDecorator & Me
     },
   } satisfies CanActivate);
 }
-
-export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;

@@ -1,6 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsIn, IsInt, IsString, Matches, Max, Min } from 'class-validator';
-import { UUID } from '../../common/http/param-matches.decorator.js';
+import { UUID } from '../../common/validation/uuid.js';
 import { PageRequest } from '../../common/pagination/page.request.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
 import { TRANSACTION_TYPES, type TransactionType } from '../credit-entry.entity.js';

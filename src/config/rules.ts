@@ -1,0 +1,38 @@
+import { applyDecorators } from '@nestjs/common';
+import { Transform } from 'class-transformer';
+import { ValidateBy } from 'class-validator';
+
+/** What a count may be at most: nine digits fit every integer type. */
+export const MAX_COUNT = 999_999_999;
+
+export const isRedisUrl = (value: string): boolean => /^rediss?:\/\//.test(value) && URL.canParse(value);
+export const REDIS_URL = 'must be a URL that begins with redis:// or rediss://';
+
+/** The value passes a check; `must` says which, behind its name and without repeating it, since it may be a secret. */
+export const Fits = (must: string, check: (value: never) => boolean): PropertyDecorator =>
+  ValidateBy(
+    { name: must, validator: { validate: check as (value: unknown) => boolean } },
+    { message: `$property ${must}` },
+  );
+
+export const isIntegerFrom =
+  (from: number, to: number) =>
+  (value: unknown): boolean =>
+    Number.isInteger(value) && (value as number) >= from && (value as number) <= to;
+
+export const integerFrom = (from: number, to: number): string =>
+  `must be an integer from ${String(from)} to ${String(to)}`;
+
+/** A variable that is an integer in digits alone: `Number` would also take "1e3", " 1" and "0x1". */
+export const Digits = (from: number, to: number): PropertyDecorator =>
+  applyDecorators(
+    Transform(({ value }: { value: unknown }) => (/^\d{1,9}$/.test(String(value)) ? Number(value) : value)),
+    Fits(integerFrom(from, to), isIntegerFrom(from, to)),
+  );
+
+/** A variable that is `true` or `false`. */
+export const Flag = (): PropertyDecorator =>
+  applyDecorators(
+    Transform(({ value }: { value: unknown }) => (value === 'true' || value === 'false' ? value === 'true' : value)),
+    Fits('must be true or false', (value: unknown) => typeof value === 'boolean'),
+  );
