@@ -7,7 +7,7 @@ import { createLogger, NestLogger } from './common/logging/logger.js';
 import { AppConfig, InvalidEnvironmentError, readDotEnv } from './config/app.config.js';
 import { poolOptions } from './database/data-source.options.js';
 import { MetricsServer } from './metrics/metrics.server.js';
-import { openDatabase, untilAvailable } from './database/open-database.js';
+import { openDatabase, untilAvailable, UnusableDatabaseError } from './database/open-database.js';
 import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.error.js';
 import { PendingMigrationsError } from './database/run-migrations.js';
 import { greet } from './onboarding/greeting.js';
@@ -63,7 +63,8 @@ start().catch((error: unknown) => {
   const explained =
     error instanceof InvalidEnvironmentError ||
     error instanceof EmbeddedPostgresError ||
-    error instanceof PendingMigrationsError;
+    error instanceof PendingMigrationsError ||
+    error instanceof UnusableDatabaseError;
   const said = typeof (error as { code?: unknown } | null)?.code === 'string';
   console.error(explained || said ? (error as Error).message : error);
   process.exit(1);

@@ -37,12 +37,12 @@ export function addKeyCommands(keys: Command): void {
     .option(...EXPIRY)
     .option('--json', 'print { "api_key" } instead of text')
     .action(async ({ email, name, expiresInDays, json }: Options) => {
-      const { secret } = await withApp(async (app) => {
+      const { secret, key } = await withApp(async (app) => {
         const { id: userId } = await userByEmail(app, email);
         return app.get(ApiKeysService).create({ userId, name, expiresAt: daysFromNow(expiresInDays) }, COMMAND_LINE);
       });
       if (json) print({ api_key: secret });
-      else printSecret(`The API key ${name} of <${email}> was made.`, secret);
+      else printSecret(`The API key ${name} of <${email}> was made. ${expiryOf(key)}`, secret);
     });
   keys
     .command('list')
@@ -70,13 +70,13 @@ export function addKeyCommands(keys: Command): void {
     )
     .option('--json', 'print { "api_key" } instead of text')
     .action(async ({ email, name, expiresInDays, overlapSeconds, json }: Options) => {
-      const { secret } = await withApp(async (app) => {
+      const { secret, key } = await withApp(async (app) => {
         const { id } = await userByEmail(app, email);
         const rotation = { expiresAt: daysFromNow(expiresInDays), overlapSeconds };
         return app.get(ApiKeysService).rotate(id, name, rotation, COMMAND_LINE);
       });
       if (json) print({ api_key: secret });
-      else printSecret(`The API key ${name} of <${email}> was rotated.`, secret);
+      else printSecret(`The API key ${name} of <${email}> was rotated. ${expiryOf(key)}`, secret);
     });
   keys
     .command('revoke')
@@ -93,6 +93,8 @@ export function addKeyCommands(keys: Command): void {
       else printKeys([key]);
     });
 }
+
+const expiryOf = ({ expiresAt }: KeyView): string => `It expires at ${expiresAt.toISOString()}.`;
 
 function printKeys(keys: readonly KeyView[], json?: true): void {
   if (json) print(keys.map((key) => ApiKeyResponse.from(key)));

@@ -2,19 +2,29 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
 import type { AppConfig } from '../config/app.config.js';
 import { type OpenDatabase, openEmbeddedPostgres } from './embedded/open-embedded-postgres.js';
-import { refusePendingMigrations, runMigrations } from './run-migrations.js';
+import { PendingMigrationsError, refusePendingMigrations, runMigrations } from './run-migrations.js';
 
-const TRIES = 30;
+/** Milliseconds that a start waits for the database, and between two tries. */
+const PATIENCE_MS = 30_000;
 const PAUSE_MS = 1_000;
 
 /** Wrong credentials and a database that does not exist: waiting mends neither. */
 const PERMANENT = /^(28|3D)/;
 
+/** What DATABASE_URL leads to cannot be used. Says where that is, and never the password. */
+export class UnusableDatabaseError extends Error {
+  constructor(url: string, cause: unknown) {
+    const { host, pathname } = new URL(url);
+    super(`The database at ${host}${pathname} cannot be used: ${(cause as Error).message}`, { cause });
+    this.name = 'UnusableDatabaseError';
+  }
+}
+
 /**
  * Finds the database, waits for it, and brings its schema up to date unless `MIGRATIONS_RUN=false`.
  *
  * @param owner true for the application, false for a command: see `EmbeddedPostgresOptions`
- * @throws EmbeddedPostgresError, PendingMigrationsError, or the database's own error when it stays away for half a minute
+ * @throws EmbeddedPostgresError, PendingMigrationsError, or UnusableDatabaseError when it stays away for half a minute
  */
 export async function openDatabase(
   config: AppConfig,
@@ -22,10 +32,15 @@ export async function openDatabase(
   log: (message: string) => void,
 ): Promise<OpenDatabase> {
   const database = await locateDatabase(config, owner, log);
-  await untilAvailable<unknown>(log, () =>
-    config.migrationsRun ? runMigrations(database.url) : refusePendingMigrations(database.url),
-  );
-  return database;
+  const { url } = database;
+  try {
+    await untilAvailable<unknown>(log, () =>
+      config.migrationsRun ? runMigrations(url) : refusePendingMigrations(url),
+    );
+    return database;
+  } catch (error) {
+    throw error instanceof PendingMigrationsError ? error : new UnusableDatabaseError(url, error);
+  }
 }
 
 /**
@@ -34,13 +49,14 @@ export async function openDatabase(
  * @throws the database's own error after that; any other error at once
  */
 export async function untilAvailable<T>(log: (message: string) => void, work: () => Promise<T>): Promise<T> {
-  for (let left = TRIES; ; left -= 1) {
+  const start = performance.now();
+  for (let first = true; ; first = false) {
     try {
       return await work();
     } catch (error) {
-      if (left <= 1 || !isDatabaseUnavailable(error) || PERMANENT.test(String((error as { code?: unknown }).code)))
-        throw error;
-      if (left === TRIES) log(`The database does not answer yet: ${(error as Error).message}`);
+      const isPermanent = PERMANENT.test(String((error as { code?: unknown }).code));
+      if (!isDatabaseUnavailable(error) || isPermanent || performance.now() - start > PATIENCE_MS) throw error;
+      if (first) log(`The database does not answer yet: ${(error as Error).message}`);
       await sleep(PAUSE_MS);
     }
   }

@@ -4,6 +4,27 @@ import { useTestApp } from '../support/app.js';
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
+/** Run in the page: the contrast of each text with what it stands on. */
+const CONTRASTS = `(() => {
+  const channels = (text) => text.match(/[\\d.]+/g).map(Number);
+  const luminance = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const background = (element) => {
+    if (!element) return [255, 255, 255];
+    const [r, g, b, a = 1] = channels(getComputedStyle(element).backgroundColor);
+    const under = a === 1 ? [0, 0, 0] : background(element.parentElement);
+    return [r, g, b].map((c, i) => c * a + under[i] * (1 - a));
+  };
+  return ['.opblock-get .opblock-summary-method', '.opblock-post .opblock-summary-method',
+    '.opblock-patch .opblock-summary-method', '.opblock-delete .opblock-summary-method',
+    '.btn.authorize', '.btn.execute'].map((selector) => {
+      const element = document.querySelector(selector);
+      const [one, other] = [channels(getComputedStyle(element).color), background(element)].map(luminance);
+      return [selector, (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05)];
+    });
+})()`;
+
 describe('The documentation page in Chromium', () => {
   const app = useTestApp();
   let browser: Browser;
@@ -48,7 +69,7 @@ describe('The documentation page in Chromium', () => {
   };
 
   it('takes a key once, renames its user and shows the new name, with nothing from outside', async () => {
-    const ada = await app.given.user({ name: 'Ada' });
+    const ada = await app.given.user({ name: 'Ada', email: 'ada@example.com' });
 
     await page.getByRole('button', { name: 'Authorize' }).click();
     await page.locator('.auth-container input').fill(ada.key);
@@ -59,12 +80,28 @@ describe('The documentation page in Chromium', () => {
     expect(await answer.locator('.response-col_status').innerText()).toContain('200');
     expect(await answer.innerText()).toContain('"name": "Ada Lovelace"');
     if (process.env.SCREENSHOT) {
-      await answer.scrollIntoViewIfNeeded();
-      await page.screenshot({ path: process.env.SCREENSHOT });
+      const clip = { x: 0, y: 0, width: 1280, height: 2000 };
+      const mask = [page.locator('.curl-command')]; // has the key in it
+      await page.screenshot({ path: process.env.SCREENSHOT, fullPage: true, clip, mask, maskColor: '#41444e' });
     }
     expect(await app.stored(ada)).toMatchObject({ name: 'Ada Lovelace' });
     expect(outside).toEqual([]);
     expect(complaints).toEqual([]);
+  });
+
+  it('can be read: labels and buttons stand out enough (WCAG 2, 1.4.3), and nothing is wider than a telephone', async () => {
+    await page.locator('#operations-Users-updateMe .opblock-summary-control').click();
+    await page.locator('#operations-Users-updateMe').getByText('Schema', { exact: true }).first().click();
+    const contrasts = await page.evaluate(CONTRASTS);
+    await page.setViewportSize({ width: 390, height: 800 });
+    const overflow = (await page.evaluate(
+      'document.documentElement.scrollWidth - document.documentElement.clientWidth',
+    )) as number;
+
+    expect(contrasts).toHaveLength(6);
+    for (const [what, contrast] of contrasts as [string, number][])
+      expect(`${what} ${contrast.toFixed(1)}`).toMatch(/ (4\.[5-9]|[5-9]\.|1\d\.|2\d\.)/);
+    expect(overflow).toBe(0);
   });
 
   it('shows the 401 of a call without a key, and an example of every failure', async () => {

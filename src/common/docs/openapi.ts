@@ -42,8 +42,10 @@ const EXAMPLE_MESSAGES: Readonly<Partial<Record<number, Readonly<Record<string, 
 };
 
 const TAGS: Readonly<Record<string, string>> = {
-  Users: 'Who may call, and in whose name',
-  'API keys': 'What a user calls with; each can be rotated and revoked',
+  Users:
+    'The user that an API key belongs to. Every failure is `{ status, message }`; each operation says what its own mean',
+  'API keys':
+    'What a user calls with, in the `x-api-key` header. An administrator makes the first one; each can be rotated and revoked',
   Billing: 'Credits, which move only by entries of a ledger',
   Administration: 'Users, and the trail of who changed what, for administrators',
   Health: 'Whether the process lives, and whether it can serve',
@@ -144,11 +146,12 @@ function failure(status: number, reason: string) {
   };
 }
 
-const tagsOf = (operations: readonly Operation[]) =>
-  [...new Set(operations.flatMap(({ tags = [] }) => tags))].map((name) => ({
-    name,
-    description: TAGS[name] ?? name,
-  }));
+/** In the order of `TAGS`, so that a reader begins with users, and others behind them. */
+function tagsOf(operations: readonly Operation[]) {
+  const used = new Set(operations.flatMap(({ tags = [] }) => tags));
+  const known = Object.keys(TAGS).filter((name) => used.delete(name));
+  return [...known, ...used].map((name) => ({ name, description: TAGS[name] ?? name }));
+}
 
 /** The validation pipe refuses properties it does not know; the document says so. */
 function closeRequestBodies(document: OpenAPIObject, operations: readonly Operation[]): void {
