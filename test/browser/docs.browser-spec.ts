@@ -92,14 +92,14 @@ describe('The documentation page in Chromium', () => {
   it('can be read: labels and buttons stand out enough (WCAG 2, 1.4.3), and nothing is wider than a telephone', async () => {
     await page.locator('#operations-Users-updateMe .opblock-summary-control').click();
     await page.locator('#operations-Users-updateMe').getByText('Schema', { exact: true }).first().click();
-    const contrasts = await page.evaluate(CONTRASTS);
+    const contrasts = await page.evaluate<[string, number][]>(CONTRASTS);
     await page.setViewportSize({ width: 390, height: 800 });
-    const overflow = (await page.evaluate(
+    const overflow = await page.evaluate<number>(
       'document.documentElement.scrollWidth - document.documentElement.clientWidth',
-    )) as number;
+    );
 
     expect(contrasts).toHaveLength(6);
-    for (const [what, contrast] of contrasts as [string, number][])
+    for (const [what, contrast] of contrasts)
       expect(`${what} ${contrast.toFixed(1)}`).toMatch(/ (4\.[5-9]|[5-9]\.|1\d\.|2\d\.)/);
     expect(overflow).toBe(0);
   });
