@@ -8,6 +8,7 @@ import {
   Injectable,
   type INestApplication,
   Module,
+  NotFoundException,
   Post,
   ValidationPipe,
   VersioningType,
@@ -26,6 +27,7 @@ import {
   CurrentUser,
   EmailTakenError,
   ENTITIES,
+  ErrorFilter,
   InsufficientCreditsError,
   InvalidUserNameError,
   MIGRATIONS,
@@ -71,6 +73,11 @@ class GreetingsController {
   @Authenticated()
   refuse(): never {
     throw new ConflictException({ ours: false });
+  }
+
+  @Get('none')
+  none(): never {
+    throw new NotFoundException('no greeting');
   }
 
   @Get('missing')
@@ -129,6 +136,7 @@ describe('UsersApiModule in another Nest application', () => {
 
   it.each([
     [{ newUserCredits: '25' }, 'newUserCredits must be an integer from 0 to 999999999'],
+    [{ newUserCredits: null }, 'newUserCredits must be an integer from 0 to 999999999'],
     [{ newUserCredits: -1 }, 'newUserCredits must be an integer from 0 to 999999999'],
     [{ rateLimitPerMinute: 1.5 }, 'rateLimitPerMinute must be an integer from 0 to 999999999'],
     [{ redisUrl: 'localhost' }, 'redisUrl must be a URL that begins with redis:// or rediss://'],
@@ -158,6 +166,28 @@ describe('UsersApiModule in another Nest application', () => {
     await expect(credits.add({ ...spending, userId: randomUUID(), transactionType: 'GIFT' as never })).rejects.toThrow(
       'transaction_type must be one of',
     );
+  });
+
+  it('404 for what a handler of the host does not find, and not 405, where our filter shapes all errors', async () => {
+    const host = await start([defaultConnection(), UsersApiModule.forRoot({})], (app) => {
+      app.useGlobalFilters(new ErrorFilter());
+    });
+
+    const found = await request(host.getHttpServer()).get('/greetings/none');
+    const method = await request(host.getHttpServer()).delete('/greetings/none');
+
+    expect([found.status, method.status]).toEqual([404, 405]);
+  });
+
+  it('adds to what the host says of caches, and takes nothing away', async () => {
+    const host = await start([defaultConnection(), UsersApiModule.forRoot({})], (app) => {
+      app.enableCors({ origin: 'https://app.example.com' });
+    });
+    const { key } = await callerOf(host);
+
+    const { headers } = await request(host.getHttpServer()).get('/greetings/me').set('x-api-key', key);
+
+    expect(headers).toMatchObject({ vary: 'Origin, x-api-key', 'cache-control': 'private, no-cache' });
   });
 
   it('lends its services to modules that import nothing, with errors to catch', async () => {

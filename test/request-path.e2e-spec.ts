@@ -81,12 +81,13 @@ describe('Patches that arrive together', () => {
           .end(JSON.stringify({ name }));
       });
 
-    const statuses = await Promise.all(Array.from({ length: 1_500 }, (_, n) => send(`N${String(n)}`)));
+    const statuses = await Promise.all(Array.from({ length: 1_000 }, (_, n) => send(`N${String(n)}`)));
     const { version } = await app.stored(ada);
     const last = await send('Last');
     agent.destroy();
 
-    expect(new Set(statuses)).toEqual(new Set([200, 503]));
+    expect(statuses.filter((status) => status !== 200 && status !== 503)).toEqual([]);
+    expect(Number(version)).toBe(1 + statuses.filter((status) => status === 200).length);
     expect(last).toBe(200);
     expect(await app.stored(ada)).toMatchObject({ name: 'Last', version: String(Number(version) + 1) });
   });

@@ -1,7 +1,6 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { Request, Response } from 'express';
-import { isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
-import { DatabaseUnreachableError } from '../database/pool-client.js';
+import { DatabaseUnreachableError, isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
 import { InvalidApiKeyError, MissingApiKeyError, NotAdministratorError } from './api-keys.errors.js';
 import { AuthenticationService } from './authentication.service.js';
 import type { LiveSecret } from './api-keys.repository.js';
@@ -26,7 +25,7 @@ export class ApiKeyGuard implements CanActivate {
     const response = http.getResponse<Response>();
     // One URL serves many callers, so a cache must keep their answers apart and ask before it uses one.
     response.setHeader('Cache-Control', 'private, no-cache');
-    response.setHeader('Vary', 'x-api-key');
+    response.vary('x-api-key');
     const secret = await this.authenticate(request);
     const { userId, keyId, isAdmin } = secret;
     request.principal = {

@@ -64,6 +64,7 @@ describe('AppConfig', () => {
     ['LOG_LEVEL', 'loud'],
     ['LOG_PRETTY', '1'],
     ['BOOTSTRAP_ADMIN_EMAIL', 'nobody'],
+    ['BOOTSTRAP_ADMIN_EMAIL', 'adä@example.com'],
     ['BOOTSTRAP_ADMIN_KEY', generateApiKey().slice(0, -1)],
   ])('refuses %s=%s in one line that does not repeat the value', (name, value) => {
     const problems = problemsOf({ [name]: value });

@@ -1,8 +1,9 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { plainToInstance } from 'class-transformer';
-import { isEmail, IsOptional, validateSync } from 'class-validator';
+import { IsOptional, validateSync } from 'class-validator';
 import { isApiKey } from '../common/api-key-format.js';
-import { Digits, Fits, Flag, isRedisUrl, MAX_COUNT, REDIS_URL } from './rules.js';
+import { isEmailAddress } from '../common/validation/email.js';
+import { Digits, Fits, Flag, isRedisUrl, isWellFormedUrl, MAX_COUNT, REDIS_URL } from './rules.js';
 
 /** Everything wrong with the environment, one line each; no value is repeated, since some of them are secrets. */
 export class InvalidEnvironmentError extends Error {
@@ -24,14 +25,6 @@ function isSubnet(proxy: string): boolean {
   return (
     rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (isIPv4(address) ? 32 : isIPv6(address) ? 128 : -1)
   );
-}
-
-function isWellFormedUrl(value: string): boolean {
-  try {
-    return decodeURIComponent(new URL(value).href) !== '';
-  } catch {
-    return false;
-  }
 }
 
 /** The environment variables the process reads. `.env.example` documents each of them. */
@@ -94,7 +87,7 @@ class Environment {
   @Flag()
   readonly LOG_PRETTY?: boolean = undefined;
 
-  @Fits('must be an e-mail address', (value: string) => isEmail(value))
+  @Fits('must be an e-mail address', isEmailAddress)
   readonly BOOTSTRAP_ADMIN_EMAIL: string = 'admin@example.com';
 
   @IsOptional()

@@ -5,7 +5,15 @@ import { ValidateBy } from 'class-validator';
 /** What a count may be at most: nine digits fit every integer type. */
 export const MAX_COUNT = 999_999_999;
 
-export const isRedisUrl = (value: string): boolean => /^rediss?:\/\//.test(value) && URL.canParse(value);
+export function isWellFormedUrl(value: string): boolean {
+  try {
+    return decodeURIComponent(new URL(value).href) !== '';
+  } catch {
+    return false;
+  }
+}
+
+export const isRedisUrl = (value: string): boolean => /^rediss?:\/\//.test(value) && isWellFormedUrl(value);
 export const REDIS_URL = 'must be a URL that begins with redis:// or rediss://';
 
 /** The value passes a check; `must` says which, behind its name and without repeating it, since it may be a secret. */

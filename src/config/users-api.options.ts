@@ -1,22 +1,23 @@
 import { Inject } from '@nestjs/common';
 import { plainToInstance } from 'class-transformer';
-import { IsOptional, validateSync } from 'class-validator';
+import { validateSync } from 'class-validator';
+import { Omittable } from '../common/validation/omittable.decorator.js';
 import { Fits, integerFrom, isIntegerFrom, isRedisUrl, MAX_COUNT, REDIS_URL } from './rules.js';
 
 /** What the features can be told. `UsersApiModule.forRootAsync` may find it out while the application starts. */
 export class UsersApiOptions {
   /** Credits that each new user gets, as an entry, in the transaction that makes the user; 0 by default. */
-  @IsOptional()
+  @Omittable()
   @Fits(integerFrom(0, MAX_COUNT), isIntegerFrom(0, MAX_COUNT))
   readonly newUserCredits?: number | undefined;
 
   /** Requests of one key, and failed authentications of one address; by default 0, for no limit. */
-  @IsOptional()
+  @Omittable()
   @Fits(integerFrom(0, MAX_COUNT), isIntegerFrom(0, MAX_COUNT))
   readonly rateLimitPerMinute?: number | undefined;
 
   /** Where instances count together; undefined: each for itself. */
-  @IsOptional()
+  @Omittable()
   @Fits(REDIS_URL, (value: unknown) => typeof value === 'string' && isRedisUrl(value))
   readonly redisUrl?: string | undefined;
 }

@@ -122,7 +122,9 @@ export class CreditsService {
       // A failed statement would end the caller's transaction; behind a savepoint it does not.
       return await (joined
         ? manager.transaction((inner) => this.entries.move(movement, inner))
-        : this.turns.take(movement.userId, () => retryingConflicts(() => this.entries.move(movement, manager))));
+        : this.turns.take(movement.userId.toLowerCase(), () =>
+            retryingConflicts(() => this.entries.move(movement, manager)),
+          ));
     } catch (error) {
       if (violates(error, 'uq_credit_entries_user_id_transaction_id')) return null;
       throw error;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
 import type { AppConfig } from '../config/app.config.js';
 import { type OpenDatabase, openEmbeddedPostgres } from './embedded/open-embedded-postgres.js';
-import { PendingMigrationsError, refusePendingMigrations, runMigrations } from './run-migrations.js';
+import { refusePendingMigrations, runMigrations } from './run-migrations.js';
 
 /** Milliseconds that a start waits for the database, and between two tries. */
 const PATIENCE_MS = 30_000;
@@ -11,11 +11,17 @@ const PAUSE_MS = 1_000;
 /** Wrong credentials and a database that does not exist: waiting mends neither. */
 const PERMANENT = /^(28|3D)/;
 
+/** An `AggregateError`, of a host with several addresses, has a code and no message. */
+const saying = (error: unknown): string => {
+  const { message, code } = error as { readonly message: string; readonly code?: string };
+  return message || (code ?? 'no reason given');
+};
+
 /** What DATABASE_URL leads to cannot be used. Says where that is, and never the password. */
 export class UnusableDatabaseError extends Error {
   constructor(url: string, cause: unknown) {
     const { host, pathname } = new URL(url);
-    super(`The database at ${host}${pathname} cannot be used: ${(cause as Error).message}`, { cause });
+    super(`The database at ${host}${pathname} cannot be used: ${saying(cause)}`, { cause });
     this.name = 'UnusableDatabaseError';
   }
 }
@@ -39,7 +45,7 @@ export async function openDatabase(
     );
     return database;
   } catch (error) {
-    throw error instanceof PendingMigrationsError ? error : new UnusableDatabaseError(url, error);
+    throw isDatabaseUnavailable(error) ? new UnusableDatabaseError(url, error) : error;
   }
 }
 
@@ -56,7 +62,7 @@ export async function untilAvailable<T>(log: (message: string) => void, work: ()
     } catch (error) {
       const isPermanent = PERMANENT.test(String((error as { code?: unknown }).code));
       if (!isDatabaseUnavailable(error) || isPermanent || performance.now() - start > PATIENCE_MS) throw error;
-      if (first) log(`The database does not answer yet: ${(error as Error).message}`);
+      if (first) log(`The database does not answer yet: ${saying(error)}`);
       await sleep(PAUSE_MS);
     }
   }

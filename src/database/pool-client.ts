@@ -1,15 +1,5 @@
 import { Client, type ClientConfig } from 'pg';
-import { DomainError } from '../common/errors/domain.error.js';
-
-/** The database cannot be reached, or says nothing. */
-export class DatabaseUnreachableError extends DomainError {
-  readonly kind = 'unavailable';
-
-  constructor(cause: unknown) {
-    super('The service is temporarily unavailable');
-    this.cause = cause;
-  }
-}
+import { DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
 
 /** Emitted by a connection whose other end did not answer in time. */
 export const SILENCE = Symbol('silence');

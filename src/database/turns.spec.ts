@@ -1,4 +1,5 @@
 import { jest } from '@jest/globals';
+import { DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
 import { DatabaseBusyError } from './bounded-pool.js';
 import { Turns } from './turns.js';
 
@@ -24,7 +25,7 @@ class Work {
 }
 
 const settle = (): Promise<void> => new Promise((done) => setImmediate(done));
-const unavailable = Object.assign(new Error('gone'), { code: '57P01' });
+const unavailable = new DatabaseUnreachableError(new Error('refused'));
 
 describe('Turns', () => {
   let turns: Turns;
@@ -78,9 +79,9 @@ describe('Turns', () => {
     const now = jest.spyOn(performance, 'now').mockReturnValue(0);
     const first = turns.take('a', work.do('first'));
     const old = turns.take('a', work.do('old')).catch((error: unknown) => error);
-    now.mockReturnValue(1_400);
+    now.mockReturnValue(900);
     const young = turns.take('a', work.do('young'));
-    now.mockReturnValue(1_600);
+    now.mockReturnValue(1_100);
     work.end('first');
 
     expect(await old).toBeInstanceOf(DatabaseBusyError);

@@ -1,11 +1,11 @@
 import { isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
 import { DatabaseBusyError } from './bounded-pool.js';
 
-/** What may wait for one subject: about a second of commits to one row. What comes behind it is refused at once. */
+/** What may wait for one subject: a second of commits to one row. What comes behind it is refused at once. */
 const MAX_WAITING = 500;
 
-/** Milliseconds. Whoever has waited longer is not begun any more: its caller would be told that it failed, and then it was done. */
-const MAX_WAIT_MS = 1_500;
+/** Milliseconds. Whoever has waited longer is not begun any more: with the bounds of its statement it would outlast its request. */
+const MAX_WAIT_MS = 1_000;
 
 interface Waiting {
   readonly since: number;

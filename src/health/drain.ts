@@ -14,6 +14,8 @@ import { refuse } from '../common/http/node-answers.js';
 /** Milliseconds for which a process that is told to stop goes on serving, so that proxies see first that it is not ready. */
 export const DRAIN_MS = Symbol('milliseconds to drain');
 
+/** Milliseconds in which a connection that was just made may begin to speak. */
+const SILENCE_MS = 250;
 /** Milliseconds that a request may still take to come whole. Node looks for late ones no more once its server closes. */
 const REST_OF_REQUEST_MS = 3_000;
 
@@ -24,14 +26,14 @@ interface Answering {
 
 /**
  * Takes leave of callers. From the moment on that the process is told to stop, `/readyz` says so, and each connection is
- * closed with its next answer (`Connection: close`), rather than under a request that is on its way. One that has not said
- * anything yet is closed when the server is, and one whose request does not come whole soon after is told so (408).
+ * closed with its next answer (`Connection: close`), rather than under a request that is on its way. One that does not say
+ * anything is closed soon after the server, and one whose request does not come whole soon after is told so (408).
  */
 @Injectable()
 export class Drain implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
   private readonly connections = new Set<Socket>();
   private begun = false;
-  private late: NodeJS.Timeout | undefined;
+  private readonly timers: NodeJS.Timeout[] = [];
 
   constructor(
     private readonly http: HttpAdapterHost,
@@ -62,13 +64,17 @@ export class Drain implements OnApplicationBootstrap, BeforeApplicationShutdown,
       if (answer) answer.shouldKeepAlive = false;
     }
     await sleep(this.drainMs);
-    for (const socket of this.connections) if (socket.bytesRead === 0) socket.destroy();
-    this.late = setTimeout(() => {
-      for (const socket of this.connections) refuse(socket, 'request_timeout');
-    }, REST_OF_REQUEST_MS).unref();
+    this.timers.push(
+      setTimeout(() => {
+        for (const socket of this.connections) if (socket.bytesRead === 0) socket.destroy();
+      }, SILENCE_MS).unref(),
+      setTimeout(() => {
+        for (const socket of this.connections) refuse(socket, 'request_timeout');
+      }, REST_OF_REQUEST_MS).unref(),
+    );
   }
 
   onApplicationShutdown(): void {
-    clearTimeout(this.late);
+    this.timers.forEach(clearTimeout);
   }
 }

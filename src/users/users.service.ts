@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common';
-import { isEmail } from 'class-validator';
 import type { EntityManager } from 'typeorm';
 import { violates } from '../common/errors/constraint.js';
 import { type Actor, APPLICATION } from '../common/audit/actor.js';
 import type { Page, Slice } from '../common/pagination/page.js';
+import { isEmailAddress } from '../common/validation/email.js';
 import type { User } from './user.entity.js';
 import { parseUserName } from './user-name.js';
 import {
@@ -32,16 +32,13 @@ export interface UserRequest {
 /** Takes part in making a user, in the transaction of `manager`. */
 export type CreatedListener = (user: User, manager: EntityManager) => Promise<void>;
 
-/** Addresses are kept in ASCII, so that their case folds the same way everywhere; `ck_users_email` says so too. */
-const ASCII = /^[!-~]+$/;
-
 /**
  * The row that a request asks for.
  *
  * @throws InvalidUserNameError, InvalidEmailError
  */
 export function checkUser({ name, email, isAdmin = false }: UserRequest): NewUser {
-  if (!ASCII.test(email) || !isEmail(email)) throw new InvalidEmailError();
+  if (!isEmailAddress(email)) throw new InvalidEmailError();
   return { name: parseUserName(name), email, isAdmin };
 }
 

@@ -1,3 +1,5 @@
+import { DomainError } from './domain.error.js';
+
 /** PostgreSQL's error classes and codes that say "not now" (Appendix A of its manual). */
 const SQLSTATES = new Set([
   '25P04', // transaction_timeout
@@ -29,6 +31,7 @@ const SYSTEM_CODES = new Set([
 
 /** `pg` and its pool tell these apart by text alone. */
 const MESSAGES = [
+  /^The server does not support SSL connections$/,
   /^timeout exceeded when trying to connect$/,
   /^Connection terminated/,
   /^Query read timeout$/,
@@ -44,9 +47,20 @@ interface DriverFailure {
   readonly driverError?: unknown;
 }
 
+/** The database cannot be reached, or says nothing. */
+export class DatabaseUnreachableError extends DomainError {
+  readonly kind = 'unavailable';
+
+  constructor(cause: unknown) {
+    super('The service is temporarily unavailable');
+    this.cause = cause;
+  }
+}
+
 /** Whether an error says that the database cannot be reached, refuses or is too slow, rather than that we asked wrongly. */
 export function isDatabaseUnavailable(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false;
+  if (error instanceof DatabaseUnreachableError) return true;
   const { code, message, syscall, driverError } = error as DriverFailure;
   if (driverError !== undefined && driverError !== error) return isDatabaseUnavailable(driverError);
   if (error instanceof AggregateError) return error.errors.some(isDatabaseUnavailable); // one per address of the host

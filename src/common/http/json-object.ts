@@ -78,14 +78,17 @@ function refuseLosses(text: string, whole: string): void {
   }
 }
 
-/** Whether a number would be read as an integer that it is not. */
-const isRounded = (number: string): boolean =>
-  Number.isInteger(Number(number)) && digitsOf(number) !== digitsOf(String(Number(number)));
+/** Whether a number would be read as an integer that it is not. Beyond 2^53 no integer is exact, and none of ours. */
+function isRounded(number: string): boolean {
+  const read = Number(number);
+  return Number.isSafeInteger(read) && digitsOf(number) !== digitsOf(String(read));
+}
 
 /** The digits that count, as an integer, and the power of ten it is multiplied by: the same for each way to write one number. */
 function digitsOf(number: string): string {
   const [, whole = '', fraction = '', power = '0'] = /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(number) ?? [];
   const digits = (whole + fraction).replace(/^0+/, '');
-  const counting = digits.replace(/0+$/, '');
-  return counting && `${counting}e${String(Number(power) - fraction.length + digits.length - counting.length)}`;
+  let end = digits.length; // a pattern for zeros at the end would take the square of their number
+  while (digits.charAt(end - 1) === '0') end -= 1;
+  return end === 0 ? '' : `${digits.slice(0, end)}e${String(Number(power) - fraction.length + digits.length - end)}`;
 }

@@ -95,7 +95,10 @@ export function answerInsteadOfNode(server: Server): void {
     // Node hands the connection over, and no longer listens to it: a reset that nobody hears of would end the process.
     socket.on('error', () => undefined);
     socket.resume().once('end', () => socket.destroy());
-    setTimeout(() => socket.destroy(), GOODBYE_MS).unref();
+    const goodbye = setTimeout(() => socket.destroy(), GOODBYE_MS).unref();
+    socket.once('close', () => {
+      clearTimeout(goodbye);
+    });
     refuse(socket, 'method_not_allowed');
   });
   server.on('checkContinue', (request, response) => {

@@ -52,8 +52,8 @@ export function describeRouteMiss(error: unknown, request: Request): unknown {
   return new MethodNotAllowedError([...methods].map((method) => method.toUpperCase()));
 }
 
-/** The methods of the first path that matches. */
-function methodsOf({ app, path }: Request): Set<string> {
+/** The methods of the first path that matches, unless they hold the one in question: then its handler found nothing. */
+function methodsOf({ app, path, method }: Request): Set<string> {
   const { stack } = app.router as unknown as { stack: readonly RouterLayer[] };
   const routes = stack.flatMap((layer) => {
     const match = layer.match(path);
@@ -64,7 +64,7 @@ function methodsOf({ app, path }: Request): Set<string> {
     routes.filter((route) => route.path === routes[0]?.path).flatMap((route) => Object.keys(route.methods)),
   );
   if (methods.has('get')) methods.add('head'); // Express answers HEAD from the GET handler
-  return methods;
+  return methods.has(method.toLowerCase()) ? new Set() : methods;
 }
 
 function decodes(path: string): boolean {

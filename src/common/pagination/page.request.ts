@@ -7,7 +7,7 @@ export const MAX_PAGE = 1_000_000;
 const MAX_ITEMS_PER_PAGE = 100;
 const DEFAULT_ITEMS_PER_PAGE = 20;
 
-/** Digits only: `Number` would also take "1e3", " 1" and "0x1". What is not one stays text, and so fails `IsInt`. */
+/** Digits and a sign only: `Number` would also take "1e3", " 1" and "0x1". What is not one stays text, and so fails `IsInt`. */
 const Digits = (): PropertyDecorator =>
   Transform(({ value }: { value: unknown }) =>
     typeof value === 'string' && /^-?\d{1,9}$/.test(value) ? Number(value) : value,
