@@ -23,5 +23,4 @@ COPY package.json ./
 USER node
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 3000}/livez`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-# As `npm run start:prod` does: docs/performance.md says what the flags are for.
-CMD ["node", "--min-semi-space-size=16", "--expose-gc", "dist/src/main.js"]
+CMD ["node", "dist/src/main.js"]

@@ -59,13 +59,6 @@ interface Contender {
 
 const OURS = '../src/main.js';
 
-/** Of `npm run start:prod`, since what is measured is what ships. */
-const OUR_FLAGS = (
-  JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')) as {
-    scripts: Record<string, string>;
-  }
-).scripts['start:prod']?.match(/--\S+/g);
-
 class Server {
   private constructor(
     readonly name: string,
@@ -92,22 +85,18 @@ class Server {
     for (let instance = 0; instance < instances; instance += 1) {
       const log = join(home, `${name}-${String(instance)}.log`); // a file, as in production
       const start = performance.now();
-      const child = spawn(
-        process.execPath,
-        [...(program === OURS ? (OUR_FLAGS ?? []) : []), ...flags, join(import.meta.dirname, program)],
-        {
-          cwd: home,
-          env: {
-            PATH: process.env.PATH,
-            PORT: '0',
-            DATABASE_URL: databaseUrl,
-            // Counted, as in production, but never reached.
-            RATE_LIMIT_PER_MINUTE: '999999999',
-            ...env,
-          },
-          stdio: ['ignore', openSync(log, 'w'), 'inherit'],
+      const child = spawn(process.execPath, [...flags, join(import.meta.dirname, program)], {
+        cwd: home,
+        env: {
+          PATH: process.env.PATH,
+          PORT: '0',
+          DATABASE_URL: databaseUrl,
+          // Counted, as in production, but never reached.
+          RATE_LIMIT_PER_MINUTE: '999999999',
+          ...env,
         },
-      );
+        stdio: ['ignore', openSync(log, 'w'), 'inherit'],
+      });
       process.once('exit', () => child.kill('SIGKILL'));
       const url = await address(log, child);
       await fetch(`${url}/v1/users/me`, { headers: { 'x-api-key': keys[0] ?? '' } });

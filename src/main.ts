@@ -37,7 +37,8 @@ async function start(): Promise<void> {
     },
   );
   setUpApp(app, logger, config, tracing?.traceRequests);
-  // What loading left behind would stay resident: an idle server makes too little garbage for V8 to collect any (docs/performance.md).
+  // With `node --expose-gc`: what loading left behind would stay resident, since an idle server makes too little garbage for V8 to
+  // collect any. docs/performance.md has what that costs.
   (globalThis as { gc?: (how: object) => void }).gc?.({ type: 'major', flavor: 'last-resort' });
   await app.listen(config.port, config.host);
   stop.with(async () => {
