@@ -3,7 +3,7 @@ import { plainToInstance } from 'class-transformer';
 import { IsOptional, validateSync } from 'class-validator';
 import { isApiKey } from '../common/api-key-format.js';
 import { isEmailAddress } from '../common/validation/email.js';
-import { Digits, Fits, Flag, isRedisUrl, isWellFormedUrl, MAX_COUNT, REDIS_URL } from './rules.js';
+import { IntegerVariable, Fits, Flag, isRedisUrl, isWellFormedUrl, MAX_COUNT, REDIS_URL } from './rules.js';
 
 /** Everything wrong with the environment, one line each; no value is repeated, since some of them are secrets. */
 export class InvalidEnvironmentError extends Error {
@@ -29,7 +29,7 @@ function isSubnet(proxy: string): boolean {
 
 /** The environment variables the process reads. `.env.example` documents each of them. */
 class Environment {
-  @Digits(0, 65535)
+  @IntegerVariable(0, 65535)
   readonly PORT: number = 3000;
 
   readonly HOST: string = '127.0.0.1';
@@ -43,7 +43,7 @@ class Environment {
 
   readonly DATA_DIR?: string = undefined;
 
-  @Digits(1, 1000)
+  @IntegerVariable(1, 1000)
   readonly DATABASE_POOL_SIZE: number = 10;
 
   @Flag()
@@ -52,10 +52,10 @@ class Environment {
   @Flag()
   readonly MIGRATIONS_RUN: boolean = true;
 
-  @Digits(0, MAX_COUNT)
+  @IntegerVariable(0, MAX_COUNT)
   readonly NEW_USER_CREDITS: number = 0;
 
-  @Digits(0, MAX_COUNT)
+  @IntegerVariable(0, MAX_COUNT)
   readonly RATE_LIMIT_PER_MINUTE: number = 6000;
 
   @IsOptional()
@@ -66,11 +66,11 @@ class Environment {
   @Fits('must be a number of proxies, or their addresses', isTrustedProxies)
   readonly TRUST_PROXY?: string = undefined;
 
-  @Digits(0, 60_000)
+  @IntegerVariable(0, 60_000)
   readonly SHUTDOWN_DRAIN_MS: number = 0;
 
   @IsOptional()
-  @Digits(0, 65535)
+  @IntegerVariable(0, 65535)
   readonly METRICS_PORT?: number = undefined;
 
   readonly OTEL_EXPORTER_OTLP_ENDPOINT?: string = undefined;

@@ -32,7 +32,7 @@ export const integerFrom = (from: number, to: number): string =>
   `must be an integer from ${String(from)} to ${String(to)}`;
 
 /** A variable that is an integer in digits alone: `Number` would also take "1e3", " 1" and "0x1". */
-export const Digits = (from: number, to: number): PropertyDecorator =>
+export const IntegerVariable = (from: number, to: number): PropertyDecorator =>
   applyDecorators(
     Transform(({ value }: { value: unknown }) => (/^\d{1,9}$/.test(String(value)) ? Number(value) : value)),
     Fits(integerFrom(from, to), isIntegerFrom(from, to)),
