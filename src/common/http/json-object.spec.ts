@@ -36,6 +36,7 @@ describe('parseJsonObject', () => {
   it('refuses a number that would become an integer by being rounded, and takes every way to write one that is', () => {
     fc.assert(
       fc.property(fc.maxSafeInteger(), fc.nat(20), (integer, zeros) => {
+        fc.pre(integer !== 0); // what is next to it is no integer
         const digits = String(integer);
         for (const same of [
           digits,
