@@ -56,9 +56,9 @@ export interface LiveSecret {
   readonly supersededUntil: Date | null;
 }
 
-/** What a look-up returns for each digest that was asked for, with the digest that is stored: null for an unknown secret. */
+/** What a look-up returns for each digest that was asked for. */
 type SecretRow =
-  (LiveSecret & { readonly refusal: null }) | { readonly refusal: SecretRefusal; readonly digest: Buffer | null };
+  (LiveSecret & { readonly refusal: null }) | { readonly refusal: SecretRefusal; readonly digest: Buffer };
 
 /** The columns of a `KeyView`, of the table or alias that stands before each. */
 const view = (k: string): string => `${k}.id, ${k}.created_at AS "createdAt", ${k}.last_used_at AS "lastUsedAt",
@@ -85,25 +85,28 @@ const instant = (column: string): string => `to_char(${column} AT TIME ZONE 'UTC
 const NOBODY = `'00000000-0000-0000-0000-000000000000'`;
 
 /**
- * One row for each digest, whatever became of it, with dates only where they are needed, and a user looked for even where there
- * is no key: the time of a refusal must not tell its reason. `LIMIT 1` bids the planner look each of them up by an index
- * rather than join whole tables.
+ * One row for each digest, whatever became of it, and a user looked for even where there is no key: the time of a refusal must not
+ * tell its reason, so a refused secret that exists returns no more than one that does not. `LIMIT 1` bids the planner look
+ * each of them up by an index rather than join whole tables.
  */
 const FIND_SECRETS = new Statement<SecretRow>(
   'find_secrets',
-  `SELECT coalesce(s.digest, k.digest) AS digest, k.id AS "keyId", k.user_id AS "userId", u.is_admin AS "isAdmin",
-          CASE WHEN s.expires_at > statement_timestamp() THEN s.superseded_at END AS "supersededAt",
-          CASE WHEN s.expires_at > statement_timestamp() THEN least(s.expires_at, k.expires_at) END AS "supersededUntil",
-          CASE WHEN k.id IS NULL THEN 'unknown'
-               WHEN k.revoked_at IS NOT NULL THEN 'revoked'
-               WHEN k.expires_at <= statement_timestamp() THEN 'expired'
-               WHEN s.expires_at <= statement_timestamp() THEN 'superseded'
-               WHEN u.status = 'ACTIVE' THEN NULL ELSE 'user_inactive' END AS refusal
+  `SELECT coalesce(s.digest, k.digest, asked.digest) AS digest, refusal,
+          CASE WHEN refusal IS NULL THEN k.id END AS "keyId",
+          CASE WHEN refusal IS NULL THEN k.user_id END AS "userId",
+          CASE WHEN refusal IS NULL THEN u.is_admin END AS "isAdmin",
+          CASE WHEN refusal IS NULL THEN s.superseded_at END AS "supersededAt",
+          CASE WHEN refusal IS NULL AND s.digest IS NOT NULL THEN least(s.expires_at, k.expires_at) END AS "supersededUntil"
      FROM unnest(${unseen(1, 'bytea')}) AS asked (digest)
      LEFT JOIN LATERAL (SELECT * FROM superseded_secrets WHERE digest = asked.digest LIMIT 1) AS s ON true
      LEFT JOIN LATERAL (SELECT * FROM api_keys WHERE digest = asked.digest
                         UNION ALL SELECT * FROM api_keys WHERE id = s.api_key_id LIMIT 1) AS k ON true
-     LEFT JOIN LATERAL (SELECT * FROM users WHERE id = coalesce(k.user_id, ${NOBODY}) LIMIT 1) AS u ON true`,
+     LEFT JOIN LATERAL (SELECT * FROM users WHERE id = coalesce(k.user_id, ${NOBODY}) LIMIT 1) AS u ON true
+     CROSS JOIN LATERAL (SELECT CASE WHEN k.id IS NULL THEN 'unknown'
+                                     WHEN k.revoked_at IS NOT NULL THEN 'revoked'
+                                     WHEN k.expires_at <= statement_timestamp() THEN 'expired'
+                                     WHEN s.expires_at <= statement_timestamp() THEN 'superseded'
+                                     WHEN u.status = 'ACTIVE' THEN NULL ELSE 'user_inactive' END AS refusal) AS judged`,
 );
 
 @Injectable()
@@ -113,7 +116,7 @@ export class ApiKeysRepository {
   constructor(@InjectDatabase() private readonly database: DataSource) {
     const findAll = async (digests: readonly Buffer[]): Promise<(LiveSecret | SecretRefusal)[]> => {
       const found = await FIND_SECRETS.run(this.database, [digests]);
-      const byDigest = new Map(found.map((row) => [row.digest?.toString('latin1'), row.refusal ?? row]));
+      const byDigest = new Map(found.map((row) => [row.digest.toString('latin1'), row.refusal ?? row]));
       return digests.map((digest) => byDigest.get(digest.toString('latin1')) ?? 'unknown');
     };
     this.secrets = new Batch({ together: findAll, alone: async (digest) => (await findAll([digest]))[0] ?? 'unknown' });
