@@ -77,7 +77,9 @@ describe('users-api', () => {
     const json = await programs.cli(['users', 'list', '--json', '--limit', '1'], env);
 
     expect(table.stdout).toMatch(/E-MAIL[\s\S]+new@example\.com[\s\S]+old@example\.com/);
+    expect(table.stderr).toBe('');
     expect(JSON.parse(json.stdout)).toEqual([expect.objectContaining({ email: 'new@example.com' })]);
+    expect(json.stderr).toBe('These are the newest 1, and there are more: --limit takes up to 10000.\n');
   });
 
   it('users show, deactivate and activate print the user, and change whether its keys work', async () => {
@@ -160,6 +162,7 @@ describe('users-api', () => {
     const tooMuch = await run('spend', ...sue, '--amount', '11', '--transaction-id', 'b');
     await run('spend', ...sue, '--amount', '4', '--transaction-id', 'c');
     const history = await run('history', ...sue, '--json');
+    const newest = await run('history', ...sue, '--limit', '1');
     const table = await run('history', ...sue, '--end-date', '2000-01-01');
     const noDate = await run('history', ...sue, '--end-date', 'never');
     const proof = await run('reconcile');
@@ -172,8 +175,13 @@ describe('users-api', () => {
       transaction_type: 'STRIPE_CHECKOUT',
     });
     expect(again.stdout).toBe(added.stdout);
+    expect([added.stderr, again.stderr]).toEqual([
+      '',
+      'Transaction a was there already: nothing was moved this time.\n',
+    ]);
     expect([tooMuch.code, tooMuch.stderr]).toEqual([1, 'users-api: The balance does not hold that many credits\n']);
     expect((JSON.parse(history.stdout) as { credits: number }[]).map(({ credits }) => credits)).toEqual([-4, 10]);
+    expect([history.stderr, newest.stderr]).toEqual(['', expect.stringContaining('there are more')]);
     expect(table.stdout).not.toContain('STRIPE');
     expect(noDate.code).toBe(1);
     expect(proof).toEqual({ code: 0, stdout: 'Every balance is the sum of its entries.\n', stderr: '' });

@@ -4,12 +4,11 @@ import { TRANSACTION_TYPES, type TransactionType } from '../credits/credit-entry
 import { type CreditRequest, CreditsService, type Receipt } from '../credits/credits.service.js';
 import { CreditEntryResponse } from '../credits/dto/credit-entry.response.js';
 import { integer } from './integer.js';
-import { print, printTable } from './output.js';
+import { MAX_LISTED, print, printTable, sayThereAreMore } from './output.js';
 import { withProgress } from './progress.js';
 import { userByEmail } from './user-commands.js';
 import { withApp } from './with-app.js';
 
-const MAX_LISTED = 10_000;
 const EMAIL = ['--email <address>', "the user's e-mail address"] as const;
 
 interface Options {
@@ -37,7 +36,7 @@ export function addCreditCommands(credits: Command): void {
     .option('--limit <count>', 'how many at most', integer(1, MAX_LISTED), 100)
     .option('--json', 'print an array of entries instead of a table')
     .action(async ({ email, startDate, endDate, limit, json }: Options) => {
-      const { rows } = await withApp(async (app) => {
+      const { rows, more } = await withApp(async (app) => {
         const { id } = await userByEmail(app, email);
         const service = app.get(CreditsService, { strict: false });
         return service.history(id, { startDate, endDate }, { limit, offset: 0, after: null });
@@ -45,6 +44,7 @@ export function addCreditCommands(credits: Command): void {
       const entries = rows.map((entry) => CreditEntryResponse.from(entry));
       if (json) print(entries);
       else printEntries(entries);
+      if (more) sayThereAreMore(limit);
     });
   credits
     .command('reconcile')
@@ -86,13 +86,14 @@ function addMovement(
     )
     .option('--json', 'print the entry as JSON')
     .action(async ({ email, amount, transactionId, type: transactionType, json }: Options) => {
-      const { entry } = await withApp(async (app) => {
+      const { entry, replayed } = await withApp(async (app) => {
         const { id: userId } = await userByEmail(app, email);
         const request = { userId, amount, transactionId, transactionType };
         return move(app.get(CreditsService, { strict: false }), request);
       });
       if (json) print(CreditEntryResponse.from(entry));
       else printEntries([CreditEntryResponse.from(entry)]);
+      if (replayed) console.error(`Transaction ${transactionId} was there already: nothing was moved this time.`);
     });
 }
 

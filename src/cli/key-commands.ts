@@ -5,12 +5,11 @@ import { ApiKeyResponse } from '../api-keys/dto/api-key.response.js';
 import { COMMAND_LINE } from '../common/audit/actor.js';
 import { daysFromNow, DEFAULT_KEY_DAYS, MAX_KEY_DAYS } from '../onboarding/onboarding.service.js';
 import { integer } from './integer.js';
-import { print, printSecret, printTable } from './output.js';
+import { MAX_LISTED, print, printSecret, printTable } from './output.js';
 import { userByEmail } from './user-commands.js';
 import { withApp } from './with-app.js';
 
 const MAX_OVERLAP_SECONDS = 604_800;
-const MAX_LISTED = 10_000;
 const EMAIL = ['--email <address>', "the user's e-mail address"] as const;
 const NAME = ['--name <name>', 'the name of the key'] as const;
 const EXPIRY = [

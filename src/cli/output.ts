@@ -1,5 +1,8 @@
 import Table from 'cli-table3';
 
+/** Rows that a list prints at most. */
+export const MAX_LISTED = 10_000;
+
 /** JSON for scripts: one line, alone on stdout. */
 export const print = (value: unknown): void => {
   process.stdout.write(`${JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined)}\n`);
@@ -14,3 +17,10 @@ export function printTable(head: string[], rows: readonly string[][]): void {
   table.push(...rows);
   process.stdout.write(`${table.toString()}\n`);
 }
+
+/** On stderr, so that what stdout has stays a list. */
+export const sayThereAreMore = (limit: number): void => {
+  console.error(
+    `These are the newest ${String(limit)}, and there are more: --limit takes up to ${String(MAX_LISTED)}.`,
+  );
+};

@@ -8,10 +8,8 @@ import { UserNotFoundError } from '../users/users.errors.js';
 import { UsersService } from '../users/users.service.js';
 import { checkFile, importFile } from './import-users.js';
 import { integer } from './integer.js';
-import { print, printSecret, printTable } from './output.js';
+import { MAX_LISTED, print, printSecret, printTable, sayThereAreMore } from './output.js';
 import { withApp } from './with-app.js';
-
-const MAX_LISTED = 10_000;
 
 /** The user whom an `--email` option names, whatever its case. */
 export async function userByEmail(app: INestApplicationContext, email: string): Promise<User> {
@@ -45,8 +43,9 @@ export function addUserCommands(users: Command): void {
     .option('--json', 'print an array of users instead of a table')
     .action(async ({ limit, json }: { limit: number; json?: true }) => {
       const slice = { limit, offset: 0, after: null };
-      const { rows } = await withApp((app) => app.get(UsersService).list({}, slice));
+      const { rows, more } = await withApp((app) => app.get(UsersService).list({}, slice));
       printUsers(rows, json);
+      if (more) sayThereAreMore(limit);
     });
   users
     .command('show')
