@@ -57,7 +57,8 @@ interface Contender {
   readonly users?: number;
 }
 
-const OURS = '../src/main.js';
+/** With the flags of `npm start` and of the image. */
+const OURS = { program: '../src/main.js', flags: ['--expose-gc', '--no-memory-reducer'] };
 
 class Server {
   private constructor(
@@ -172,31 +173,31 @@ if (options.profile) await profile();
 else if (options.users !== undefined) {
   const users = Number(options.users);
   await compare([
-    { name: 'small', program: OURS },
-    { name: 'large', program: OURS, users },
+    { name: 'small', ...OURS },
+    { name: 'large', ...OURS, users },
   ]);
 } else if (options.instances !== undefined) {
   const instances = Number(options.instances);
   await compare([
-    { name: 'one', program: OURS },
-    { name: 'several', program: OURS, instances },
+    { name: 'one', ...OURS },
+    { name: 'several', ...OURS, instances },
   ]);
 } else if (options.batches) {
   await compare([
-    { name: 'alone', program: OURS, flags: ['--import', join(import.meta.dirname, 'alone.js')] },
-    { name: 'batches', program: OURS },
+    { name: 'alone', ...OURS, flags: [...OURS.flags, '--import', join(import.meta.dirname, 'alone.js')] },
+    { name: 'batches', ...OURS },
   ]);
 } else if (options.traces) {
   const collector = await startCollector();
   await compare([
-    { name: 'untraced', program: OURS },
-    { name: 'traced', program: OURS, env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } },
+    { name: 'untraced', ...OURS },
+    { name: 'traced', ...OURS, env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } },
   ]);
   console.log(`The collector was given ${(collector.received() / 2 ** 20).toFixed(0)} MB of spans.`);
 } else {
   await compare([
     { name: 'bare', program: 'bare.js' },
-    { name: 'ours', program: OURS },
+    { name: 'ours', ...OURS },
     ...(options['no-naive'] ? [] : [{ name: 'naive', program: 'naive.js' }]),
   ]);
 }
@@ -291,6 +292,7 @@ async function lists({ urls: [url = ''], keys: [key = ''], databaseUrl }: Server
     `/v1/audit-events?${middle}`,
     '/v1/audit-events?action=user.created',
     `/v1/audit-events?user_id=${HEAVY_USER}`,
+    `/v1/audit-events?user_id=${HEAVY_USER}&action=user.created`,
     `/v1/billing/credit-history?user_id=${HEAVY_USER}`,
     `/v1/billing/credit-history?user_id=${HEAVY_USER}&${middle}`,
     '/v1/api-keys',
@@ -317,7 +319,11 @@ async function lists({ urls: [url = ''], keys: [key = ''], databaseUrl }: Server
 }
 
 async function profile(): Promise<void> {
-  const server = await Server.start({ name: 'ours', program: OURS, flags: ['--cpu-prof', `--cpu-prof-dir=${home}`] });
+  const server = await Server.start({
+    name: 'ours',
+    ...OURS,
+    flags: [...OURS.flags, '--cpu-prof', `--cpu-prof-dir=${home}`],
+  });
   for (const method of methods) await server.load(method, 4_000, 'warm');
   for (const method of methods) {
     const { perSecond } = await server.load(method, 20_000, 'profiled');

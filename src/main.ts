@@ -38,7 +38,7 @@ async function start(): Promise<void> {
   );
   setUpApp(app, logger, config, tracing?.traceRequests);
   // With `node --expose-gc`: what loading left behind would stay resident, since an idle server makes too little garbage for V8 to
-  // collect any. docs/performance.md has what that costs.
+  // collect any. `--no-memory-reducer` goes with it, see docs/performance.md.
   (globalThis as { gc?: (how: object) => void }).gc?.({ type: 'major', flavor: 'last-resort' });
   await app.listen(config.port, config.host);
   stop.with(async () => {

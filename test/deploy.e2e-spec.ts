@@ -12,6 +12,17 @@ const read = (file: string): Promise<string> => readFile(`deploy/${file}`, 'utf8
 const unknownVariables = (names: readonly string[]): string[] =>
   names.filter((name) => !VARIABLES.some((known) => known === name));
 
+describe('Dockerfile', () => {
+  it('starts the app with the flags that `npm start` has', async () => {
+    const command = /^CMD (.+)$/m.exec(await readFile('Dockerfile', 'utf8'))?.[1] ?? '[]';
+    const { scripts } = JSON.parse(await readFile('package.json', 'utf8')) as { scripts: Record<string, string> };
+
+    const run = `exec ${(JSON.parse(command) as string[]).join(' ')}`;
+
+    expect([scripts.start, scripts['start:prod']]).toEqual([run, run]);
+  });
+});
+
 describe('deploy/compose.yaml', () => {
   it('keeps to the schema of Compose files, and sets variables that exist', async () => {
     const file = parse(await read('compose.yaml'), { merge: true }) as {

@@ -56,7 +56,10 @@ describe(`${String(MINUTES)} minutes at ${String(SHARE * 100)} % of what the ser
       const samplesFile = `${programs.cwd}/heap.jsonl`;
       const server = spawn(
         process.execPath,
-        ['--import', resolve('test/support/heap-after-collection.js'), resolve('dist/src/main.js')],
+        [
+          ...['--expose-gc', '--no-memory-reducer'], // as the image starts it
+          ...['--import', resolve('test/support/heap-after-collection.js'), resolve('dist/src/main.js')],
+        ],
         {
           cwd: programs.cwd,
           env: {
