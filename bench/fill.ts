@@ -31,9 +31,10 @@ export async function fill(url: string, users: number, say: (message: string) =>
     );
     await run(
       `INSERT INTO audit_events (action, user_id, actor, changes, created_at)
-       SELECT 'user.updated', $1, 'APPLICATION', '{"name": {"after": "Heavy", "before": "heavy"}}', now() - n * interval '1 s'
+       SELECT 'user.updated', $1, 'APPLICATION', '{"name": {"after": "Heavy", "before": "heavy"}}',
+              now() - ($3::int + n) * interval '1 s' -- before those of all others
          FROM generate_series(1, $2::int) AS n`,
-      [HEAVY_USER, heavy],
+      [HEAVY_USER, heavy, users],
     );
     await run(
       `INSERT INTO credit_entries (user_id, credits, balance_after, transaction_id, transaction_type, actor, created_at)
@@ -42,7 +43,7 @@ export async function fill(url: string, users: number, say: (message: string) =>
       [HEAVY_USER, heavy],
     );
     for (let from = 1; from <= users; from += CHUNK) {
-      await run(ROWS, [from, Math.min(from + CHUNK - 1, users)]);
+      await run(ROWS, [from, Math.min(from + CHUNK - 1, users), users]);
       say(`${String(Math.min(from + CHUNK - 1, users))} of ${String(users)} users`);
     }
     structures.reverse();
@@ -61,7 +62,7 @@ export async function fill(url: string, users: number, say: (message: string) =>
 const ROWS = `
   WITH made AS (
     INSERT INTO users (name, email, status, credits_balance, created_at, updated_at)
-    SELECT 'User ' || n, 'user-' || n || '@example.com', CASE WHEN n % 1000 = 0 THEN 'INACTIVE' ELSE 'ACTIVE' END, 1,
+    SELECT 'User ' || n, 'user-' || n || '@example.com', CASE WHEN n > $3::int * 0.9 THEN 'INACTIVE' ELSE 'ACTIVE' END, 1, -- the oldest
            now() - n * interval '1 s', now() - n * interval '1 s'
       FROM generate_series($1::int, $2::int) AS n
     RETURNING id, name, created_at),

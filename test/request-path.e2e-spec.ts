@@ -1,8 +1,8 @@
 import { Agent, request } from 'node:http';
-import type { Client } from 'pg';
 import { DataSource } from 'typeorm';
 import { type GivenUser } from './support/given.js';
 import { useTestApp } from './support/app.js';
+import { explain } from './support/explain.js';
 
 const app = useTestApp();
 /** One after the other: making them is not what is tested. */
@@ -199,53 +199,3 @@ describe('The statements of the request path', () => {
     expect(plans.map(({ planned }) => planned)).toEqual([5, 5, 5, 5]);
   });
 });
-
-interface Explained {
-  readonly nodes: string[];
-  /** How many of 20 runs of the prepared statement were planned anew. */
-  readonly planned: number;
-}
-
-/** The different statements that `work` runs, as the planner would have them for tables of any size. */
-async function explain(database: DataSource, work: () => Promise<void>): Promise<Explained[]> {
-  const { master: pool } = database.driver as unknown as { master: NodeJS.EventEmitter };
-  const seen = new Map<string, unknown[]>();
-  const spy = (client: { query: (...given: unknown[]) => unknown }): void => {
-    const { query } = client;
-    client.query = (...given: unknown[]) => {
-      client.query = query;
-      const [{ text, values }] = given as [{ text: string; values: unknown[] }];
-      seen.set(text, values);
-      return query.apply(client, given);
-    };
-  };
-  pool.on('acquire', spy);
-  await work();
-  pool.off('acquire', spy);
-  const runner = database.createQueryRunner();
-  const client = (await runner.connect()) as Client;
-  const explained: Explained[] = [];
-  await runner.startTransaction();
-  await client.query('SET LOCAL enable_seqscan = off'); // tables of a few rows would be read whole, and rightly so
-  for (const [text, values] of seen) {
-    const { rows } = await client.query(`EXPLAIN (FORMAT JSON) ${text}`, values);
-    const name = `explained ${String(explained.length)}`;
-    for (let run = 0; run < 20; run += 1) await client.query({ name, text, values });
-    const prepared = await client.query<{ planned: number }>(
-      'SELECT custom_plans::int AS planned FROM pg_prepared_statements WHERE name = $1',
-      [name],
-    );
-    explained.push({ nodes: nodeTypes(rows), planned: prepared.rows[0]?.planned ?? NaN });
-  }
-  await runner.rollbackTransaction();
-  await runner.release();
-  return explained;
-}
-
-function nodeTypes(plan: unknown): string[] {
-  if (Array.isArray(plan)) return plan.flatMap(nodeTypes);
-  if (typeof plan !== 'object' || plan === null) return [];
-  return Object.entries(plan).flatMap(([key, value]) =>
-    key === 'Node Type' ? [String(value)] : typeof value === 'object' ? nodeTypes(value) : [],
-  );
-}

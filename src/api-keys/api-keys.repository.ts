@@ -4,7 +4,7 @@ import type { Actor } from '../common/audit/actor.js';
 import { actorParameters, changed, created, recorded } from '../common/audit/recording.js';
 import type { Page, Slice } from '../common/pagination/page.js';
 import { Batch } from '../database/batch.js';
-import { findNewest } from '../database/list.js';
+import { findNewest, type List, NEWEST } from '../database/list.js';
 import { retryingConflicts } from '../database/retry.js';
 import { Statement, unseen } from '../database/statement.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
@@ -150,7 +150,13 @@ export class ApiKeysRepository {
 
   /** The user's keys, whatever became of them, the newest first. */
   findPage(userId: string, slice: Slice): Promise<Page<KeyView>> {
-    const list = { columns: VIEW, table: 'api_keys', filter: 'user_id = $1', parameters: [userId] };
+    const list: List = {
+      columns: VIEW,
+      table: 'api_keys',
+      filter: 'user_id = $1',
+      parameters: [userId],
+      order: NEWEST,
+    };
     return findNewest<KeyView>(this.database, list, slice);
   }
 

@@ -4,9 +4,10 @@ import type { AuditAction } from '../common/audit/recording.js';
 
 /** One change of a user or a key. The database refuses to change or delete such a row. */
 @Entity('audit_events')
-@Index('ix_audit_events_newest', { synchronize: false }) // these three descend, which TypeORM cannot say: see the migration
+@Index('ix_audit_events_created_at', { synchronize: false }) // these four descend, which TypeORM cannot say: see the migration
 @Index('ix_audit_events_user_id_newest', { synchronize: false })
 @Index('ix_audit_events_action_newest', { synchronize: false })
+@Index('ix_audit_events_user_id_action_newest', { synchronize: false })
 @Check('ck_audit_events_action', `action ~ '^[a-z_]+\\.[a-z_]+$'`)
 @Check('ck_audit_events_actor', `actor IN ('API_KEY', 'COMMAND_LINE', 'APPLICATION')`)
 export class AuditEvent {

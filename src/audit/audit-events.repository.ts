@@ -4,7 +4,7 @@ import type { Page, Slice } from '../common/pagination/page.js';
 import type { AuditEvent } from './audit-event.entity.js';
 import type { AuditAction } from '../common/audit/recording.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
-import { findNewest } from '../database/list.js';
+import { findNewest, type List, NEWEST, NEWEST_OF_ALL, NEWEST_OF_BOTH } from '../database/list.js';
 
 export interface AuditEventFilter {
   readonly userId?: string | undefined;
@@ -22,7 +22,9 @@ export class AuditEventsRepository {
   /** The events that the filter lets pass, the newest first. */
   findPage({ userId, action }: AuditEventFilter, slice: Slice): Promise<Page<AuditEvent>> {
     const filter = '($1::uuid IS NULL OR user_id = $1) AND ($2::text IS NULL OR action = $2)';
-    const list = { columns: COLUMNS, table: 'audit_events', filter, parameters: [userId, action] };
+    const given = [userId, action].filter((value) => value !== undefined).length;
+    const order = ([NEWEST_OF_ALL, NEWEST, NEWEST_OF_BOTH] as const)[given as 0 | 1 | 2];
+    const list: List = { columns: COLUMNS, table: 'audit_events', filter, parameters: [userId, action], order };
     return findNewest<AuditEvent>(this.database, list, slice);
   }
 }

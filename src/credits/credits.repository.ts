@@ -3,7 +3,7 @@ import { DataSource, type EntityManager } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { actorParameters } from '../common/audit/recording.js';
 import type { Page, Slice } from '../common/pagination/page.js';
-import { findNewest } from '../database/list.js';
+import { findNewest, type List, NEWEST } from '../database/list.js';
 import { withoutTimeouts } from '../database/without-timeouts.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import type { CreditEntry, TransactionType } from './credit-entry.entity.js';
@@ -114,7 +114,8 @@ export class CreditsRepository {
   async findPage(userId: string, { startDate, endDate }: Period, slice: Slice): Promise<Page<CreditEntry>> {
     const filter = `user_id = $1 AND ($2::date IS NULL OR created_at >= $2::date::timestamp AT TIME ZONE 'UTC')
       AND ($3::date IS NULL OR created_at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC')`;
-    const list = { columns: COLUMNS, table: 'credit_entries', filter, parameters: [userId, startDate, endDate] };
+    const parameters = [userId, startDate, endDate];
+    const list: List = { columns: COLUMNS, table: 'credit_entries', filter, parameters, order: NEWEST };
     const page = await findNewest<EntryRow>(this.database, list, slice);
     return { ...page, rows: page.rows.map(toEntry) };
   }

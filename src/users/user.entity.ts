@@ -6,7 +6,7 @@ export type UserStatus = (typeof USER_STATUSES)[number];
 
 @Entity('users')
 @Index('uq_users_email', { synchronize: false }) // on lower(email), which TypeORM cannot say: see the migration
-@Index('ix_users_newest', { synchronize: false }) // these two descend, which it cannot say either
+@Index('ix_users_created_at', { synchronize: false }) // these two descend, which it cannot say either
 @Index('ix_users_status_newest', { synchronize: false })
 @Check('ck_users_name', NAME_CHECK)
 @Check('ck_users_email', `email ~ '^[!-?A-~]+@[!-?A-~]+$'`)

@@ -5,7 +5,7 @@ import { actorParameters, changed, created, recorded } from '../common/audit/rec
 import type { Page, Slice } from '../common/pagination/page.js';
 import { isUuid } from '../common/validation/uuid.js';
 import { Batch } from '../database/batch.js';
-import { findNewest } from '../database/list.js';
+import { findNewest, type List, NEWEST, NEWEST_OF_ALL } from '../database/list.js';
 import { RETRIES, retryingConflicts } from '../database/retry.js';
 import { Statement, unseen } from '../database/statement.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
@@ -89,7 +89,8 @@ export class UsersRepository {
   /** The users that the filter lets pass, the newest first. */
   async findPage({ email, status }: UserFilter, slice: Slice): Promise<Page<User>> {
     const filter = `($1::text IS NULL OR ${BY_EMAIL}) AND ($2::text IS NULL OR status = $2)`;
-    const list = { columns: COLUMNS, table: 'users', filter, parameters: [email, status] };
+    const order = email === undefined && status === undefined ? NEWEST_OF_ALL : NEWEST;
+    const list: List = { columns: COLUMNS, table: 'users', filter, parameters: [email, status], order };
     const page = await findNewest<UserRow>(this.database, list, slice);
     return { ...page, rows: page.rows.map(toUser) };
   }
