@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { DataSource, MigrationExecutor } from 'typeorm';
 import { dataSourceOptions } from '../src/database/data-source.options.js';
 import { ENTITIES } from '../src/entities.js';
@@ -78,6 +78,43 @@ describe('The schema', () => {
 
     await runMigrations(url);
     await expect(refusePendingMigrations(url)).resolves.toBeUndefined();
+  });
+
+  describe('of the indexes that can be made beforehand', () => {
+    const undo = `DELETE FROM migrations WHERE name = 'IndexLists1767225900000'`;
+
+    it('is as docs/operations.md makes them', async () => {
+      const url = await database('migrated');
+      const [, block = ''] =
+        /```sql\n(SET statement_timeout[^`]+)```/.exec(readFileSync('docs/operations.md', 'utf8')) ?? [];
+      const names = [...block.matchAll(/CONCURRENTLY (\w+)/g)].map(([, name = '']) => name);
+      const made = () =>
+        administer(`SELECT indexdef FROM pg_indexes WHERE indexname IN ('${names.join(`', '`)}') ORDER BY 1`, url);
+      const before = await made();
+
+      await administer(`DROP INDEX ${names.join(', ')}`, url);
+      for (const statement of block.split(';\n').filter(Boolean)) await administer(statement, url);
+      const after = await made();
+      await administer(undo, url);
+      await runMigrations(url);
+
+      expect(after).toHaveLength(3);
+      expect(after).toEqual(before);
+      expect(await made()).toEqual(before);
+    });
+
+    it('refuses one that was not completed, until it is dropped', async () => {
+      const url = await database('migrated');
+      await administer(
+        `UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_users_created_at'::regclass`,
+        url,
+      );
+      await administer(undo, url);
+
+      await expect(runMigrations(url)).rejects.toThrow('Drop what was not completed: ix_users_created_at');
+      await administer('DROP INDEX ix_users_created_at', url);
+      await expect(runMigrations(url)).resolves.toEqual(['IndexLists1767225900000']);
+    });
   });
 
   it('has a name of ours for every constraint and index', async () => {

@@ -21,6 +21,8 @@ export function printTable(head: string[], rows: readonly string[][]): void {
 /** On stderr, so that what stdout has stays a list. */
 export const sayThereAreMore = (limit: number): void => {
   console.error(
-    `These are the newest ${String(limit)}, and there are more: --limit takes up to ${String(MAX_LISTED)}.`,
+    limit < MAX_LISTED
+      ? `These are the newest ${String(limit)}, and there are more: --limit takes up to ${String(MAX_LISTED)}.`
+      : `These are the newest ${String(limit)}, and there are more, which the HTTP API lists.`,
   );
 };
