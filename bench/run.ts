@@ -221,6 +221,7 @@ async function compare(contenders: readonly Contender[]): Promise<void> {
   const servers: Server[] = [];
   for (const contender of contenders) servers.push(await Server.start(contender));
   for (const { name, startMs } of servers) console.log(`${name}: first 200 ${startMs.toFixed(0)} ms after its start`);
+  await sleep(5_000);
   const idle = new Map(servers.map((server) => [server.name, server.memory()]));
 
   for (const method of methods) {

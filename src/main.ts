@@ -2,6 +2,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
 import { APP_OPTIONS, setUpApp } from './app.setup.js';
+import { collectWhenIdle } from './collect-when-idle.js';
 import { BoundedExpressAdapter } from './common/http/bounded-express.adapter.js';
 import { createLogger, NestLogger } from './common/logging/logger.js';
 import { AppConfig, InvalidEnvironmentError, readDotEnv } from './config/app.config.js';
@@ -37,9 +38,6 @@ async function start(): Promise<void> {
     },
   );
   setUpApp(app, logger, config, tracing?.traceRequests);
-  // With `node --expose-gc`: what loading left behind would stay resident, since an idle server makes too little garbage for V8 to
-  // collect any. `--no-memory-reducer` goes with it, see docs/performance.md.
-  (globalThis as { gc?: (how: object) => void }).gc?.({ type: 'major', flavor: 'last-resort' });
   await app.listen(config.port, config.host);
   stop.with(async () => {
     await app.close();
@@ -57,6 +55,7 @@ async function start(): Promise<void> {
   const secret = await untilAvailable(log, () => onboarding.createFirstAdministrator(email, key));
   if (secret !== null && key === undefined) process.stdout.write(greet(url, email, secret));
   logger.info(`Listening on ${url}`);
+  collectWhenIdle();
 }
 
 start().catch((error: unknown) => {
