@@ -188,7 +188,8 @@ describe('The audit trail', () => {
       await app.given.user();
 
       await expect(app.given.sql(sql)).rejects.toMatchObject({
-        driverError: { code: '23001', message: 'audit_events is append-only' },
+        code: '23001',
+        message: 'audit_events is append-only',
       });
     },
   );

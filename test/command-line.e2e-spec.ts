@@ -1,5 +1,6 @@
 import { chmod, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Client } from 'pg';
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
 import { Programs } from './support/server-process.js';
 
@@ -292,6 +293,33 @@ describe('users-api on the database that the app runs by itself', () => {
     await expect(readFile(join(programs.cwd, '.data/postgres-18/postmaster.pid'))).rejects.toMatchObject({
       code: 'ENOENT',
     });
+    await programs.dispose();
+  });
+
+  it('waits for a database that takes its time to stop, and starts it again', async () => {
+    const programs = await Programs.inEmptyDirectory();
+    await chmod(programs.cwd, 0o755);
+    const server = await programs.startServer();
+    await server.end('SIGKILL');
+    const read = (name: string): Promise<string> => readFile(join(programs.cwd, '.data/postgres-18', name), 'utf8');
+    const [pid, , , port] = (await read('postmaster.pid')).split('\n');
+    const last = new Client(
+      `postgresql://postgres:${await read('users-api.password')}@127.0.0.1:${String(port)}/postgres`,
+    );
+    await last.connect();
+    process.kill(Number(pid), 'SIGTERM'); // which lets those finish who are connected
+
+    const listing = programs.cli(['users', 'list', '--json']);
+    // Until it was refused more often than it tries to start a server of its own.
+    const refusals = async (): Promise<string> => {
+      while ((await read('server.log')).split('is shutting down').length <= 30);
+      return 'still waits';
+    };
+    const meanwhile = await Promise.race([listing, refusals()]);
+    await last.end();
+
+    expect(meanwhile).toBe('still waits');
+    expect(await listing).toMatchObject({ code: 0, stderr: '' });
     await programs.dispose();
   });
 });

@@ -54,7 +54,7 @@ class Database {
 
   async sql(sql: string): Promise<void> {
     const client = await this.cluster.connect();
-    if (!client) throw new Error('The database is down');
+    if (typeof client === 'string') throw new Error('The database is down');
     await client.query(sql);
     await client.end();
   }
@@ -67,7 +67,7 @@ class Database {
     this.cluster.start(this.port);
     for (;;) {
       const client = await this.cluster.connect();
-      if (client) {
+      if (typeof client !== 'string') {
         await client.end();
         return;
       }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { INestApplicationContext } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { withoutTimeouts } from '../../src/database/without-timeouts.js';
 import { OnboardingService } from '../../src/onboarding/onboarding.service.js';
 import { UserResponse } from '../../src/users/dto/user.response.js';
 import type { User } from '../../src/users/user.entity.js';
@@ -25,9 +26,9 @@ export class Given {
     return { row: user, id: user.id, key: secret };
   }
 
-  /** Changes rows behind the API's back. */
+  /** Changes rows behind the API's back, however many, in the time that it takes. */
   async sql(sql: string, parameters: unknown[] = []): Promise<void> {
-    await this.app.get(DataSource).query(sql, parameters);
+    await withoutTimeouts(this.app.get(DataSource), (query) => query(sql, parameters));
   }
 }
 

@@ -26,6 +26,8 @@ const LOG_FILE = 'server.log';
 const STOP_SECONDS = '3';
 const UNBORN_MS = 2_000;
 const ABANDONED_AFTER_MS = 10 * 60_000;
+/** What a server answers on its way up and on its way down (PostgreSQL's documentation, appendix A). */
+const CANNOT_CONNECT_NOW = '57P03';
 
 /** One data directory and the server on it. */
 export class Cluster {
@@ -84,6 +86,11 @@ export class Cluster {
     closeSync(log);
   }
 
+  /** Whether the server that runs is the one that `start` began: another process may have been quicker. */
+  isRunByUs(): boolean {
+    return this.child?.pid !== undefined && this.pidFile()?.[0] === String(this.child.pid);
+  }
+
   /** Why the server that `start` began is not there any more, in its own words, or null while it is. */
   failed(): string | null {
     if (this.child?.exitCode == null && this.child?.signalCode == null) return null;
@@ -118,10 +125,10 @@ export class Cluster {
       Atomics.wait(pause, 0, 0, 20);
   }
 
-  /** A connection to the running server, or null if none accepts one: it is down, or still on its way up. */
-  async connect(): Promise<Client | null> {
+  /** A connection to the running server, or why there is none: nobody listens, or one does and says to come back later. */
+  async connect(): Promise<Client | 'absent' | 'busy'> {
     const url = this.url();
-    if (!url) return null;
+    if (!url) return 'absent';
     const client = new Client({ connectionString: url, connectionTimeoutMillis: 5000, application_name: 'users-api' });
     client.on('error', () => undefined); // 'end' follows
     try {
@@ -129,9 +136,9 @@ export class Cluster {
       const { rows } = await client.query<{ data_directory: string }>('SHOW data_directory');
       if (rows[0]?.data_directory === this.directory) return client;
       await client.end();
-      return null;
-    } catch {
-      return null;
+      return 'absent';
+    } catch (error) {
+      return (error as { code?: unknown }).code === CANNOT_CONNECT_NOW ? 'busy' : 'absent';
     }
   }
 
@@ -141,11 +148,16 @@ export class Cluster {
     return port === undefined ? null : `postgresql://${SUPERUSER}:${this.password()}@127.0.0.1:${port}/postgres`;
   }
 
-  /** From the fourth line of the file that PostgreSQL keeps while it runs. A file left by a crash names a port where nobody listens. */
+  /** A file left by a crash names a port where nobody listens. */
   private port(): string | undefined {
+    const port = this.pidFile()?.[3];
+    return port === '' ? undefined : port;
+  }
+
+  /** The lines of the file that PostgreSQL keeps while it runs: its process in the first one, its port in the fourth. */
+  private pidFile(): string[] | undefined {
     try {
-      const port = readFileSync(join(this.directory, 'postmaster.pid'), 'utf8').split('\n')[3];
-      return port === '' ? undefined : port;
+      return readFileSync(join(this.directory, 'postmaster.pid'), 'utf8').split('\n');
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw this.notOurs(error);

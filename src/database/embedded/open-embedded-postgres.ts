@@ -79,8 +79,11 @@ async function acquire(cluster: Cluster, home: string, owner: boolean, port: num
   let started = false;
   for (let failures = 0; Date.now() < deadline;) {
     const client = await cluster.connect();
-    if (client) {
-      const owned = owner || started;
+    if (client === 'busy') {
+      // The server of another process may take its time to go, or ours to come: to start one meanwhile would fail.
+    } else if (client !== 'absent') {
+      const owned = owner || cluster.isRunByUs();
+      if (!owned) leaveAtExit(cluster);
       if (await lock(client, owned, cluster, home)) {
         if (owned) stopAtExit(cluster);
         return { client, owned };
