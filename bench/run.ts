@@ -58,7 +58,7 @@ interface Contender {
 }
 
 /** With the flags of `npm start` and of the image. */
-const OURS = { program: '../src/main.js', flags: ['--expose-gc', '--no-memory-reducer'] };
+const OURS = { program: '../app/main.js', flags: ['--expose-gc', '--no-memory-reducer'] };
 
 class Server {
   private constructor(

@@ -58,7 +58,7 @@ describe(`${String(MINUTES)} minutes at ${String(SHARE * 100)} % of what the ser
         process.execPath,
         [
           ...['--expose-gc', '--no-memory-reducer'], // as the image starts it
-          ...['--import', resolve('test/support/heap-after-collection.js'), resolve('dist/src/main.js')],
+          ...['--import', resolve('test/support/heap-after-collection.js'), resolve('dist/app/main.js')],
         ],
         {
           cwd: programs.cwd,

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { poolerEnvironment } from './database.js';
 
 /** Where `npm run build` puts the programs. */
-const programs = { server: resolve('dist/src/main.js'), cli: resolve('dist/src/cli.js') };
+const programs = { server: resolve('dist/app/main.js'), cli: resolve('dist/src/cli.js') };
 
 /** The environment of a program: nothing of ours but what a test gives it, and no `.env` of the developer's. */
 const environment = (extra: NodeJS.ProcessEnv): NodeJS.ProcessEnv => ({

@@ -6,6 +6,8 @@ import {
   UseGuards,
   ValidationPipe,
 } from '@nestjs/common';
+import * as transformerPackage from 'class-transformer';
+import * as validatorPackage from 'class-validator';
 import { getMetadataStorage, type ValidationError } from 'class-validator';
 import type { Request } from 'express';
 import { DomainError } from '../errors/domain.error.js';
@@ -26,7 +28,14 @@ class RequestValidation extends ValidationPipe {
   private readonly known = new Map<Type, ReadonlySet<string>>();
 
   constructor() {
-    super({ transform: true, stopAtFirstError: true, exceptionFactory: firstProblem });
+    super({
+      transform: true,
+      stopAtFirstError: true,
+      exceptionFactory: firstProblem,
+      // Else Nest imports them when the first request comes.
+      transformerPackage,
+      validatorPackage,
+    });
   }
 
   override async transform(value: object, metadata: ArgumentMetadata & { readonly metatype: Type }): Promise<object> {
