@@ -17,7 +17,8 @@ await build({
   format: 'esm',
   target: 'node20.19',
   minifyWhitespace: true, // the text stays in memory; names stay, which logs, traces and the document show
-  sourcemap: true,
+  sourcemap: true, // for NODE_OPTIONS=--enable-source-maps, which turns the places in a stack trace into those in src
+  sourcesContent: false,
   legalComments: 'none',
   logLevel: 'warning',
   external: [

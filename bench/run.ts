@@ -59,6 +59,8 @@ interface Contender {
 
 /** With the flags of `npm start` and of the image. */
 const OURS = { program: '../app/main.js', flags: ['--expose-gc', '--no-memory-reducer'] };
+/** The same, module by module, for who must tell them apart. */
+const UNBUNDLED = { ...OURS, program: '../src/main.js' };
 
 class Server {
   private constructor(
@@ -184,8 +186,8 @@ else if (options.users !== undefined) {
   ]);
 } else if (options.batches) {
   await compare([
-    { name: 'alone', ...OURS, flags: [...OURS.flags, '--import', join(import.meta.dirname, 'alone.js')] },
-    { name: 'batches', ...OURS },
+    { name: 'alone', ...UNBUNDLED, flags: [...UNBUNDLED.flags, '--import', join(import.meta.dirname, 'alone.js')] },
+    { name: 'batches', ...UNBUNDLED },
   ]);
 } else if (options.traces) {
   const collector = await startCollector();
@@ -322,8 +324,8 @@ async function lists({ urls: [url = ''], keys: [key = ''], databaseUrl }: Server
 async function profile(): Promise<void> {
   const server = await Server.start({
     name: 'ours',
-    ...OURS,
-    flags: [...OURS.flags, '--cpu-prof', `--cpu-prof-dir=${home}`],
+    ...UNBUNDLED,
+    flags: [...UNBUNDLED.flags, '--cpu-prof', `--cpu-prof-dir=${home}`],
   });
   for (const method of methods) await server.load(method, 4_000, 'warm');
   for (const method of methods) {
