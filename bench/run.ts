@@ -2,7 +2,7 @@
  * `npm run bench`: ours against a bare server and a naive one, in turns, in one run. See docs/performance.md.
  *
  *   --rounds 5         how often each is measured
- *   --seconds 4        about how long each time
+ *   --seconds 8        about how long each time
  *   --only PATCH       one method
  *   --no-naive         without the second reference
  *   --users 10000000   instead: ours on a small database and on one of so many users, and the lists of the large one
@@ -34,7 +34,7 @@ type Method = (typeof METHODS)[number];
 const { values: options } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '4' },
+    seconds: { type: 'string', default: '8' },
     only: { type: 'string' },
     'no-naive': { type: 'boolean', default: false },
     users: { type: 'string' },
