@@ -32,7 +32,7 @@ class RequestValidation extends ValidationPipe {
       transform: true,
       stopAtFirstError: true,
       exceptionFactory: firstProblem,
-      // Else Nest imports them when the first request comes.
+      // Else Nest imports them at the first request, and what it gets from a bundle (`esbuild.config.js`) lacks their names.
       transformerPackage,
       validatorPackage,
     });
