@@ -12,8 +12,6 @@ const CONNECT_TIMEOUT_MS = 5_000;
 
 /** Milliseconds. Most requests take two turns at the database, one for their key and one for their work. */
 const POOL_WAIT_MS = 600;
-/** Above the server's own time-outs: it is for a server that says nothing at all. */
-const SILENCE_TIMEOUT_MS = 850;
 
 /**
  * What a session of the application's does not outwait, in milliseconds. A row that somebody holds is given up before the
@@ -53,7 +51,6 @@ export const poolOptions = (
     application_name: 'users-api',
     ...(transactionPooler ? {} : SESSION_TIMEOUTS),
     namedStatements: !transactionPooler, // see `Statement`; a pooler may lend another session for the next run
-    query_timeout: SILENCE_TIMEOUT_MS,
     keepAlive: true,
   },
 });

@@ -1,8 +1,11 @@
-import { Client, type ClientConfig } from 'pg';
+import { Client, type ClientConfig, type QueryResult } from 'pg';
 import { DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
 
 /** Emitted by a connection whose other end did not answer in time. */
 export const SILENCE = Symbol('silence');
+
+/** Milliseconds for an answer. Above the server's own time-outs: it is for a server that says nothing at all. */
+const SILENCE_TIMEOUT_MS = 850;
 
 type Callback = (error?: Error) => void;
 
@@ -13,10 +16,14 @@ interface Internals {
 }
 
 /**
- * A connection of the pool that gives up for good. After a time-out `pg` leaves the connection open, and the pool lends it
- * again: a connection whose other end is gone without a word (a failover, a lost NAT entry) would fail request after
- * request. And whatever goes wrong while connecting, from DNS to TLS to a server that takes nobody in, is the database's
- * absence to a caller.
+ * A connection of the pool that gives up for good. After a time-out of its own, `query_timeout`, `pg` leaves the connection
+ * open, and the pool lends it again: a connection whose other end is gone without a word (a failover, a lost NAT entry)
+ * would fail request after request. And whatever goes wrong while connecting, from DNS to TLS to a server that takes nobody
+ * in, is the database's absence to a caller.
+ *
+ * `pg` is asked with a callback. For a promise or a time-out it would write a function to a property of each query, and V8
+ * makes such functions in the old part of its heap, where they keep the rows and what waits for them until the next major
+ * collection (docs/performance.md).
  */
 export class PoolClient extends Client {
   constructor(config?: ClientConfig) {
@@ -35,16 +42,29 @@ export class PoolClient extends Client {
         });
       },
       query: (...given: unknown[]) => {
-        const answer = query.apply(this, given);
-        if (answer instanceof Promise) {
-          answer.catch((error: unknown) => {
-            if ((error as Error).message !== 'Query read timeout') return;
+        const [statement, values] = given;
+        if (!isPromised(given)) return query.apply(this, given);
+        return new Promise<QueryResult>((resolve, reject) => {
+          const timer = setTimeout(() => {
+            reject(new DatabaseUnreachableError(new Error('The database did not answer in time')));
             connection.stream.destroy();
             this.emit(SILENCE);
+          }, patience(statement));
+          query.call(this, statement, values, (error: Error | undefined, result: QueryResult) => {
+            clearTimeout(timer);
+            if (error) reject(error);
+            else resolve(result);
           });
-        }
-        return answer;
+        });
       },
     });
   }
 }
+
+/** Whether the answer is to be a promise: no callback is given, and nothing that sends itself, as a stream of rows does. */
+const isPromised = (given: readonly unknown[]): boolean =>
+  !given.some((part) => typeof part === 'function') && (given[0] as { submit?: unknown }).submit === undefined;
+
+/** A statement may have a `query_timeout` of its own, as with `pg`. */
+const patience = (statement: unknown): number =>
+  (statement as { query_timeout?: number }).query_timeout ?? SILENCE_TIMEOUT_MS;
