@@ -2,7 +2,7 @@
  * `npm run bench`: ours against a bare server and a naive one, in turns, in one run. See docs/performance.md.
  *
  *   --rounds 5         how often each is measured
- *   --seconds 8        about how long each time
+ *   --seconds 8        about how long each time, after a second of warming up
  *   --only PATCH       one method
  *   --no-naive         without the second reference
  *   --users 10000000   instead: ours on a small database and on one of so many users, and the lists of the large one
@@ -28,6 +28,10 @@ import { fill, HEAVY_USER } from './fill.js';
 import { query, seedCallers, storedNames } from './seed.js';
 
 const CONNECTIONS = 32;
+
+/** For each load: both its generator, which is a new process each time, and a server that has rested are slow at first. */
+const WARM_UP_SECONDS = 1;
+
 const METHODS = ['PATCH', 'GET'] as const;
 type Method = (typeof METHODS)[number];
 
@@ -116,8 +120,8 @@ class Server {
     return status.reduce((sum, text) => sum + Number(/VmRSS:\s+(\d+)/.exec(text)?.[1]) / 1024, 0);
   }
 
-  async load(method: Method, amount: number, run: string): Promise<Seen> {
-    const order: Load = { urls: this.urls, method, keys: this.keys, connections: CONNECTIONS, amount, run };
+  async load(method: Method, amount: number, run: string, unmeasured = 0): Promise<Seen> {
+    const order: Load = { urls: this.urls, method, keys: this.keys, connections: CONNECTIONS, amount, unmeasured, run };
     const child = spawn(process.execPath, [join(import.meta.dirname, 'load.js'), JSON.stringify(order)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -227,11 +231,11 @@ async function compare(contenders: readonly Contender[]): Promise<void> {
   const idle = new Map(servers.map((server) => [server.name, server.memory()]));
 
   for (const method of methods) {
-    const amounts = new Map<string, number>();
+    const rates = new Map<string, number>(); // requests in a second
     for (const server of servers) {
       await server.load(method, 4_000, 'warm');
       const { perSecond } = await server.load(method, 4_000, 'warmer');
-      amounts.set(server.name, Math.ceil((perSecond * seconds) / CONNECTIONS) * CONNECTIONS);
+      rates.set(server.name, Math.ceil(perSecond / CONNECTIONS) * CONNECTIONS);
     }
     const seen = new Map<string, Seen[]>(servers.map(({ name }) => [name, []]));
     for (let round = 0; round < Number(options.rounds); round += 1) {
@@ -239,7 +243,11 @@ async function compare(contenders: readonly Contender[]): Promise<void> {
       const turn = servers.map((_, index) => servers[(index + round) % servers.length]);
       for (const server of turn) {
         if (!server) continue;
-        seen.get(server.name)?.push(await server.load(method, amounts.get(server.name) ?? 0, `round ${String(round)}`));
+        const rate = rates.get(server.name) ?? 0;
+        const amount = rate * (seconds + WARM_UP_SECONDS);
+        seen
+          .get(server.name)
+          ?.push(await server.load(method, amount, `round ${String(round)}`, rate * WARM_UP_SECONDS));
       }
     }
     console.log(
