@@ -62,7 +62,10 @@ interface Contender {
 }
 
 /** With the flags of `npm start` and of the image. */
-const OURS = { program: '../app/main.js', flags: ['--expose-gc', '--no-memory-reducer'] };
+const OURS = {
+  program: '../app/main.js',
+  flags: ['--expose-gc', '--no-memory-reducer', '--no-allocation-site-pretenuring'],
+};
 /** The same, module by module, for who must tell them apart. */
 const UNBUNDLED = { ...OURS, program: '../src/main.js' };
 

@@ -1,5 +1,8 @@
 import { Agent, request } from 'node:http';
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { DataSource } from 'typeorm';
+import { Statement } from '../src/database/statement.js';
 import { type GivenUser } from './support/given.js';
 import { useTestApp } from './support/app.js';
 import { explain } from './support/explain.js';
@@ -197,5 +200,22 @@ describe('The statements of the request path', () => {
     for (const { nodes } of plans) expect(nodes.filter((node) => node === 'Seq Scan')).toEqual([]);
     // After five runs that are planned for their values, whatever follows. Planning costs more than these statements do.
     expect(plans.map(({ planned }) => planned)).toEqual([5, 5, 5, 5]);
+  });
+
+  it('let go of their rows: minor collections take them', async () => {
+    const database = app.nest.get(DataSource);
+    const thousand = new Statement('thousand', `SELECT n, repeat('x', 100) AS x FROM generate_series(1, 1000) AS n`);
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as (options: { type: 'minor' }) => void;
+    const oldMegabytes = (): number =>
+      (getHeapSpaceStatistics().find(({ space_name: name }) => name === 'old_space')?.space_used_size ?? NaN) / 2 ** 20;
+
+    const before = oldMegabytes();
+    for (let time = 0; time < 100; time += 1) {
+      await thousand.run(database, []);
+      collect({ type: 'minor' });
+    }
+
+    expect(oldMegabytes() - before).toBeLessThan(5); // a hundred times a thousand rows are 20 to 30
   });
 });

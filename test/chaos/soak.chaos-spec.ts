@@ -57,7 +57,7 @@ describe(`${String(MINUTES)} minutes at ${String(SHARE * 100)} % of what the ser
       const server = spawn(
         process.execPath,
         [
-          ...['--expose-gc', '--no-memory-reducer'], // as the image starts it
+          ...['--expose-gc', '--no-memory-reducer', '--no-allocation-site-pretenuring'], // as the image starts it
           ...['--import', resolve('test/support/heap-after-collection.js'), resolve('dist/app/main.js')],
         ],
         {
