@@ -65,6 +65,6 @@ export class PoolClient extends Client {
 const isPromised = (given: readonly unknown[]): boolean =>
   !given.some((part) => typeof part === 'function') && (given[0] as { submit?: unknown }).submit === undefined;
 
-/** A statement may have a `query_timeout` of its own, as with `pg`. */
+/** Milliseconds. A statement that may take longer says so itself, in `query_timeout`. */
 const patience = (statement: unknown): number =>
   (statement as { query_timeout?: number }).query_timeout ?? SILENCE_TIMEOUT_MS;
