@@ -80,10 +80,10 @@ describe('The schema', () => {
     await expect(refusePendingMigrations(url)).resolves.toBeUndefined();
   });
 
-  describe('of the indexes that can be made beforehand', () => {
-    const undo = `DELETE FROM migrations WHERE name = 'IndexLists1767225900000'`;
+  describe('of the index that can be made beforehand', () => {
+    const undo = `DELETE FROM migrations WHERE name = 'LightenAuditTrail1767225960000'`;
 
-    it('is as docs/operations.md makes them', async () => {
+    it('is as docs/operations.md makes it', async () => {
       const url = await database('migrated');
       const [, block = ''] =
         /```sql\n(SET statement_timeout[^`]+)```/.exec(readFileSync('docs/operations.md', 'utf8')) ?? [];
@@ -98,7 +98,7 @@ describe('The schema', () => {
       await administer(undo, url);
       await runMigrations(url);
 
-      expect(after).toHaveLength(3);
+      expect(after).toHaveLength(1);
       expect(after).toEqual(before);
       expect(await made()).toEqual(before);
     });
@@ -106,14 +106,16 @@ describe('The schema', () => {
     it('refuses one that was not completed, until it is dropped', async () => {
       const url = await database('migrated');
       await administer(
-        `UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_users_created_at'::regclass`,
+        `UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_audit_events_user_id_action_created_at'::regclass`,
         url,
       );
       await administer(undo, url);
 
-      await expect(runMigrations(url)).rejects.toThrow('Drop what was not completed: ix_users_created_at');
-      await administer('DROP INDEX ix_users_created_at', url);
-      await expect(runMigrations(url)).resolves.toEqual(['IndexLists1767225900000']);
+      await expect(runMigrations(url)).rejects.toThrow(
+        'Drop what was not completed: ix_audit_events_user_id_action_created_at',
+      );
+      await administer('DROP INDEX ix_audit_events_user_id_action_created_at', url);
+      await expect(runMigrations(url)).resolves.toEqual(['LightenAuditTrail1767225960000']);
     });
   });
 
@@ -130,6 +132,29 @@ describe('The schema', () => {
     const ours = /^(pk|uq|fk|ck|ix)_(users|api_keys|superseded_secrets|audit_events|credit_entries)(_[a-z_]+)?$/;
     expect(rows.length).toBeGreaterThan(20);
     expect(rows.map(({ name }) => name).filter((name) => !ours.test(name))).toEqual([]);
+  });
+
+  it.each(['audit_events', 'credit_entries'])('gives the rows of %s ids in the order of time', async (table) => {
+    const url = await database('migrated');
+    const [column] = await administer<{ made: string }>(
+      `SELECT pg_get_expr(adbin, adrelid) AS made FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
+        WHERE adrelid = '${table}'::regclass AND attname = 'id'`,
+      url,
+    );
+
+    const rows = await administer<{ id: string; before: number; after: number }>(
+      `SELECT ${column?.made ?? ''} AS id, floor(extract(epoch FROM statement_timestamp()) * 1000)::float8 AS before,
+              extract(epoch FROM clock_timestamp())::float8 * 1000 AS after FROM generate_series(1, 1000)`,
+      url,
+    );
+
+    expect(new Set(rows.map(({ id }) => id)).size).toBe(1_000);
+    for (const { id, before, after } of rows) {
+      expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/); // version 7 of RFC 9562
+      const time = parseInt(id.replace('-', '').slice(0, 12), 16);
+      expect(time).toBeGreaterThanOrEqual(before);
+      expect(time).toBeLessThanOrEqual(after);
+    }
   });
 
   it('has timestamptz for every instant', async () => {

@@ -144,13 +144,16 @@ describe('Every list', () => {
 
     // Half of the events are of one user, of one action, and older than all others: what the planner cannot know.
     it.each([
-      ['/v1/audit-events', 'ix_audit_events_created_at'],
-      [`/v1/audit-events?after=4102444800000_${busy}&page=2`, 'ix_audit_events_created_at'],
-      [`/v1/audit-events?user_id=${busy}`, 'ix_audit_events_user_id_newest'],
-      [`/v1/audit-events?user_id=${busy}&after=4102444800000_${busy}&page=2`, 'ix_audit_events_user_id_newest'],
+      ['/v1/audit-events', 'ix_audit_events_action_newest'],
+      [`/v1/audit-events?after=4102444800000_${busy}&page=2`, 'ix_audit_events_action_newest'],
+      [`/v1/audit-events?user_id=${busy}`, 'ix_audit_events_user_id_action_created_at'],
+      [
+        `/v1/audit-events?user_id=${busy}&after=4102444800000_${busy}&page=2`,
+        'ix_audit_events_user_id_action_created_at',
+      ],
       ['/v1/audit-events?action=user.updated', 'ix_audit_events_action_newest'],
-      [`/v1/audit-events?user_id=${busy}&action=user.created`, 'ix_audit_events_user_id_action_newest'],
-      ['/v1/users', 'ix_users_created_at'],
+      [`/v1/audit-events?user_id=${busy}&action=user.created`, 'ix_audit_events_user_id_action_created_at'],
+      ['/v1/users', 'ix_users_status_newest'],
       ['/v1/users?status=ACTIVE', 'ix_users_status_newest'],
     ])('%s reads no other rows than its own', async (path, index) => {
       const plans = await explain(app.nest.get(DataSource), async () => {

@@ -1,17 +1,15 @@
-import { Check, Column, Entity, Index, PrimaryGeneratedColumn } from 'typeorm';
+import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import type { AuditAction } from '../common/audit/recording.js';
 
 /** One change of a user or a key. The database refuses to change or delete such a row. */
 @Entity('audit_events')
-@Index('ix_audit_events_created_at', { synchronize: false }) // these four descend, which TypeORM cannot say: see the migration
-@Index('ix_audit_events_user_id_newest', { synchronize: false })
+@Index('ix_audit_events_user_id_action_created_at', { synchronize: false }) // both descend, which TypeORM cannot say: see the migration
 @Index('ix_audit_events_action_newest', { synchronize: false })
-@Index('ix_audit_events_user_id_action_newest', { synchronize: false })
 @Check('ck_audit_events_action', `action ~ '^[a-z_]+\\.[a-z_]+$'`)
 @Check('ck_audit_events_actor', `actor IN ('API_KEY', 'COMMAND_LINE', 'APPLICATION')`)
 export class AuditEvent {
-  @PrimaryGeneratedColumn('uuid', { primaryKeyConstraintName: 'pk_audit_events' })
+  @PrimaryColumn('uuid', { primaryKeyConstraintName: 'pk_audit_events', default: () => 'time_ordered_uuid()' })
   readonly id!: string;
 
   /** Of the moment after the wait for a lock, so that the events of a row stand in the order of its changes. */

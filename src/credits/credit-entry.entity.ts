@@ -1,4 +1,4 @@
-import { Check, Column, Entity, Index, JoinColumn, ManyToOne, PrimaryGeneratedColumn, Unique } from 'typeorm';
+import { Check, Column, Entity, Index, JoinColumn, ManyToOne, PrimaryColumn, Unique } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { User } from '../users/user.entity.js';
 
@@ -25,7 +25,7 @@ const integer = { from: Number, to: (value: number) => value };
   `transaction_type IN ('MANUAL_ADJUSTMENT', 'NEW_USER_CREDIT', 'FINE_TUNING_JOB', 'STRIPE_CHECKOUT')`,
 )
 export class CreditEntry {
-  @PrimaryGeneratedColumn('uuid', { primaryKeyConstraintName: 'pk_credit_entries' })
+  @PrimaryColumn('uuid', { primaryKeyConstraintName: 'pk_credit_entries', default: () => 'time_ordered_uuid()' })
   readonly id!: string;
 
   /** The user's `updated_at` of the same instant, and so in the order of the entries: no two of a user share one. */

@@ -8,22 +8,21 @@ import { type Page, PageOutOfReachError, type Slice } from '../common/pagination
 const REACH = 10_000;
 
 /*
- * The newest rows first, twice over: `created_at` is never null, but the planner does not take one of these orders for the other. It
- * would otherwise read the index of the whole table for every filter that it believes to let many rows pass, and walk over millions
- * where those that do are all old.
+ * The newest rows first, twice over: `created_at` is never null, but the planner takes no index of the one order for the other. Where a
+ * filter has an index of its own and another index holds its rows among others, each has an order of its own, so that the planner cannot
+ * walk over millions of others where it believes that most rows pass and none does.
  */
 export const NEWEST = 'created_at DESC, id DESC';
-/** Of a table without a filter. */
-export const NEWEST_OF_ALL = 'created_at DESC NULLS LAST, id DESC';
+export const NEWEST_NULLS_LAST = 'created_at DESC NULLS LAST, id DESC';
 
 /** A table with `created_at` and `id`, and the rows of it that are wanted. */
 export interface List {
   readonly columns: string;
   readonly table: string;
-  /** A condition. */
-  readonly filter: string;
+  /** Conditions, of which no row meets two: each selects rows that an index has in order, and these are merged. */
+  readonly filters: readonly string[];
   readonly parameters: readonly unknown[];
-  readonly order: typeof NEWEST | typeof NEWEST_OF_ALL;
+  readonly order: typeof NEWEST | typeof NEWEST_NULLS_LAST;
 }
 
 /**
@@ -37,14 +36,14 @@ export async function findNewest<Row extends ObjectLiteral>(
   list: List,
   { limit, offset, after }: Slice,
 ): Promise<Page<Row>> {
-  const { columns, table, filter, parameters, order } = list;
+  const { columns, parameters, order } = list;
   if (offset > REACH && (await count(database, list)) > REACH) throw new PageOutOfReachError(REACH);
 
-  const next = parameters.length + 1;
-  const start = after ? `AND (created_at, id) < ($${String(next + 2)}, $${String(next + 3)})` : '';
+  const place = (n: number): string => `$${String(parameters.length + n)}`;
+  const start = after ? `AND (created_at, id) < (${place(3)}, ${place(4)})` : '';
   const found = await database.query<Row[]>(
-    `SELECT ${columns} FROM ${table} WHERE ${filter} ${start}
-      ORDER BY ${order} LIMIT $${String(next)} OFFSET $${String(next + 1)}`,
+    `SELECT ${columns} FROM ${newest(list, '*', `${place(1)}::int + ${place(2)}::int`, start)}
+      ORDER BY ${order} LIMIT ${place(1)} OFFSET ${place(2)}`,
     [...parameters, limit + 1, offset, ...(after ? [after.createdAt, after.id] : [])],
   );
   const rows = found.slice(0, limit);
@@ -55,27 +54,39 @@ export async function findNewest<Row extends ObjectLiteral>(
   return { rows, more, total: Math.max(seen, await total(database, list)) };
 }
 
+/**
+ * The newest rows of each filter, for whoever merges them or counts them. Each is in its order, so PostgreSQL reads no more of any than is
+ * taken.
+ */
+function newest({ table, filters, order }: List, columns: string, limit: string, start = ''): string {
+  const each = filters.map(
+    (filter) => `(SELECT ${columns} FROM ${table} WHERE ${filter} ${start} ORDER BY ${order} LIMIT ${limit})`,
+  );
+  return `(${each.join(' UNION ALL ')}) AS ${table}`; // as the columns have it
+}
+
 async function total(database: DataSource, list: List): Promise<number> {
   const counted = await count(database, list);
   if (counted <= REACH) return counted;
-  const { table, filter, parameters } = list;
+  const { table, filters, parameters } = list;
   const [
     {
       'QUERY PLAN': [{ Plan: plan }],
     },
   ] = await database.query<[{ 'QUERY PLAN': [{ Plan: { 'Plan Rows': number } }] }]>(
-    `EXPLAIN (FORMAT JSON) SELECT FROM ${table} WHERE ${filter}`,
+    `EXPLAIN (FORMAT JSON) ${filters.map((filter) => `SELECT FROM ${table} WHERE ${filter}`).join(' UNION ALL ')}`,
     [...parameters],
   );
   return Math.max(counted, plan['Plan Rows']);
 }
 
 /** The number of rows, or one more than `REACH` for any number beyond it. */
-async function count(database: DataSource, { table, filter, parameters, order }: List): Promise<number> {
+async function count(database: DataSource, list: List): Promise<number> {
+  const limit = String(REACH + 1);
   // Without the order the planner hopes to come across enough of them soon, and reads the table to its end for a few.
-  const found = `SELECT FROM ${table} WHERE ${filter} ORDER BY ${order} LIMIT ${String(REACH + 1)}`;
-  const [{ rows }] = await database.query<[{ rows: number }]>(`SELECT count(*)::int AS rows FROM (${found}) AS found`, [
-    ...parameters,
-  ]);
+  const [{ rows }] = await database.query<[{ rows: number }]>(
+    `SELECT count(*)::int AS rows FROM (SELECT FROM ${newest(list, 'id', limit)} LIMIT ${limit}) AS found`,
+    [...list.parameters],
+  );
   return rows;
 }

@@ -6,8 +6,7 @@ export type UserStatus = (typeof USER_STATUSES)[number];
 
 @Entity('users')
 @Index('uq_users_email', { synchronize: false }) // on lower(email), which TypeORM cannot say: see the migration
-@Index('ix_users_created_at', { synchronize: false }) // these two descend, which it cannot say either
-@Index('ix_users_status_newest', { synchronize: false })
+@Index('ix_users_status_newest', { synchronize: false }) // descends, which it cannot say either
 @Check('ck_users_name', NAME_CHECK)
 @Check('ck_users_email', `email ~ '^[!-?A-~]+@[!-?A-~]+$'`)
 @Check('ck_users_status', `status IN ('ACTIVE', 'INACTIVE')`)

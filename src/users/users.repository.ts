@@ -5,11 +5,11 @@ import { actorParameters, changed, created, recorded } from '../common/audit/rec
 import type { Page, Slice } from '../common/pagination/page.js';
 import { isUuid } from '../common/validation/uuid.js';
 import { Batch } from '../database/batch.js';
-import { findNewest, type List, NEWEST, NEWEST_OF_ALL } from '../database/list.js';
+import { findNewest, type List, NEWEST } from '../database/list.js';
 import { RETRIES, retryingConflicts } from '../database/retry.js';
 import { Statement, unseen } from '../database/statement.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
-import type { User, UserStatus } from './user.entity.js';
+import { type User, USER_STATUSES, type UserStatus } from './user.entity.js';
 
 export interface NewUser {
   readonly name: string;
@@ -88,9 +88,9 @@ export class UsersRepository {
 
   /** The users that the filter lets pass, the newest first. */
   async findPage({ email, status }: UserFilter, slice: Slice): Promise<Page<User>> {
-    const filter = `($1::text IS NULL OR ${BY_EMAIL}) AND ($2::text IS NULL OR status = $2)`;
-    const order = email === undefined && status === undefined ? NEWEST_OF_ALL : NEWEST;
-    const list: List = { columns: COLUMNS, table: 'users', filter, parameters: [email, status], order };
+    const statuses = status === undefined ? USER_STATUSES : [status];
+    const filters = statuses.map((_, n) => `($1::text IS NULL OR ${BY_EMAIL}) AND status = $${String(n + 2)}`);
+    const list: List = { columns: COLUMNS, table: 'users', filters, parameters: [email, ...statuses], order: NEWEST };
     const page = await findNewest<UserRow>(this.database, list, slice);
     return { ...page, rows: page.rows.map(toUser) };
   }
