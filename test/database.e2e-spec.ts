@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { Client } from 'pg';
 import { DataSource, MigrationExecutor } from 'typeorm';
 import { dataSourceOptions } from '../src/database/data-source.options.js';
 import { ENTITIES } from '../src/entities.js';
@@ -81,7 +82,7 @@ describe('The schema', () => {
   });
 
   describe('of the index that can be made beforehand', () => {
-    const undo = `DELETE FROM migrations WHERE name = 'LightenAuditTrail1767225960000'`;
+    const undo = `DELETE FROM migrations WHERE name = 'LightenChanges1767225960000'`;
 
     it('is as docs/operations.md makes it', async () => {
       const url = await database('migrated');
@@ -115,7 +116,7 @@ describe('The schema', () => {
         'Drop what was not completed: ix_audit_events_user_id_action_created_at',
       );
       await administer('DROP INDEX ix_audit_events_user_id_action_created_at', url);
-      await expect(runMigrations(url)).resolves.toEqual(['LightenAuditTrail1767225960000']);
+      await expect(runMigrations(url)).resolves.toEqual(['LightenChanges1767225960000']);
     });
   });
 
@@ -155,6 +156,31 @@ describe('The schema', () => {
       expect(time).toBeGreaterThanOrEqual(before);
       expect(time).toBeLessThanOrEqual(after);
     }
+  });
+
+  it.each([
+    ['users', `name = 'Renamed'`],
+    ['api_keys', 'last_used_at = statement_timestamp()'],
+  ])('leaves room on the pages of %s, so that a change writes to no index', async (table, change) => {
+    const url = await database('migrated');
+    await administer(
+      `WITH made AS (INSERT INTO users (name, email) SELECT 'U', n || '@example.com' FROM generate_series(1, 1000) AS n RETURNING id)
+       INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
+       SELECT id, 'first', '2100-01-01', 'ua_00000', sha256(id::text::bytea) FROM made`,
+      url,
+    );
+    const client = new Client({ connectionString: url });
+    await client.connect();
+
+    await client.query('BEGIN');
+    const { rowCount } = await client.query(`UPDATE ${table} SET ${change} WHERE (ctid::text::point)[1]::int % 20 = 1`);
+    const { rows } = await client.query('SELECT pg_stat_get_xact_tuples_hot_updated($1::regclass)::int AS hot', [
+      table,
+    ]);
+    await client.end();
+
+    expect(rowCount).toBeGreaterThan(20);
+    expect(rows).toEqual([{ hot: rowCount }]);
   });
 
   it('has timestamptz for every instant', async () => {

@@ -3,7 +3,7 @@ import { CreateApiKeys1767225660000 } from '../../migrations/1767225660000-creat
 import { CreateAuditEvents1767225720000 } from '../../migrations/1767225720000-create-audit-events.js';
 import { CreateCreditEntries1767225780000 } from '../../migrations/1767225780000-create-credit-entries.js';
 import { IndexUsersByStatus1767225840000 } from '../../migrations/1767225840000-index-users-by-status.js';
-import { LightenAuditTrail1767225960000 } from '../../migrations/1767225960000-lighten-audit-trail.js';
+import { LightenChanges1767225960000 } from '../../migrations/1767225960000-lighten-changes.js';
 
 /** Every migration, oldest first. A test holds this list and the folder together. */
 export const MIGRATIONS = [
@@ -12,5 +12,5 @@ export const MIGRATIONS = [
   CreateAuditEvents1767225720000,
   CreateCreditEntries1767225780000,
   IndexUsersByStatus1767225840000,
-  LightenAuditTrail1767225960000,
+  LightenChanges1767225960000,
 ];
