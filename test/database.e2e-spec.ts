@@ -45,18 +45,30 @@ describe('The schema', () => {
     expect(named).toEqual(files);
   });
 
-  it('goes down and up again, migration by migration, to the same schema', async () => {
-    const url = await database('migrated');
-    const dataSource = await connect(url);
-    const before = await schemaOf(url);
+  it('goes up and down again, migration by migration, to the schema that was there before each', async () => {
+    const url = await database('empty');
+    const connectTo = async (count: number): Promise<DataSource> => {
+      const options = { ...dataSourceOptions(url), migrations: MIGRATIONS.slice(0, count) };
+      const dataSource = await new DataSource(options).initialize();
+      open.push(dataSource);
+      return dataSource;
+    };
 
-    const executor = new MigrationExecutor(dataSource);
-    for (let left = MIGRATIONS.length; left > 0; left -= 1) await executor.undoLastMigration();
-    const empty = await schemaOf(url);
-    await runMigrations(url);
+    const schemas = [await schemaOf(url)];
+    for (const count of MIGRATIONS.keys()) {
+      await (await connectTo(count + 1)).runMigrations();
+      schemas.push(await schemaOf(url));
+    }
+    const undone: unknown[][] = [];
+    const executor = new MigrationExecutor(await connectTo(MIGRATIONS.length));
+    while (undone.length < MIGRATIONS.length) {
+      await executor.undoLastMigration();
+      undone.unshift(await schemaOf(url));
+    }
 
-    expect(empty).toEqual([]);
-    expect(await schemaOf(url)).toEqual(before);
+    expect(undone[0]).toEqual([]);
+    expect(undone).toEqual(schemas.slice(0, -1));
+    expect(schemas.at(-1)).toEqual(await schemaOf(await database('migrated')));
   });
 
   it('is made once when ten instances start at the same time on an empty database', async () => {
@@ -81,42 +93,59 @@ describe('The schema', () => {
     await expect(refusePendingMigrations(url)).resolves.toBeUndefined();
   });
 
-  describe('of the index that can be made beforehand', () => {
-    const undo = `DELETE FROM migrations WHERE name = 'LightenChanges1767225960000'`;
+  describe('of a database of version 1.0.0', () => {
+    const index = 'ix_audit_events_user_id_action_created_at';
+    const [, beforehand = ''] =
+      /```sql\n(SET statement_timeout[^`]+)```/.exec(readFileSync('docs/operations.md', 'utf8')) ?? [];
+    const makeBeforehand = async (url: string): Promise<void> => {
+      for (const statement of beforehand.split(';\n').filter(Boolean)) await administer(statement, url);
+    };
+    let url: string;
+    let upToDate: unknown[];
 
-    it('is as docs/operations.md makes it', async () => {
-      const url = await database('migrated');
-      const [, block = ''] =
-        /```sql\n(SET statement_timeout[^`]+)```/.exec(readFileSync('docs/operations.md', 'utf8')) ?? [];
-      const names = [...block.matchAll(/CONCURRENTLY (\w+)/g)].map(([, name = '']) => name);
-      const made = () =>
-        administer(`SELECT indexdef FROM pg_indexes WHERE indexname IN ('${names.join(`', '`)}') ORDER BY 1`, url);
-      const before = await made();
-
-      await administer(`DROP INDEX ${names.join(', ')}`, url);
-      for (const statement of block.split(';\n').filter(Boolean)) await administer(statement, url);
-      const after = await made();
-      await administer(undo, url);
-      await runMigrations(url);
-
-      expect(after).toHaveLength(1);
-      expect(after).toEqual(before);
-      expect(await made()).toEqual(before);
+    beforeEach(async () => {
+      url = await database('migrated');
+      upToDate = await schemaOf(url);
+      await new MigrationExecutor(await connect(url)).undoLastMigration();
     });
 
-    it('refuses one that was not completed, until it is dropped', async () => {
-      const url = await database('migrated');
-      await administer(
-        `UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_audit_events_user_id_action_created_at'::regclass`,
-        url,
-      );
-      await administer(undo, url);
+    it('becomes the same with the index that docs/operations.md makes beforehand', async () => {
+      await makeBeforehand(url);
+      const made = await administer(`SELECT FROM pg_class WHERE relname = '${index}'`, url);
+
+      await runMigrations(url);
+
+      expect(made).toHaveLength(1);
+      expect(await schemaOf(url)).toEqual(upToDate);
+    });
+
+    it.each([
+      ['was not completed', `UPDATE pg_index SET indisvalid = false WHERE indexrelid = '${index}'::regclass`],
+      [
+        'is another one',
+        `DROP INDEX ${index}; CREATE INDEX ${index} ON audit_events (user_id, action, created_at DESC, id DESC)`,
+      ],
+    ])('is not migrated with an index that %s, until it is dropped', async (_, spoil) => {
+      await makeBeforehand(url);
+      await administer(spoil, url);
 
       await expect(runMigrations(url)).rejects.toThrow(
-        'Drop what was not completed: ix_audit_events_user_id_action_created_at',
+        `Drop ${index}: it was not completed, or is not as it should be`,
       );
-      await administer('DROP INDEX ix_audit_events_user_id_action_created_at', url);
+      await administer(`DROP INDEX ${index}`, url);
       await expect(runMigrations(url)).resolves.toEqual(['LightenChanges1767225960000']);
+    });
+
+    it('keeps what others have named as we name ours', async () => {
+      await administer(
+        'CREATE TABLE theirs (created_at timestamptz); CREATE INDEX ix_users_created_at ON theirs (created_at)',
+        url,
+      );
+
+      await runMigrations(url);
+
+      const theirs = await administer(`SELECT indexname FROM pg_indexes WHERE tablename = 'theirs'`, url);
+      expect(theirs).toEqual([{ indexname: 'ix_users_created_at' }]);
     });
   });
 
@@ -135,28 +164,31 @@ describe('The schema', () => {
     expect(rows.map(({ name }) => name).filter((name) => !ours.test(name))).toEqual([]);
   });
 
-  it.each(['audit_events', 'credit_entries'])('gives the rows of %s ids in the order of time', async (table) => {
-    const url = await database('migrated');
-    const [column] = await administer<{ made: string }>(
-      `SELECT pg_get_expr(adbin, adrelid) AS made FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
+  it.each(['users', 'api_keys', 'audit_events', 'credit_entries'])(
+    'gives the rows of %s ids in the order of time',
+    async (table) => {
+      const url = await database('migrated');
+      const [column] = await administer<{ made: string }>(
+        `SELECT pg_get_expr(adbin, adrelid) AS made FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
         WHERE adrelid = '${table}'::regclass AND attname = 'id'`,
-      url,
-    );
+        url,
+      );
 
-    const rows = await administer<{ id: string; before: number; after: number }>(
-      `SELECT ${column?.made ?? ''} AS id, floor(extract(epoch FROM statement_timestamp()) * 1000)::float8 AS before,
-              extract(epoch FROM clock_timestamp())::float8 * 1000 AS after FROM generate_series(1, 1000)`,
-      url,
-    );
+      const rows = await administer<{ id: string; before: number; after: number }>(
+        `SELECT ${column?.made ?? ''} AS id, floor(date_part('epoch', statement_timestamp()) * 1000) AS before,
+              date_part('epoch', clock_timestamp()) * 1000 AS after FROM generate_series(1, 1000)`,
+        url,
+      );
 
-    expect(new Set(rows.map(({ id }) => id)).size).toBe(1_000);
-    for (const { id, before, after } of rows) {
-      expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/); // version 7 of RFC 9562
-      const time = parseInt(id.replace('-', '').slice(0, 12), 16);
-      expect(time).toBeGreaterThanOrEqual(before);
-      expect(time).toBeLessThanOrEqual(after);
-    }
-  });
+      expect(new Set(rows.map(({ id }) => id)).size).toBe(1_000);
+      for (const { id, before, after } of rows) {
+        expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/); // version 7 of RFC 9562
+        const time = parseInt(id.replace('-', '').slice(0, 12), 16);
+        expect(time).toBeGreaterThanOrEqual(before);
+        expect(time).toBeLessThanOrEqual(after);
+      }
+    },
+  );
 
   it.each([
     ['users', `name = 'Renamed'`],
@@ -238,9 +270,12 @@ describe('The schema', () => {
 /** Every table with its columns, constraints and indexes, as text that two schemas can be compared by. */
 async function schemaOf(url: string): Promise<unknown[]> {
   return administer(
-    `SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull, pg_get_expr(d.adbin, d.adrelid) AS byDefault,
+    `SELECT c.relname, c.reloptions, a.attname, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull,
+            pg_get_expr(d.adbin, d.adrelid) AS byDefault,
             (SELECT array_agg(conname || pg_get_constraintdef(oid) ORDER BY conname) FROM pg_constraint WHERE conrelid = c.oid) AS constraints,
-            (SELECT array_agg(indexdef ORDER BY indexname) FROM pg_indexes WHERE tablename = c.relname) AS indexes
+            (SELECT array_agg(indexdef ORDER BY indexname) FROM pg_indexes WHERE tablename = c.relname) AS indexes,
+            (SELECT array_agg(pg_get_triggerdef(oid) ORDER BY tgname) FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal) AS triggers,
+            (SELECT array_agg(pg_get_statisticsobjdef(oid) ORDER BY stxname) FROM pg_statistic_ext WHERE stxrelid = c.oid) AS statistics
        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
       WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'migrations'

@@ -1,4 +1,4 @@
-import { Check, Column, Entity, Index, JoinColumn, ManyToOne, PrimaryGeneratedColumn, Unique } from 'typeorm';
+import { Check, Column, Entity, Index, JoinColumn, ManyToOne, PrimaryColumn, Unique } from 'typeorm';
 import { User } from '../users/user.entity.js';
 
 @Entity('api_keys')
@@ -9,7 +9,7 @@ import { User } from '../users/user.entity.js';
 @Check('ck_api_keys_prefix', `prefix ~ '^ua_[0-9A-Za-z]{5}$'`)
 @Check('ck_api_keys_digest', `octet_length(digest) = 32`)
 export class ApiKey {
-  @PrimaryGeneratedColumn('uuid', { primaryKeyConstraintName: 'pk_api_keys' })
+  @PrimaryColumn('uuid', { primaryKeyConstraintName: 'pk_api_keys', default: () => 'time_ordered_uuid()' })
   readonly id!: string;
 
   @Column({ name: 'created_at', type: 'timestamptz', precision: 3, default: () => 'statement_timestamp()' })

@@ -153,7 +153,7 @@ export class ApiKeysRepository {
     const list: List = {
       columns: VIEW,
       table: 'api_keys',
-      filters: ['user_id = $1'],
+      filter: 'user_id = $1',
       parameters: [userId],
       order: NEWEST,
     };

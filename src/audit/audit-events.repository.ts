@@ -4,7 +4,7 @@ import type { Page, Slice } from '../common/pagination/page.js';
 import type { AuditEvent } from './audit-event.entity.js';
 import { AUDIT_ACTIONS, type AuditAction } from '../common/audit/recording.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
-import { findNewest, type List, NEWEST, NEWEST_NULLS_LAST } from '../database/list.js';
+import { findNewest, NEWEST, NEWEST_NULLS_LAST } from '../database/list.js';
 
 export interface AuditEventFilter {
   readonly userId?: string | undefined;
@@ -20,21 +20,23 @@ export class AuditEventsRepository {
   constructor(@InjectDatabase() private readonly database: DataSource) {}
 
   /**
-   * The events that the filter lets pass, the newest first; of actions that this version knows.
+   * The events that the filter lets pass, the newest first.
    *
    * The events of each action are a list of their own, which one index has in order for all users, and another for each user. An index
    * for each filter would do without the merging of lists, but each change of a user writes to each index.
    */
   findPage({ userId, action }: AuditEventFilter, slice: Slice): Promise<Page<AuditEvent>> {
-    const actions = action === undefined ? AUDIT_ACTIONS : [action];
-    const list: Pick<List, 'filters' | 'parameters' | 'order'> =
-      userId === undefined
-        ? { filters: actions.map((_, n) => `action = $${String(n + 1)}`), parameters: actions, order: NEWEST }
-        : {
-            filters: actions.map((_, n) => `user_id = $1 AND action = $${String(n + 2)}`),
-            parameters: [userId, ...actions],
-            order: NEWEST_NULLS_LAST,
-          };
-    return findNewest<AuditEvent>(this.database, { columns: COLUMNS, table: 'audit_events', ...list }, slice);
+    const list = {
+      columns: COLUMNS,
+      table: 'audit_events',
+      of: { column: 'action', values: action === undefined ? AUDIT_ACTIONS : [action] },
+    };
+    return userId === undefined
+      ? findNewest(this.database, { ...list, filter: 'true', parameters: [], order: NEWEST }, slice)
+      : findNewest(
+          this.database,
+          { ...list, filter: 'user_id = $1', parameters: [userId], order: NEWEST_NULLS_LAST },
+          slice,
+        );
   }
 }

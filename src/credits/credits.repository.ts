@@ -115,7 +115,7 @@ export class CreditsRepository {
     const filter = `user_id = $1 AND ($2::date IS NULL OR created_at >= $2::date::timestamp AT TIME ZONE 'UTC')
       AND ($3::date IS NULL OR created_at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC')`;
     const parameters = [userId, startDate, endDate];
-    const list: List = { columns: COLUMNS, table: 'credit_entries', filters: [filter], parameters, order: NEWEST };
+    const list: List = { columns: COLUMNS, table: 'credit_entries', filter, parameters, order: NEWEST };
     const page = await findNewest<EntryRow>(this.database, list, slice);
     return { ...page, rows: page.rows.map(toEntry) };
   }

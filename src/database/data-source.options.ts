@@ -62,7 +62,6 @@ export const dataSourceOptions = (url: string): PostgresOptions => ({
   migrations: MIGRATIONS,
   migrationsTransactionMode: 'all',
   synchronize: false,
-  installExtensions: false, // ours need none; TypeORM would make one for `@PrimaryGeneratedColumn('uuid')`
   connectTimeoutMS: CONNECT_TIMEOUT_MS,
   poolErrorHandler: (error: unknown) => {
     new Logger('Database').warn({ err: error }, 'A database connection was lost');

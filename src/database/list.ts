@@ -19,9 +19,11 @@ export const NEWEST_NULLS_LAST = 'created_at DESC NULLS LAST, id DESC';
 export interface List {
   readonly columns: string;
   readonly table: string;
-  /** Conditions, of which no row meets two: each selects rows that an index has in order, and these are merged. */
-  readonly filters: readonly string[];
+  /** A condition. */
+  readonly filter: string;
   readonly parameters: readonly unknown[];
+  /** A column and either one value or all that it has: the rows of each are a list that an index has in order, and these are merged. */
+  readonly of?: { readonly column: string; readonly values: readonly string[] };
   readonly order: typeof NEWEST | typeof NEWEST_NULLS_LAST;
 }
 
@@ -36,13 +38,14 @@ export async function findNewest<Row extends ObjectLiteral>(
   list: List,
   { limit, offset, after }: Slice,
 ): Promise<Page<Row>> {
-  const { columns, parameters, order } = list;
   if (offset > REACH && (await count(database, list)) > REACH) throw new PageOutOfReachError(REACH);
 
+  const { columns, order } = list;
+  const parameters = parametersOf(list);
   const place = (n: number): string => `$${String(parameters.length + n)}`;
   const start = after ? `AND (created_at, id) < (${place(3)}, ${place(4)})` : '';
   const found = await database.query<Row[]>(
-    `SELECT ${columns} FROM ${newest(list, '*', `${place(1)}::int + ${place(2)}::int`, start)}
+    `SELECT ${columns} FROM ${newest(list, '*', `${place(1)}::bigint + ${place(2)}::bigint`, start)}
       ORDER BY ${order} LIMIT ${place(1)} OFFSET ${place(2)}`,
     [...parameters, limit + 1, offset, ...(after ? [after.createdAt, after.id] : [])],
   );
@@ -54,12 +57,19 @@ export async function findNewest<Row extends ObjectLiteral>(
   return { rows, more, total: Math.max(seen, await total(database, list)) };
 }
 
+const parametersOf = ({ parameters, of }: List): unknown[] => [...parameters, ...(of?.values ?? [])];
+
+/** Of each list that is merged. */
+const filtersOf = ({ filter, parameters, of }: List): string[] =>
+  of ? of.values.map((_, n) => `${filter} AND ${of.column} = $${String(parameters.length + n + 1)}`) : [filter];
+
 /**
- * The newest rows of each filter, for whoever merges them or counts them. Each is in its order, so PostgreSQL reads no more of any than is
- * taken.
+ * The newest rows of each list that is merged, for whoever merges or counts them. Each is in its order, so PostgreSQL reads no more of any
+ * than is taken.
  */
-function newest({ table, filters, order }: List, columns: string, limit: string, start = ''): string {
-  const each = filters.map(
+function newest(list: List, columns: string, limit: string, start = ''): string {
+  const { table, order } = list;
+  const each = filtersOf(list).map(
     (filter) => `(SELECT ${columns} FROM ${table} WHERE ${filter} ${start} ORDER BY ${order} LIMIT ${limit})`,
   );
   return `(${each.join(' UNION ALL ')}) AS ${table}`; // as the columns have it
@@ -68,14 +78,15 @@ function newest({ table, filters, order }: List, columns: string, limit: string,
 async function total(database: DataSource, list: List): Promise<number> {
   const counted = await count(database, list);
   if (counted <= REACH) return counted;
-  const { table, filters, parameters } = list;
+  const { table, filter, of, parameters } = list;
+  const whole = of?.values.length !== 1; // the estimates of all values do not add up to that of the whole
   const [
     {
       'QUERY PLAN': [{ Plan: plan }],
     },
   ] = await database.query<[{ 'QUERY PLAN': [{ Plan: { 'Plan Rows': number } }] }]>(
-    `EXPLAIN (FORMAT JSON) ${filters.map((filter) => `SELECT FROM ${table} WHERE ${filter}`).join(' UNION ALL ')}`,
-    [...parameters],
+    `EXPLAIN (FORMAT JSON) SELECT FROM ${table} WHERE ${whole ? filter : filtersOf(list).join()}`,
+    whole ? [...parameters] : parametersOf(list),
   );
   return Math.max(counted, plan['Plan Rows']);
 }
@@ -86,7 +97,7 @@ async function count(database: DataSource, list: List): Promise<number> {
   // Without the order the planner hopes to come across enough of them soon, and reads the table to its end for a few.
   const [{ rows }] = await database.query<[{ rows: number }]>(
     `SELECT count(*)::int AS rows FROM (SELECT FROM ${newest(list, 'id', limit)} LIMIT ${limit}) AS found`,
-    [...list.parameters],
+    parametersOf(list),
   );
   return rows;
 }

@@ -1,4 +1,4 @@
-import { Check, Column, Entity, Index, PrimaryGeneratedColumn } from 'typeorm';
+import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
 import { NAME_CHECK } from './user-name.js';
 
 export const USER_STATUSES = ['ACTIVE', 'INACTIVE'] as const;
@@ -12,7 +12,7 @@ export type UserStatus = (typeof USER_STATUSES)[number];
 @Check('ck_users_status', `status IN ('ACTIVE', 'INACTIVE')`)
 @Check('ck_users_credits_balance', 'credits_balance BETWEEN 0 AND 9007199254740991')
 export class User {
-  @PrimaryGeneratedColumn('uuid', { primaryKeyConstraintName: 'pk_users' })
+  @PrimaryColumn('uuid', { primaryKeyConstraintName: 'pk_users', default: () => 'time_ordered_uuid()' })
   readonly id!: string;
 
   @Column({ name: 'created_at', type: 'timestamptz', precision: 3, default: () => 'statement_timestamp()' })

@@ -88,9 +88,14 @@ export class UsersRepository {
 
   /** The users that the filter lets pass, the newest first. */
   async findPage({ email, status }: UserFilter, slice: Slice): Promise<Page<User>> {
-    const statuses = status === undefined ? USER_STATUSES : [status];
-    const filters = statuses.map((_, n) => `($1::text IS NULL OR ${BY_EMAIL}) AND status = $${String(n + 2)}`);
-    const list: List = { columns: COLUMNS, table: 'users', filters, parameters: [email, ...statuses], order: NEWEST };
+    const list: List = {
+      columns: COLUMNS,
+      table: 'users',
+      filter: `($1::text IS NULL OR ${BY_EMAIL})`,
+      parameters: [email],
+      of: { column: 'status', values: status === undefined ? USER_STATUSES : [status] },
+      order: NEWEST,
+    };
     const page = await findNewest<UserRow>(this.database, list, slice);
     return { ...page, rows: page.rows.map(toUser) };
   }

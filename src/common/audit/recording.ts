@@ -1,5 +1,6 @@
 import type { Actor } from './actor.js';
 
+/** Lists show these alone: a new one is added here one release before anything writes it. */
 export const AUDIT_ACTIONS = [
   'user.created',
   'user.updated',
