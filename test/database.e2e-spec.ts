@@ -136,15 +136,17 @@ describe('The schema', () => {
       await expect(runMigrations(url)).resolves.toEqual(['LightenChanges1767225960000']);
     });
 
-    it('keeps what others have named as we name ours', async () => {
+    it('keeps what another schema of the search path has of the same name', async () => {
       await administer(
-        'CREATE TABLE theirs (created_at timestamptz); CREATE INDEX ix_users_created_at ON theirs (created_at)',
+        `CREATE SCHEMA theirs; CREATE TABLE theirs.users (created_at timestamptz);
+         CREATE INDEX ix_users_created_at ON theirs.users (created_at);
+         ALTER DATABASE ${new URL(url).pathname.slice(1)} SET search_path = public, theirs`,
         url,
       );
 
       await runMigrations(url);
 
-      const theirs = await administer(`SELECT indexname FROM pg_indexes WHERE tablename = 'theirs'`, url);
+      const theirs = await administer(`SELECT indexname FROM pg_indexes WHERE schemaname = 'theirs'`, url);
       expect(theirs).toEqual([{ indexname: 'ix_users_created_at' }]);
     });
   });
@@ -204,15 +206,20 @@ describe('The schema', () => {
     const client = new Client({ connectionString: url });
     await client.connect();
 
-    await client.query('BEGIN');
-    const { rowCount } = await client.query(`UPDATE ${table} SET ${change} WHERE (ctid::text::point)[1]::int % 20 = 1`);
-    const { rows } = await client.query('SELECT pg_stat_get_xact_tuples_hot_updated($1::regclass)::int AS hot', [
-      table,
-    ]);
-    await client.end();
+    try {
+      await client.query('BEGIN');
+      const { rowCount } = await client.query(
+        `UPDATE ${table} SET ${change} WHERE (ctid::text::point)[1]::int % 20 = 1`,
+      );
+      const { rows } = await client.query('SELECT pg_stat_get_xact_tuples_hot_updated($1::regclass)::int AS hot', [
+        table,
+      ]);
 
-    expect(rowCount).toBeGreaterThan(20);
-    expect(rows).toEqual([{ hot: rowCount }]);
+      expect(rowCount).toBeGreaterThan(20);
+      expect(rows).toEqual([{ hot: rowCount }]);
+    } finally {
+      await client.end();
+    }
   });
 
   it('has timestamptz for every instant', async () => {

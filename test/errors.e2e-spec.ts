@@ -74,16 +74,19 @@ describe('A request that no handler takes', () => {
     expect(response.body).toEqual({ status, message: expect.any(String) });
   });
 
-  it.each(['/%', '/v1/users/%E0%A4%A', '/docs/%ff'])('400 for a URL that does not decode: %s', async (path) => {
-    const { status, body, headers } = await sendRaw(
-      app.port,
-      `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
-    );
+  it.each(['/%', '/v1/users/%E0%A4%A', '/docs/%ff', '/v1/users/me#name', '//a@b#', '/\\a?#a@b'])(
+    '400 for a URL that does not decode: %s',
+    async (path) => {
+      const { status, body, headers } = await sendRaw(
+        app.port,
+        `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+      );
 
-    expect(status).toBe(400);
-    expect(JSON.parse(body)).toEqual({ status: 400, message: 'The URL does not decode' });
-    expect(headers['x-request-id']).toMatch(UUID);
-  });
+      expect(status).toBe(400);
+      expect(JSON.parse(body)).toEqual({ status: 400, message: 'The URL does not decode' });
+      expect(headers['x-request-id']).toMatch(UUID);
+    },
+  );
 });
 
 describe('What never becomes a request', () => {

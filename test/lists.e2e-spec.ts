@@ -119,6 +119,10 @@ describe('Every list', () => {
          SELECT 'api_key.rotated', $1, 'APPLICATION', '{}', now() - n * interval '1 hour' FROM generate_series(24001, 36000) AS n`,
         [busy],
       );
+      await app.given.sql(
+        `INSERT INTO users (name, email, status) SELECT 'U', 'many-' || n || '@example.com',
+                CASE n % 2 WHEN 0 THEN 'ACTIVE' ELSE 'INACTIVE' END FROM generate_series(1, 2000) AS n`,
+      );
       await app.given.sql('ANALYZE audit_events, users');
     });
 

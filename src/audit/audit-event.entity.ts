@@ -1,12 +1,12 @@
 import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
-import type { AuditAction } from '../common/audit/recording.js';
+import { AUDIT_ACTIONS, type AuditAction } from '../common/audit/recording.js';
 
 /** One change of a user or a key. The database refuses to change or delete such a row. */
 @Entity('audit_events')
 @Index('ix_audit_events_user_id_action_created_at', { synchronize: false }) // both descend, which TypeORM cannot say: see the migration
 @Index('ix_audit_events_action_newest', { synchronize: false })
-@Check('ck_audit_events_action', `action ~ '^[a-z_]+\\.[a-z_]+$'`)
+@Check('ck_audit_events_action', `action IN (${AUDIT_ACTIONS.map((action) => `'${action}'`).join()})`)
 @Check('ck_audit_events_actor', `actor IN ('API_KEY', 'COMMAND_LINE', 'APPLICATION')`)
 export class AuditEvent {
   @PrimaryColumn('uuid', { primaryKeyConstraintName: 'pk_audit_events', default: () => 'time_ordered_uuid()' })

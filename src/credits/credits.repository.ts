@@ -124,18 +124,21 @@ export class CreditsRepository {
    * Compares every balance and every `balance_after` with the sums of the entries, without a lock, for some thousands of
    * users at a time: a user's balance and entries are read in one snapshot, and no snapshot is held for long.
    *
-   * @param onProgress hears the share of the ids that is done, from 0 to 1
+   * @param onProgress hears the share of the users that is done, from 0 to 1
    */
   findDifferences(onProgress: (share: number) => void): Promise<Difference[]> {
     return withoutTimeouts(this.database, async (query) => {
+      const [counted] = await query<{ readonly users: string }>('SELECT count(*) AS users FROM users', []);
       const differences: Difference[] = [];
+      let done = 0;
       let after: string | null = null;
       do {
         const [last]: { readonly id: string }[] = await query(LAST, [after, RECONCILED_TOGETHER - 1]);
         const upTo: string | null = last?.id ?? null;
         for (const { stored, expected, ...where } of await query<DifferenceRow>(DIFFERENCES, [after, upTo]))
           differences.push({ ...where, stored: Number(stored), expected: Number(expected) });
-        onProgress(upTo === null ? 1 : parseInt(upTo.slice(0, 8), 16) / 2 ** 32); // ids are random, so evenly spread
+        done += RECONCILED_TOGETHER;
+        onProgress(upTo === null ? 1 : Math.min(1, done / Number(counted?.users))); // others come meanwhile
         after = upTo;
       } while (after !== null);
       return differences;

@@ -62,6 +62,7 @@ export const dataSourceOptions = (url: string): PostgresOptions => ({
   migrations: MIGRATIONS,
   migrationsTransactionMode: 'all',
   synchronize: false,
+  installExtensions: false, // no id needs one, while TypeORM would make one for `@PrimaryGeneratedColumn('uuid')`
   connectTimeoutMS: CONNECT_TIMEOUT_MS,
   poolErrorHandler: (error: unknown) => {
     new Logger('Database').warn({ err: error }, 'A database connection was lost');

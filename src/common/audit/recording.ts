@@ -1,6 +1,6 @@
 import type { Actor } from './actor.js';
 
-/** Lists show these alone: a new one is added here one release before anything writes it. */
+/** The constraint `ck_audit_events_action` allows no others. An instance lists those it knows: a new one is written a release later. */
 export const AUDIT_ACTIONS = [
   'user.created',
   'user.updated',

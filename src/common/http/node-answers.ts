@@ -112,11 +112,17 @@ export function answerInsteadOfNode(server: Server): void {
   (server as { requireHostHeader?: boolean }).requireHostHeader = false; // `refuseAmbiguous` answers instead
 }
 
-/** A target with scheme and host means its path (RFC 9112, section 3.2.2). One that is no URL stops the router, so it becomes one. */
+/**
+ * A target with scheme and host means its path, and none has a fragment (RFC 9112, section 3.2). One that is no URL stops the router, and
+ * with a fragment the router may find no path: either becomes one that does not decode.
+ */
 function toOriginForm(request: IncomingMessage): void {
   const { url = '' } = request;
-  if (url.startsWith('/') || url === '*') return;
-  if (URL.canParse(url)) {
+  if (url.includes('#')) {
+    request.url = '/%';
+  } else if (url.startsWith('/') || url === '*') {
+    return;
+  } else if (URL.canParse(url)) {
     const { pathname, search, host } = new URL(url);
     if (request.headers.host !== undefined && host !== hostOf(request.headers.host)) misdirected.add(request);
     request.url = pathname.startsWith('/') ? pathname + search : '/%';
