@@ -235,6 +235,10 @@ describe('The schema', () => {
 
   it.each([
     ['ck_users_credits_balance', 'UPDATE users SET credits_balance = -1'],
+    [
+      'ck_audit_events_action',
+      `INSERT INTO audit_events (action, user_id, actor, changes) VALUES ('user.vanished', gen_random_uuid(), 'APPLICATION', '{}')`,
+    ],
     ['ck_users_credits_balance', 'UPDATE users SET credits_balance = 9007199254740992'],
     ['ck_users_status', `UPDATE users SET status = 'GONE'`],
     ['ck_users_name', `UPDATE users SET name = ' Ada'`],
