@@ -6,7 +6,8 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
  */
 const FORBIDDEN = String.raw`\u0001-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069`;
 const SPACES = String.raw`\u0020\u00a0\u1680\u2000-\u200a\u2028-\u2029\u202f\u205f\u3000\ufeff`;
-const INVISIBLE =
+/** Shared with the later migration that extends the rule; the text never changes. */
+export const INVISIBLE =
   String.raw`\u00ad\u034f\u061c\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u200b-\u200f\u2060-\u206f\u2800\u3164\ufdd0-\ufdef` +
   String.raw`\ufe00-\ufe0f\uffa0\ufff0-\ufffb\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a` +
   String.raw`\U000e0000-\U000e0fff\ufffe-\uffff\U0001fffe-\U0001ffff\U0002fffe-\U0002ffff\U0003fffe-\U0003ffff` +

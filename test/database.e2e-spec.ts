@@ -1,6 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { Client } from 'pg';
 import { DataSource, MigrationExecutor } from 'typeorm';
+import { APPLICATION } from '../src/common/audit/actor.js';
+import { CreditsRepository } from '../src/credits/credits.repository.js';
 import { dataSourceOptions } from '../src/database/data-source.options.js';
 import { ENTITIES } from '../src/entities.js';
 import { MIGRATIONS } from '../src/database/migrations.js';
@@ -25,6 +28,12 @@ describe('The schema', () => {
     await Promise.all(open.splice(0).map((dataSource) => dataSource.destroy()));
     await Promise.all(made.splice(0).map((one) => one.drop()));
   });
+
+  /** Undoes migrations, the newest first, up to and including the one of this name. */
+  const undoFrom = async (url: string, name: string): Promise<void> => {
+    const executor = new MigrationExecutor(await connect(url));
+    for (let left = namesFrom(name).length; left > 0; left -= 1) await executor.undoLastMigration();
+  };
 
   it('is what the entities say: TypeORM finds nothing to change', async () => {
     const dataSource = await connect(await database('migrated'));
@@ -71,13 +80,33 @@ describe('The schema', () => {
     expect(schemas.at(-1)).toEqual(await schemaOf(await database('migrated')));
   });
 
-  it('is made once when ten instances start at the same time on an empty database', async () => {
+  it('runs each migration once when ten instances start at the same time on an empty database', async () => {
     const url = await database('empty');
 
     const ran = await Promise.all(Array.from({ length: 10 }, () => runMigrations(url)));
 
-    expect(ran.filter((names) => names.length > 0)).toHaveLength(1);
-    expect(ran.flat()).toEqual(MIGRATIONS.map(({ name }) => name));
+    expect(ran.flat().sort()).toEqual(MIGRATIONS.map(({ name }) => name).sort());
+  });
+
+  it('goes on where an earlier run has failed', async () => {
+    const url = await database('empty');
+    await administer('CREATE TABLE credit_entries (id int)', url);
+
+    await expect(runMigrations(url)).rejects.toThrow('relation "credit_entries" already exists');
+    await administer('DROP TABLE credit_entries', url);
+    const ran = await runMigrations(url);
+
+    expect(ran).toEqual(namesFrom('CreateCreditEntries1767225780000'));
+    expect(await schemaOf(url)).toEqual(await schemaOf(await database('migrated')));
+  });
+
+  it('has no constraint that was not compared with the rows before it', async () => {
+    const url = await database('migrated');
+
+    const unchecked = await administer('SELECT conname FROM pg_constraint WHERE NOT convalidated', url);
+
+    // The actions of older events are not read again: see its migration.
+    expect(unchecked).toEqual([{ conname: 'ck_audit_events_action' }]);
   });
 
   it('is refused, with the names of what is missing, where migrations are left to the command', async () => {
@@ -93,7 +122,7 @@ describe('The schema', () => {
     await expect(refusePendingMigrations(url)).resolves.toBeUndefined();
   });
 
-  describe('of a database that lacks the last migration', () => {
+  describe('of a database from before the migration lighten-changes', () => {
     const index = 'ix_audit_events_user_id_action_created_at';
     const [, beforehand = ''] =
       /```sql\n(SET statement_timeout[^`]+)```/.exec(readFileSync('docs/operations.md', 'utf8')) ?? [];
@@ -106,7 +135,7 @@ describe('The schema', () => {
     beforeEach(async () => {
       url = await database('migrated');
       upToDate = await schemaOf(url);
-      await new MigrationExecutor(await connect(url)).undoLastMigration();
+      await undoFrom(url, 'LightenChanges1767225960000');
     });
 
     it('becomes the same with the index that docs/operations.md makes beforehand', async () => {
@@ -133,7 +162,7 @@ describe('The schema', () => {
         `Drop ${index}: it was not completed, or is not as it should be`,
       );
       await administer(`DROP INDEX ${index}`, url);
-      await expect(runMigrations(url)).resolves.toEqual(['LightenChanges1767225960000']);
+      await expect(runMigrations(url)).resolves.toEqual(namesFrom('LightenChanges1767225960000'));
     });
 
     it('keeps what another schema of the search path has of the same name', async () => {
@@ -148,6 +177,112 @@ describe('The schema', () => {
 
       const theirs = await administer(`SELECT indexname FROM pg_indexes WHERE schemaname = 'theirs'`, url);
       expect(theirs).toEqual([{ indexname: 'ix_users_created_at' }]);
+    });
+  });
+
+  describe('of a database whose names have line separators', () => {
+    const NAMES = ['Ada\u2028Lovelace', 'Grace\u2029\u2029Hopper', 'Joan\u2028\u0301 Clarke', 'Alan Turing'];
+    const REPLACED = ['Ada Lovelace', 'Grace  Hopper', 'Joan \u0301 Clarke', 'Alan Turing'];
+    let url: string;
+
+    beforeEach(async () => {
+      url = await database('migrated');
+      await undoFrom(url, 'ReplaceNewLineSeparators1767226080000');
+      const [first] = NAMES;
+      for (const name of NAMES)
+        await administer(
+          `INSERT INTO users (name, email, updated_at)
+           VALUES ('${name}', '${randomUUID()}@example.com', ${name === first ? `now() + interval '1 hour'` : 'now()'})`,
+          url,
+        );
+    });
+
+    it.each([
+      ['by its own runner', () => runMigrations(url)],
+      ['in one transaction', async () => (await connect(url)).runMigrations({ transaction: 'all' })],
+    ])(
+      'gets spaces in their place, with an audit event for each name that changes: migrated %s',
+      async (_, migrate) => {
+        const before = await usersOf(url);
+
+        await migrate();
+
+        const after = await usersOf(url);
+        const events = await administer(
+          'SELECT user_id AS id, action, actor, created_at, changes FROM audit_events',
+          url,
+        );
+        expect(after.map(({ name }) => name)).toEqual(REPLACED);
+        expect(after.at(-1)).toEqual(before.at(-1));
+        expect(after.slice(0, -1).map(({ version }) => version)).toEqual(['2', '2', '2']);
+        for (const [n, { updatedAt }] of after.slice(0, -1).entries())
+          expect(updatedAt.getTime()).toBeGreaterThan(before[n]?.updatedAt.getTime() ?? NaN);
+        expect(events).toHaveLength(3);
+        expect(events).toEqual(
+          expect.arrayContaining(
+            after.slice(0, -1).map(({ id, updatedAt }, n) => ({
+              id,
+              action: 'user.updated',
+              actor: 'APPLICATION',
+              created_at: updatedAt,
+              changes: { name: { before: NAMES[n], after: REPLACED[n] } },
+            })),
+          ),
+        );
+      },
+    );
+
+    it('takes charges before and after each migration, also of a user whose name an older instance has just written', async () => {
+      const charged: string[] = [];
+      const charge = async (step: string): Promise<void> => {
+        const dataSource = await connect(url);
+        const repository = new CreditsRepository(dataSource);
+        for (const { id: userId } of await usersOf(url)) {
+          const movement = {
+            userId,
+            credits: 1,
+            transactionId: step,
+            transactionType: 'MANUAL_ADJUSTMENT',
+            by: APPLICATION,
+          };
+          charged.push((await repository.move(movement, dataSource.manager))?.transactionId ?? 'refused');
+        }
+      };
+      const writeAsOlderInstance = (step: string): Promise<unknown> =>
+        administer(`INSERT INTO users (name, email) VALUES (U&'Late\\2028Comer', '${step}@example.com')`, url);
+      const pending = namesFrom('ReplaceNewLineSeparators1767226080000');
+
+      await charge('before');
+      for (const name of pending) {
+        if (pending.indexOf(name) <= pending.indexOf('RefuseLineSeparators1767226200000'))
+          await writeAsOlderInstance(name);
+        const options = {
+          ...dataSourceOptions(url),
+          migrations: MIGRATIONS.slice(0, MIGRATIONS.findIndex((one) => one.name === name) + 1),
+        };
+        const dataSource = await new DataSource(options).initialize();
+        open.push(dataSource);
+        await dataSource.runMigrations();
+        await charge(name);
+      }
+
+      expect(charged).not.toContain('refused');
+      expect(new Set(charged)).toEqual(new Set(['before', ...pending]));
+      expect((await usersOf(url)).filter(({ name }) => /[\u2028\u2029]/.test(name))).toEqual([]);
+    });
+
+    it('goes back with names and entries that the rules before would have refused', async () => {
+      await runMigrations(url);
+      await administer(
+        `INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type, actor)
+         SELECT now(), id, 1, 1, 't', 'GIFT_CARD', 'APPLICATION' FROM users`,
+        url,
+      );
+
+      await undoFrom(url, 'ReplaceNewLineSeparators1767226080000');
+
+      expect(await administer('SELECT count(*)::int AS entries FROM credit_entries', url)).toEqual([{ entries: 4 }]);
+      await expect(runMigrations(url)).resolves.toEqual(namesFrom('ReplaceNewLineSeparators1767226080000'));
     });
   });
 
@@ -241,6 +376,13 @@ describe('The schema', () => {
     ['ck_users_name', `UPDATE users SET name = U&'Ame\\0301lie'`],
     ['ck_users_name', `UPDATE users SET name = U&'\\202eAda'`],
     ['ck_users_name', `UPDATE users SET name = ''`],
+    ['ck_users_name', `UPDATE users SET name = U&'Ada\\2028Lovelace'`],
+    ['ck_users_name', `UPDATE users SET name = U&'Ada\\2029Lovelace'`],
+    ...['', 'gift', '1ST_GIFT', '_GIFT', 'GIFT CARD', 'GIFT\n', 'GÏFT'].map((type): [string, string] => [
+      'ck_credit_entries_transaction_type',
+      `INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type, actor)
+       SELECT now(), id, 1, 1, 't', E'${type}', 'APPLICATION' FROM users`,
+    ]),
     ['ck_users_email', `UPDATE users SET email = 'nobody'`],
     ['uq_users_email', `INSERT INTO users (name, email) VALUES ('Ada', 'ADA@EXAMPLE.COM')`],
     [
@@ -278,12 +420,29 @@ describe('The schema', () => {
   });
 });
 
+/** The names of this migration and of those after it. */
+function namesFrom(name: string): string[] {
+  const names = MIGRATIONS.map((migration) => migration.name);
+  return names.slice(names.indexOf(name));
+}
+
+interface StoredUser {
+  readonly id: string;
+  readonly name: string;
+  readonly version: string;
+  readonly updatedAt: Date;
+}
+
+/** In the order in which they were inserted. */
+const usersOf = (url: string): Promise<StoredUser[]> =>
+  administer('SELECT id, name, version, updated_at AS "updatedAt" FROM users ORDER BY created_at, id', url);
+
 /** Every table with its columns, constraints and indexes, as text that two schemas can be compared by. */
 async function schemaOf(url: string): Promise<unknown[]> {
   return administer(
     `SELECT c.relname, c.reloptions, a.attname, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull,
             pg_get_expr(d.adbin, d.adrelid) AS byDefault,
-            (SELECT array_agg(conname || pg_get_constraintdef(oid) ORDER BY conname) FROM pg_constraint WHERE conrelid = c.oid) AS constraints,
+            (SELECT array_agg(conname || replace(pg_get_constraintdef(oid), ' NOT VALID', '') ORDER BY conname) FROM pg_constraint WHERE conrelid = c.oid) AS constraints,
             (SELECT array_agg(indexdef ORDER BY indexname) FROM pg_indexes WHERE tablename = c.relname) AS indexes,
             (SELECT array_agg(pg_get_triggerdef(oid) ORDER BY tgname) FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal) AS triggers,
             (SELECT array_agg(pg_get_statisticsobjdef(oid) ORDER BY stxname) FROM pg_statistic_ext WHERE stxrelid = c.oid) AS statistics

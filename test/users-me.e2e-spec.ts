@@ -217,6 +217,8 @@ describe('PATCH /v1/users/me', () => {
     ['NUL', '{"name":"A\\u0000da"}', /no control characters/],
     ['a line break', '{"name":"A\\nda"}', /no control characters/],
     ['a lone surrogate', '{"name":"A\\ud83dda"}', /lone surrogates/],
+    ['a line separator', '{"name":"A\\u2028da"}', /line separators/],
+    ['a paragraph separator', '{"name":"A\\u2029da"}', /line separators/],
     ['a bidirectional override', '{"name":"A\\u202eda"}', /bidirectional/],
     [
       'a name that is too long',

@@ -561,10 +561,10 @@ export interface components {
             /** @example order-1815 */
             transaction_id: string;
             /**
+             * @description What the movement was for, in the words of the API product; not a closed list
              * @example STRIPE_CHECKOUT
-             * @enum {string}
              */
-            transaction_type: "MANUAL_ADJUSTMENT" | "NEW_USER_CREDIT" | "FINE_TUNING_JOB" | "STRIPE_CHECKOUT";
+            transaction_type: string;
             /**
              * @description The balance right after this entry
              * @example 40
@@ -593,10 +593,11 @@ export interface components {
              */
             transaction_id: string;
             /**
+             * @description What the movement is for: any word of your own, such as FINE_TUNING_JOB or STRIPE_CHECKOUT
              * @default MANUAL_ADJUSTMENT
-             * @enum {string}
+             * @example STRIPE_CHECKOUT
              */
-            transaction_type?: "MANUAL_ADJUSTMENT" | "NEW_USER_CREDIT" | "FINE_TUNING_JOB" | "STRIPE_CHECKOUT";
+            transaction_type?: string;
         };
         AuditEventResponse: {
             /**

@@ -60,7 +60,7 @@ export const dataSourceOptions = (url: string): PostgresOptions => ({
   type: 'postgres',
   url,
   migrations: MIGRATIONS,
-  migrationsTransactionMode: 'all',
+  migrationsTransactionMode: 'each',
   synchronize: false,
   installExtensions: false, // no id needs one, while TypeORM would make one for `@PrimaryGeneratedColumn('uuid')`
   connectTimeoutMS: CONNECT_TIMEOUT_MS,

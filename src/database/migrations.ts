@@ -4,6 +4,12 @@ import { CreateAuditEvents1767225720000 } from '../../migrations/1767225720000-c
 import { CreateCreditEntries1767225780000 } from '../../migrations/1767225780000-create-credit-entries.js';
 import { IndexUsersByStatus1767225840000 } from '../../migrations/1767225840000-index-users-by-status.js';
 import { LightenChanges1767225960000 } from '../../migrations/1767225960000-lighten-changes.js';
+import { ReplaceNewLineSeparators1767226080000 } from '../../migrations/1767226080000-replace-new-line-separators.js';
+import { ReplaceStoredLineSeparators1767226140000 } from '../../migrations/1767226140000-replace-stored-line-separators.js';
+import { RefuseLineSeparators1767226200000 } from '../../migrations/1767226200000-refuse-line-separators.js';
+import { ValidateUserNames1767226260000 } from '../../migrations/1767226260000-validate-user-names.js';
+import { FreeTransactionTypes1767226320000 } from '../../migrations/1767226320000-free-transaction-types.js';
+import { ValidateTransactionTypes1767226380000 } from '../../migrations/1767226380000-validate-transaction-types.js';
 
 /** Every migration, oldest first. A test holds this list and the folder together. */
 export const MIGRATIONS = [
@@ -13,4 +19,10 @@ export const MIGRATIONS = [
   CreateCreditEntries1767225780000,
   IndexUsersByStatus1767225840000,
   LightenChanges1767225960000,
+  ReplaceNewLineSeparators1767226080000,
+  ReplaceStoredLineSeparators1767226140000,
+  RefuseLineSeparators1767226200000,
+  ValidateUserNames1767226260000,
+  FreeTransactionTypes1767226320000,
+  ValidateTransactionTypes1767226380000,
 ];

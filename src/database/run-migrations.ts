@@ -14,28 +14,31 @@ export class PendingMigrationsError extends Error {
 }
 
 /**
- * Brings the schema up to date, all or nothing. Safe to repeat and to run from many processes at once: they take turns
- * under a lock of the transaction's, which needs no session and so works through any connection pooler.
+ * Brings the schema up to date. Each migration is a transaction of its own, so that one that reads a whole table does not
+ * keep the locks of the one before. Safe to repeat, after a failure too, and to run from many processes at once: a lock that
+ * belongs to the transaction lets one of them run each migration, and works through any connection pooler.
  *
  * @returns the names of the migrations that this call ran
  */
-export async function runMigrations(url: string): Promise<string[]> {
+export function runMigrations(url: string): Promise<string[]> {
   return withDataSource(url, async (dataSource) => {
-    const runner = dataSource.createQueryRunner();
-    try {
-      await runner.startTransaction();
-      await runner.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
-      const done = await new MigrationExecutor(dataSource, runner).executePendingMigrations();
-      await runner.commitTransaction();
-      return done.map(({ name }) => name);
-    } catch (error) {
-      if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => undefined); // the first error counts
-      throw error;
-    } finally {
-      await runner.release();
+    const done: string[] = [];
+    for (;;) {
+      const name = await runNextMigration(dataSource);
+      if (name === null) return done;
+      done.push(name);
     }
   });
 }
+
+/** @returns its name, or null when the schema is up to date */
+const runNextMigration = (dataSource: DataSource): Promise<string | null> =>
+  dataSource.transaction(async ({ queryRunner }) => {
+    await queryRunner?.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
+    const executor = new MigrationExecutor(dataSource, queryRunner);
+    const [next] = await executor.getPendingMigrations();
+    return next ? (await executor.executeMigration(next)).name : null;
+  });
 
 /** @throws PendingMigrationsError unless the schema is up to date; needs no right to change it */
 export async function refusePendingMigrations(url: string): Promise<void> {

@@ -9,6 +9,7 @@ describe('parseUserName', () => {
     ['  Ada\u3000', 'Ada'],
     ['Ame\u0301lie', 'Am\u00e9lie'],
     ['\ufeffAda', 'Ada'],
+    ['\u2028Ada\u2029', 'Ada'], // what is trimmed off may be anything that is no part of the name
     ['محمد', 'محمد'],
     ['👩‍👩‍👧', '👩‍👩‍👧'],
     ['A\u200fB', 'A\u200fB'], // a direction mark shows nothing, but forbids nothing either
@@ -33,6 +34,8 @@ describe('parseUserName', () => {
     'a\u0000',
     'a\u001fb',
     'a\u0085b',
+    'a\u2028b',
+    'a\u2029b',
     'a\u202eb',
     'a\u2066b',
     '\ud83d',

@@ -10,10 +10,11 @@ type Range = readonly [first: number, last: number];
 
 export const MAX_NAME_LENGTH = 255;
 
-/** Refused wherever they stand: control characters (Cc), and what makes a text read other than it is written. */
+/** Refused anywhere in a name: control characters (Cc), line breaks, and what reorders the text on a screen. */
 const FORBIDDEN: readonly Range[] = [
   [0x0000, 0x001f], // C0 controls, NUL included
   [0x007f, 0x009f], // DEL and C1 controls
+  [0x2028, 0x2029], // line and paragraph separators
   [0x202a, 0x202e], // bidirectional embeddings and overrides
   [0x2066, 0x2069], // bidirectional isolates
 ];
@@ -21,13 +22,12 @@ const FORBIDDEN: readonly Range[] = [
 /** Never part of a well-formed text, and nothing that PostgreSQL could store. */
 const SURROGATES: Range = [0xd800, 0xdfff];
 
-/** What `String.prototype.trim` takes off, less the controls, which are refused anyway (ECMA-262, WhiteSpace). */
+/** What `String.prototype.trim` removes (ECMA-262, WhiteSpace), except what is forbidden anyway. */
 const SPACES: readonly Range[] = [
   [0x0020, 0x0020],
   [0x00a0, 0x00a0],
   [0x1680, 0x1680],
   [0x2000, 0x200a],
-  [0x2028, 0x2029],
   [0x202f, 0x202f],
   [0x205f, 0x205f],
   [0x3000, 0x3000],
@@ -120,7 +120,7 @@ export const NAME_CHECK = [
  * changed about it.
  *
  * @throws InvalidUserNameError unless that has 1 to 255 code points, at least one of them visible, and no control
- * character, lone surrogate or bidirectional control
+ * character, line or paragraph separator, lone surrogate or bidirectional control
  */
 export function parseUserName(raw: string): string {
   const trimmed = raw.trim();
@@ -132,7 +132,8 @@ export function parseUserName(raw: string): string {
   }
   if (!WHOLE_NAME.test(name)) {
     throw new InvalidUserNameError(
-      'name must have at least one visible character, and no control characters, lone surrogates or bidirectional controls',
+      'name must have at least one visible character, and no control characters, line separators, lone surrogates or ' +
+        'bidirectional controls',
     );
   }
   return name;
