@@ -16,7 +16,7 @@ export { ErrorFilter } from './common/errors/error.filter.js';
 export type { Place } from './common/pagination/cursor.js';
 export type { Page, Slice } from './common/pagination/page.js';
 export { Metrics } from './common/metrics/metrics.js';
-export type { CreditEntry, TransactionType } from './credits/credit-entry.entity.js';
+export type { CreditEntry } from './credits/credit-entry.entity.js';
 export type { Difference, Period } from './credits/credits.repository.js';
 export * from './credits/credits.errors.js';
 export { type CreditRequest, CreditsService, type Receipt } from './credits/credits.service.js';

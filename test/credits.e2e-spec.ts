@@ -65,6 +65,24 @@ describe('Credits', () => {
     expect(me.headers.etag).toBe(`"${ada.id}.3"`);
   });
 
+  it.each(['G', 'GIFT_CARD_2026', `A${'_'.repeat(31)}`])(
+    '200 keeps the type %s, which the API product chose',
+    async (type) => {
+      const ada = await app.given.user();
+      const movement = { user_id: ada.id, amount: 3, transaction_id: 'gift', transaction_type: type };
+
+      const added = await post('credits-add', movement);
+      const repeated = await post('credits-add', movement);
+      const other = await post('credits-add', { ...movement, transaction_type: 'OTHER' });
+      const history = await app.as(ada).get('/v1/billing/credit-history');
+
+      expect(added.body).toMatchObject({ credits: 3, transaction_type: type });
+      expect(repeated.body).toEqual(added.body);
+      expect(other.body).toMatchObject({ status: 409 });
+      expect((history.body as { data: unknown[] }).data).toEqual([added.body]);
+    },
+  );
+
   it('keeps with the entry who moved the credits, and by which request', async () => {
     const ada = await app.given.user();
 
@@ -111,7 +129,12 @@ describe('Credits', () => {
     [{ transaction_id: 'a\u0000' }, /^transaction_id must/],
     [{ transaction_id: '\ud800' }, /^transaction_id must/],
     [{ transaction_id: 5 }, /^transaction_id must/],
-    [{ transaction_type: 'GIFT' }, /^transaction_type must be one of MANUAL_ADJUSTMENT/],
+    [{ transaction_type: 'gift' }, /^transaction_type must be 1 to 32 capital letters/],
+    [{ transaction_type: '' }, /^transaction_type must be 1 to 32 capital letters/],
+    [{ transaction_type: '1ST' }, /^transaction_type must be 1 to 32 capital letters/],
+    [{ transaction_type: 'GIFT\n' }, /^transaction_type must be 1 to 32 capital letters/],
+    [{ transaction_type: 'G'.repeat(33) }, /^transaction_type must be 1 to 32 capital letters/],
+    [{ transaction_type: 7 }, /^transaction_type must/],
     [{ transaction_type: null }, /^transaction_type must/],
     [{ user_id: 'ada' }, /^user_id must be a UUID/],
     [{ note: 'x' }, /^The property "note" is not known here/],

@@ -163,8 +163,8 @@ describe('UsersApiModule in another Nest application', () => {
     await expect(keys.getByName('nobody', 'x')).rejects.toThrow(ApiKeyNotFoundError);
     await expect(keys.revokeById('nobody', 'x')).rejects.toThrow(ApiKeyNotFoundError);
     await expect(credits.spend(spending)).rejects.toThrow(UserNotFoundError);
-    await expect(credits.add({ ...spending, userId: randomUUID(), transactionType: 'GIFT' as never })).rejects.toThrow(
-      'transaction_type must be one of',
+    await expect(credits.add({ ...spending, userId: randomUUID(), transactionType: 'gift' })).rejects.toThrow(
+      'transaction_type must be 1 to 32 capital letters',
     );
   });
 

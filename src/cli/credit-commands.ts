@@ -1,8 +1,8 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { COMMAND_LINE } from '../common/audit/actor.js';
-import { TRANSACTION_TYPES, type TransactionType } from '../credits/credit-entry.entity.js';
 import { type CreditRequest, CreditsService, type Receipt } from '../credits/credits.service.js';
 import { CreditEntryResponse } from '../credits/dto/credit-entry.response.js';
+import { DEFAULT_TRANSACTION_TYPE } from '../credits/transaction-type.js';
 import { integer } from './integer.js';
 import { MAX_LISTED, print, printTable, sayThereAreMore } from './output.js';
 import { withProgress } from './progress.js';
@@ -15,7 +15,7 @@ interface Options {
   readonly email: string;
   readonly amount: number;
   readonly transactionId: string;
-  readonly type: TransactionType;
+  readonly type: string;
   readonly startDate?: string;
   readonly endDate?: string;
   readonly limit: number;
@@ -81,8 +81,10 @@ function addMovement(
     .requiredOption(...EMAIL)
     .requiredOption('--amount <credits>', 'an integer from 1', integer(1, Number.MAX_SAFE_INTEGER))
     .requiredOption('--transaction-id <id>', 'chosen by you, unique per user')
-    .addOption(
-      new Option('--type <type>', 'what the movement is for').choices(TRANSACTION_TYPES).default('MANUAL_ADJUSTMENT'),
+    .option(
+      '--type <type>',
+      'what the movement is for: capital letters, digits and underscores, such as STRIPE_CHECKOUT',
+      DEFAULT_TRANSACTION_TYPE,
     )
     .option('--json', 'print the entry as JSON')
     .action(async ({ email, amount, transactionId, type: transactionType, json }: Options) => {

@@ -1,14 +1,7 @@
 import { Check, Column, Entity, Index, JoinColumn, ManyToOne, PrimaryColumn, Unique } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { User } from '../users/user.entity.js';
-
-export const TRANSACTION_TYPES = [
-  'MANUAL_ADJUSTMENT',
-  'NEW_USER_CREDIT',
-  'FINE_TUNING_JOB',
-  'STRIPE_CHECKOUT',
-] as const;
-export type TransactionType = (typeof TRANSACTION_TYPES)[number];
+import { TRANSACTION_TYPE } from './transaction-type.js';
 
 const integer = { from: Number, to: (value: number) => value };
 
@@ -20,10 +13,7 @@ const integer = { from: Number, to: (value: number) => value };
 @Check('ck_credit_entries_balance_after', 'balance_after BETWEEN 0 AND 9007199254740991')
 @Check('ck_credit_entries_transaction_id', `transaction_id <> ''`)
 @Check('ck_credit_entries_actor', `actor IN ('API_KEY', 'COMMAND_LINE', 'APPLICATION')`)
-@Check(
-  'ck_credit_entries_transaction_type',
-  `transaction_type IN ('MANUAL_ADJUSTMENT', 'NEW_USER_CREDIT', 'FINE_TUNING_JOB', 'STRIPE_CHECKOUT')`,
-)
+@Check('ck_credit_entries_transaction_type', `transaction_type COLLATE "C" ~ '${TRANSACTION_TYPE}'`)
 export class CreditEntry {
   @PrimaryColumn('uuid', { primaryKeyConstraintName: 'pk_credit_entries', default: () => 'time_ordered_uuid()' })
   readonly id!: string;
@@ -51,7 +41,7 @@ export class CreditEntry {
   readonly transactionId!: string;
 
   @Column({ name: 'transaction_type', type: 'varchar', length: 32 })
-  readonly transactionType!: TransactionType;
+  readonly transactionType!: string;
 
   /** Who moved the credits, as in the audit trail. */
   @Column({ type: 'varchar', length: 12 })

@@ -1,5 +1,4 @@
 import { DomainError } from '../common/errors/domain.error.js';
-import { TRANSACTION_TYPES } from './credit-entry.entity.js';
 
 export class InvalidAmountError extends DomainError {
   readonly kind = 'invalid';
@@ -21,7 +20,7 @@ export class InvalidTransactionTypeError extends DomainError {
   readonly kind = 'invalid';
 
   constructor() {
-    super(`transaction_type must be one of ${TRANSACTION_TYPES.join(', ')}`);
+    super('transaction_type must be 1 to 32 capital letters, digits and underscores, and begin with a letter');
   }
 }
 

@@ -6,14 +6,14 @@ import type { Page, Slice } from '../common/pagination/page.js';
 import { findNewest, type List, NEWEST } from '../database/list.js';
 import { withoutTimeouts } from '../database/without-timeouts.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
-import type { CreditEntry, TransactionType } from './credit-entry.entity.js';
+import type { CreditEntry } from './credit-entry.entity.js';
 
 export interface Movement {
   readonly userId: string;
   /** Negative spends. */
   readonly credits: number;
   readonly transactionId: string;
-  readonly transactionType: TransactionType;
+  readonly transactionType: string;
   readonly by: Actor;
 }
 

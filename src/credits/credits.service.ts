@@ -9,7 +9,7 @@ import { retryingConflicts } from '../database/retry.js';
 import { Turns } from '../database/turns.js';
 import { UserNotFoundError } from '../users/users.errors.js';
 import { UsersService } from '../users/users.service.js';
-import { type CreditEntry, TRANSACTION_TYPES, type TransactionType } from './credit-entry.entity.js';
+import type { CreditEntry } from './credit-entry.entity.js';
 import {
   BalanceLimitError,
   InsufficientCreditsError,
@@ -20,6 +20,7 @@ import {
   TransactionIdTakenError,
 } from './credits.errors.js';
 import { CreditsRepository, type Difference, type Movement, type Period } from './credits.repository.js';
+import { DEFAULT_TRANSACTION_TYPE, isTransactionType } from './transaction-type.js';
 
 export interface CreditRequest {
   readonly userId: string;
@@ -27,7 +28,8 @@ export interface CreditRequest {
   readonly amount: number;
   /** 1 to 255 characters, unique per user: the same request with it again moves nothing. */
   readonly transactionId: string;
-  readonly transactionType?: TransactionType | undefined;
+  /** 1 to 32 capital letters, digits and underscores, the first one a letter; `MANUAL_ADJUSTMENT` by default. */
+  readonly transactionType?: string | undefined;
 }
 
 /** The entry of a transaction, and whether an earlier call had made it. */
@@ -99,10 +101,10 @@ export class CreditsService {
     by: Actor,
     manager: EntityManager = this.entries.manager,
   ): Promise<Receipt> {
-    const { userId, amount, transactionId, transactionType = 'MANUAL_ADJUSTMENT' } = request;
+    const { userId, amount, transactionId, transactionType = DEFAULT_TRANSACTION_TYPE } = request;
     if (!Number.isSafeInteger(amount) || amount < 1) throw new InvalidAmountError();
     if (!isTransactionId(transactionId)) throw new InvalidTransactionIdError();
-    if (!TRANSACTION_TYPES.includes(transactionType)) throw new InvalidTransactionTypeError();
+    if (!isTransactionType(transactionType)) throw new InvalidTransactionTypeError();
     if (!isUuid(userId)) throw new UserNotFoundError({ id: userId });
     const movement = { userId, credits: sign * amount, transactionId, transactionType, by };
 

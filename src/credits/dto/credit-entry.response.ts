@@ -1,6 +1,7 @@
 import { ApiProperty } from '@nestjs/swagger';
 import { pageOf } from '../../common/pagination/pagination.response.js';
-import { type CreditEntry, TRANSACTION_TYPES, type TransactionType } from '../credit-entry.entity.js';
+import type { CreditEntry } from '../credit-entry.entity.js';
+import { TRANSACTION_TYPE } from '../transaction-type.js';
 
 export class CreditEntryResponse {
   @ApiProperty({ format: 'uuid', example: '7c2f6f5e-0d6a-4f0b-8b39-6f3f5d1c2e4a' })
@@ -15,8 +16,12 @@ export class CreditEntryResponse {
   @ApiProperty({ example: 'order-1815' })
   readonly transaction_id!: string;
 
-  @ApiProperty({ enum: TRANSACTION_TYPES, example: 'STRIPE_CHECKOUT' })
-  readonly transaction_type!: TransactionType;
+  @ApiProperty({
+    pattern: TRANSACTION_TYPE,
+    description: 'What the movement was for, in the words of the API product; not a closed list',
+    example: 'STRIPE_CHECKOUT',
+  })
+  readonly transaction_type!: string;
 
   @ApiProperty({ type: 'integer', minimum: 0, description: 'The balance right after this entry', example: 40 })
   readonly balance_after!: number;

@@ -1,10 +1,10 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsIn, IsInt, IsString, Matches, Max, Min } from 'class-validator';
+import { IsInt, IsString, Matches, Max, Min } from 'class-validator';
 import { UUID } from '../../common/validation/uuid.js';
 import { PageRequest } from '../../common/pagination/page.request.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
-import { TRANSACTION_TYPES, type TransactionType } from '../credit-entry.entity.js';
 import { MAX_TRANSACTION_ID_LENGTH } from '../credits.service.js';
+import { DEFAULT_TRANSACTION_TYPE, TRANSACTION_TYPE } from '../transaction-type.js';
 
 const USER_ID = { format: 'uuid', example: '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90' };
 const NOT_A_UUID = { message: 'user_id must be a UUID' };
@@ -30,10 +30,16 @@ export class CreditChange {
   @IsString()
   readonly transaction_id!: string;
 
-  @ApiPropertyOptional({ enum: TRANSACTION_TYPES, default: 'MANUAL_ADJUSTMENT' })
+  /** `CreditsService` holds the rule; the document repeats it. */
+  @ApiPropertyOptional({
+    pattern: TRANSACTION_TYPE,
+    default: DEFAULT_TRANSACTION_TYPE,
+    description: 'What the movement is for: any word of your own, such as FINE_TUNING_JOB or STRIPE_CHECKOUT',
+    example: 'STRIPE_CHECKOUT',
+  })
   @Omittable()
-  @IsIn(TRANSACTION_TYPES, { message: `transaction_type must be one of ${TRANSACTION_TYPES.join(', ')}` })
-  readonly transaction_type?: TransactionType;
+  @IsString()
+  readonly transaction_type?: string;
 }
 
 const DATE = { format: 'date', example: '2026-01-31' };

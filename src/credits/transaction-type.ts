@@ -1,0 +1,13 @@
+/**
+ * What a movement is for, chosen by the API product: 1 to 32 capital letters, digits and underscores,
+ * the first one a letter. The same as the constraint `ck_credit_entries_transaction_type`.
+ */
+export const TRANSACTION_TYPE = '^[A-Z][A-Z0-9_]{0,31}$';
+
+/** The type of a movement whose caller names none. */
+export const DEFAULT_TRANSACTION_TYPE = 'MANUAL_ADJUSTMENT';
+
+const PATTERN = new RegExp(TRANSACTION_TYPE);
+
+/** Takes any value, since other modules call the service without types of ours. */
+export const isTransactionType = (value: unknown): value is string => typeof value === 'string' && PATTERN.test(value);
