@@ -1,6 +1,8 @@
 /*
- * `npm run bench`: ours against a bare server and a naive one, in turns, in one run. See docs/performance.md.
+ * `npm run bench`: ours against a bare server and a naive one, in alternating rounds of one run. See docs/performance.md.
  *
+ *   --against v1.0.0   instead: ours, the version of another git revision, and the bare server; against HEAD it is an A/A run,
+ *                      whose spread is the tolerance of this machine
  *   --rounds 5         how often each is measured
  *   --seconds 8        about how long each time, after a second of warming up
  *   --only PATCH       one method
@@ -12,12 +14,13 @@
  *   --profile          instead: where the time of ours goes
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, openSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { openEmbeddedPostgres } from '../src/database/embedded/open-embedded-postgres.js';
@@ -26,6 +29,7 @@ import type { Load, Seen } from './load.js';
 import { summarize } from './profile.js';
 import { fill, HEAVY_USER } from './fill.js';
 import { query, seedCallers, storedNames } from './seed.js';
+import { buildRevision, versionIn } from './version.js';
 
 const CONNECTIONS = 32;
 
@@ -41,6 +45,7 @@ const { values: options } = parseArgs({
     seconds: { type: 'string', default: '8' },
     only: { type: 'string' },
     'no-naive': { type: 'boolean', default: false },
+    against: { type: 'string' },
     users: { type: 'string' },
     instances: { type: 'string' },
     batches: { type: 'boolean', default: false },
@@ -59,15 +64,16 @@ interface Contender {
   readonly instances?: number;
   /** Users beside those who call; none by default. */
   readonly users?: number;
+  /** True for another version of ours, which creates its own schema at a first start. */
+  readonly migratesItself?: boolean;
 }
 
 /** With the flags of `npm start` and of the image. */
-const OURS = {
-  program: '../app/main.js',
-  flags: ['--expose-gc', '--no-memory-reducer', '--no-allocation-site-pretenuring'],
-};
-/** The same, module by module, for who must tell them apart. */
-const UNBUNDLED = { ...OURS, program: '../src/main.js' };
+const OURS = versionIn('.');
+/** The same, not bundled: a profile then shows modules, and single ones can be replaced. */
+const UNBUNDLED = { ...OURS, program: resolve('dist/src/main.js') };
+
+const BARE = join(import.meta.dirname, 'bare.js');
 
 class Server {
   private constructor(
@@ -79,10 +85,12 @@ class Server {
     private readonly children: readonly ChildProcess[],
   ) {}
 
-  static async start({ name, program, flags = [], env = {}, instances = 1, users = 0 }: Contender): Promise<Server> {
+  static async start(contender: Contender): Promise<Server> {
+    const { name, instances = 1, users = 0, migratesItself = false } = contender;
     await query(database.url, `CREATE DATABASE ${name}`);
     const databaseUrl = Object.assign(new URL(database.url), { pathname: `/${name}` }).href;
-    await runMigrations(databaseUrl);
+    if (migratesItself) await stop((await run(contender, databaseUrl)).child);
+    else await runMigrations(databaseUrl);
     if (users > 0) {
       await fill(databaseUrl, users, (message) => {
         console.error(`${name}: ${message}`);
@@ -93,22 +101,8 @@ class Server {
     const urls: string[] = [];
     let startMs = NaN;
     for (let instance = 0; instance < instances; instance += 1) {
-      const log = join(home, `${name}-${String(instance)}.log`); // a file, as in production
       const start = performance.now();
-      const child = spawn(process.execPath, [...flags, join(import.meta.dirname, program)], {
-        cwd: home,
-        env: {
-          PATH: process.env.PATH,
-          PORT: '0',
-          DATABASE_URL: databaseUrl,
-          // Counted, as in production, but never reached.
-          RATE_LIMIT_PER_MINUTE: '999999999',
-          ...env,
-        },
-        stdio: ['ignore', openSync(log, 'w'), 'inherit'],
-      });
-      process.once('exit', () => child.kill('SIGKILL'));
-      const url = await address(log, child);
+      const { child, url } = await run(contender, databaseUrl);
       await fetch(`${url}/v1/users/me`, { headers: { 'x-api-key': keys[0] ?? '' } });
       startMs = performance.now() - start;
       children.push(child);
@@ -142,11 +136,37 @@ class Server {
   }
 
   async stop(): Promise<void> {
-    for (const child of this.children) {
-      child.kill('SIGTERM');
-      await once(child, 'close');
-    }
+    for (const child of this.children) await stop(child);
   }
+}
+
+interface Running {
+  readonly child: ChildProcess;
+  readonly url: string;
+}
+
+async function run({ name, program, flags = [], env = {} }: Contender, databaseUrl: string): Promise<Running> {
+  const log = join(home, `${name}-${randomUUID()}.log`); // a file, as in production
+  const child = spawn(process.execPath, [...flags, program], {
+    cwd: home,
+    env: {
+      PATH: process.env.PATH,
+      PORT: '0',
+      DATABASE_URL: databaseUrl,
+      // Counted, as in production, but never reached.
+      RATE_LIMIT_PER_MINUTE: '999999999',
+      ...env,
+    },
+    stdio: ['ignore', openSync(log, 'w'), 'inherit'],
+  });
+  process.once('exit', () => child.kill('SIGKILL'));
+  return { child, url: await address(log, child) };
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  const closed = once(child, 'close');
+  child.kill('SIGTERM');
+  await closed;
 }
 
 async function address(log: string, child: ChildProcess): Promise<string> {
@@ -203,11 +223,17 @@ else if (options.users !== undefined) {
     { name: 'traced', ...OURS, env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } },
   ]);
   console.log(`The collector was given ${(collector.received() / 2 ** 20).toFixed(0)} MB of spans.`);
+} else if (options.against !== undefined) {
+  await compare([
+    { name: 'before', ...buildRevision(options.against), migratesItself: true },
+    { name: 'now', ...OURS },
+    { name: 'bare', program: BARE },
+  ]);
 } else {
   await compare([
-    { name: 'bare', program: 'bare.js' },
+    { name: 'bare', program: BARE },
     { name: 'ours', ...OURS },
-    ...(options['no-naive'] ? [] : [{ name: 'naive', program: 'naive.js' }]),
+    ...(options['no-naive'] ? [] : [{ name: 'naive', program: join(import.meta.dirname, 'naive.js') }]),
   ]);
 }
 process.exit(0);
