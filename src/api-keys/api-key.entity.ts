@@ -4,7 +4,7 @@ import { User } from '../users/user.entity.js';
 @Entity('api_keys')
 @Unique('uq_api_keys_digest', ['digest'])
 @Unique('uq_api_keys_user_id_name', ['userId', 'name'])
-@Index('ix_api_keys_newest', { synchronize: false }) // descends, which TypeORM cannot say: see the migration
+@Index('ix_api_keys_newest', { synchronize: false }) // descending: not expressible in TypeORM, see the migration
 @Check('ck_api_keys_name', `name ~ '^[a-z0-9-]{1,255}$' AND name <> 'current'`)
 @Check('ck_api_keys_prefix', `prefix ~ '^ua_[0-9A-Za-z]{5}$'`)
 @Check('ck_api_keys_digest', `octet_length(digest) = 32`)
@@ -19,7 +19,7 @@ export class ApiKey {
   @Column({ name: 'last_used_at', type: 'timestamptz', precision: 3, nullable: true })
   readonly lastUsedAt!: Date | null;
 
-  /** The first instant at which the key no longer works, by the database's clock. */
+  /** The first instant at which the key no longer works, according to the database clock. */
   @Column({ name: 'expires_at', type: 'timestamptz', precision: 3 })
   readonly expiresAt!: Date;
 
@@ -36,11 +36,11 @@ export class ApiKey {
   @Column({ type: 'varchar', length: 255 })
   readonly name!: string;
 
-  /** The first characters of the secret, by which its owner recognises it. */
+  /** The first characters of the secret, by which its owner recognizes it. */
   @Column({ type: 'varchar', length: 8 })
   readonly prefix!: string;
 
-  /** SHA-256 of the whole key: the key itself is stored nowhere. */
+  /** SHA-256 of the whole key, which itself is not stored. */
   @Column({ type: 'bytea' })
   readonly digest!: Buffer;
 }

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 
-/** Enough to recognise a key in a list; 38 of its 43 random characters stay secret. */
+/** Enough to recognize a key in a list; 38 of the 43 random characters stay secret. */
 const PREFIX_LENGTH = 8;
 
-/** What the database keeps of a key. A slow hash would buy nothing for 256 random bits, and cost every request. */
+/** The digest that the database stores. A slow hash would add no security to 256 random bits, and a cost to every request. */
 export const digestOf = (secret: string): Buffer => createHash('sha256').update(secret).digest();
 
-/** The first characters of a key, `ua_` included: shown to its owner, useless to anyone else. */
+/** The first characters of a key, `ua_` included, which are shown in lists. */
 export const prefixOf = (secret: string): string => secret.slice(0, PREFIX_LENGTH);

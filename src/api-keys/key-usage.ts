@@ -3,18 +3,18 @@ import { DataSource } from 'typeorm';
 import { Metrics } from '../common/metrics/metrics.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 
-/** How far `last_used_at` may lag, and how often a key is written at most. */
+/** The longest lag of `last_used_at`, and the shortest interval between two writes of one key (ms). */
 const FLUSH_EVERY_MS = 60_000;
 
-/** Keys in one statement: some 50 ms of work for the database, well within the time-out of a statement. */
+/** Keys per statement: about 50 ms of work for the database, well within the statement timeout. */
 const SLICE = 1_000;
 
-/** Keys that are remembered between two writes: some 10 MB. */
+/** Keys that are kept between two writes: about 10 MB. */
 const CAPACITY = 100_000;
 
 /**
- * Notes when keys were used, off the path of requests: each process writes all keys that it saw in a few statements a
- * minute, and for a last time at its end. Whatever goes wrong with it costs no request anything.
+ * Records when keys were used, outside the request path: each process writes the keys that it saw in a few statements per
+ * minute, and once more on shutdown. A failure here never fails a request.
  */
 @Injectable()
 export class KeyUsage implements OnModuleInit, OnApplicationShutdown {
@@ -31,14 +31,14 @@ export class KeyUsage implements OnModuleInit, OnApplicationShutdown {
     this.timer = setInterval(() => void this.flush(), FLUSH_EVERY_MS).unref();
   }
 
-  /** Notes a use of a key. Once the memory is full, keys that are new to it wait for the next minute. */
+  /** Records a use of a key. Once the capacity is reached, further keys are recorded in the next minute. */
   record(keyId: string): void {
     if (this.lastUses.size < CAPACITY || this.lastUses.has(keyId)) this.lastUses.set(keyId, performance.now());
   }
 
   /**
-   * Writes what was noted. Instants go as ages, so that the database's clock is the only one that counts. Rows that
-   * somebody is changing are passed over rather than waited for: the key's next use is noted again.
+   * Writes the recorded uses. Instants are sent as ages, so that only the database clock counts. Locked rows are skipped: the
+   * next use of the key is recorded again.
    */
   async flush(): Promise<void> {
     const uses = [...this.lastUses];
@@ -47,7 +47,7 @@ export class KeyUsage implements OnModuleInit, OnApplicationShutdown {
       try {
         await this.write(uses.slice(from, from + SLICE));
       } catch (error) {
-        const keys = uses.length - from; // what failed once would most likely fail again
+        const keys = uses.length - from; // the next statement would most likely fail too
         this.metrics.unwrittenKeyUses.inc(keys);
         this.logger.warn({ err: error, keys }, 'The last uses of some keys could not be written');
         return;

@@ -1,6 +1,6 @@
 import type { Actor } from '../common/audit/actor.js';
 
-/** Who is calling: all that a handler may know of the key and the request. */
+/** The authenticated caller: all that a handler may know about the key and the request. */
 export interface Principal extends Actor {
   readonly type: 'API_KEY';
   readonly userId: string;

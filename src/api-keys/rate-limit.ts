@@ -1,17 +1,17 @@
-/** Of a limit, as it stands after a request. */
+/** The state of a rate limit after a request. */
 export interface RateLimitState {
   readonly limit: 'key' | 'address';
-  /** Requests in a window. */
+  /** Requests per window. */
   readonly quota: number;
-  /** Requests that are left in this one. */
+  /** Requests left in the current window. */
   readonly remaining: number;
-  /** Whole seconds until the next one. */
+  /** Whole seconds until the next window. */
   readonly resetSeconds: number;
 }
 
 export const WINDOW_SECONDS = 60;
 
-/** The fields of draft-ietf-httpapi-ratelimit-headers: the limit, and what is left of it until when. */
+/** The headers of draft-ietf-httpapi-ratelimit-headers: the limit, what is left of it and when it resets. */
 export const rateLimitHeaders = ({
   limit,
   quota,

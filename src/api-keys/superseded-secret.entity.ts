@@ -1,7 +1,7 @@
 import { Check, Column, Entity, Index, JoinColumn, ManyToOne, PrimaryColumn } from 'typeorm';
 import { ApiKey } from './api-key.entity.js';
 
-/** A secret that a rotation replaced, for as long as it lives on beside the new one. */
+/** A secret that a rotation replaced, while it remains valid beside the new one. */
 @Entity('superseded_secrets')
 @Check('ck_superseded_secrets_digest', `octet_length(digest) = 32`)
 export class SupersededSecret {
@@ -19,7 +19,7 @@ export class SupersededSecret {
   @Column({ name: 'superseded_at', type: 'timestamptz', precision: 3 })
   readonly supersededAt!: Date;
 
-  /** The first instant at which the secret no longer works, by the database's clock. */
+  /** The first instant at which the secret no longer works, according to the database clock. */
   @Column({ name: 'expires_at', type: 'timestamptz', precision: 3 })
   readonly expiresAt!: Date;
 }

@@ -2,9 +2,9 @@ import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { AUDIT_ACTIONS, type AuditAction } from '../common/audit/recording.js';
 
-/** One change of a user or a key. The database refuses to change or delete such a row. */
+/** One change of a user or a key. The database refuses to update or delete such a row. */
 @Entity('audit_events')
-@Index('ix_audit_events_user_id_action_created_at', { synchronize: false }) // both descend, which TypeORM cannot say: see the migration
+@Index('ix_audit_events_user_id_action_created_at', { synchronize: false }) // descending: not expressible in TypeORM, see the migration
 @Index('ix_audit_events_action_newest', { synchronize: false })
 @Check('ck_audit_events_action', `action IN (${AUDIT_ACTIONS.map((action) => `'${action}'`).join()})`)
 @Check('ck_audit_events_actor', `actor IN ('API_KEY', 'COMMAND_LINE', 'APPLICATION')`)
@@ -12,14 +12,14 @@ export class AuditEvent {
   @PrimaryColumn('uuid', { primaryKeyConstraintName: 'pk_audit_events', default: () => 'time_ordered_uuid()' })
   readonly id!: string;
 
-  /** Of the moment after the wait for a lock, so that the events of a row stand in the order of its changes. */
+  /** Taken after the lock was acquired, so that the events of a row are in the order of its changes. */
   @Column({ name: 'created_at', type: 'timestamptz', precision: 3, default: () => 'clock_timestamp()' })
   readonly createdAt!: Date;
 
   @Column({ type: 'varchar', length: 32 })
   readonly action!: AuditAction;
 
-  /** The user that changed, or that the changed key belongs to. */
+  /** The user that changed, or the owner of the key that changed. */
   @Column({ name: 'user_id', type: 'uuid' })
   readonly userId!: string;
 

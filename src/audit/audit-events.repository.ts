@@ -14,16 +14,16 @@ export interface AuditEventFilter {
 const COLUMNS = `id, created_at AS "createdAt", action, user_id AS "userId", api_key_id AS "apiKeyId", actor,
   actor_user_id AS "actorUserId", actor_key_id AS "actorKeyId", request_id AS "requestId", changes`;
 
-/** Reads the trail. Whoever changes a row writes it, in the same statement: see `common/audit/recording.ts`. */
+/** Reads the audit trail. Each change writes its event in its own statement: see `common/audit/recording.ts`. */
 @Injectable()
 export class AuditEventsRepository {
   constructor(@InjectDatabase() private readonly database: DataSource) {}
 
   /**
-   * The events that the filter lets pass, the newest first.
+   * The events that match the filter, newest first.
    *
-   * The events of each action are a list of their own, which one index has in order for all users, and another for each user. An index
-   * for each filter would do without the merging of lists, but each change of a user writes to each index.
+   * One index orders the events of each action, another those of each user and action, and the lists of several actions are
+   * merged. An index per filter would avoid the merging, but each change of a user would write to each index.
    */
   findPage({ userId, action }: AuditEventFilter, slice: Slice): Promise<Page<AuditEvent>> {
     const list = {

@@ -9,15 +9,15 @@ export interface UsersApiOptions {
   /** Where the server is, such as `http://127.0.0.1:3000`. */
   readonly baseUrl: string;
   readonly apiKey: string;
-  /** What differs from four attempts and waits of ten seconds at most. */
+  /** Overrides of the defaults: four attempts, and waits of at most ten seconds. */
   readonly patience?: Partial<Patience>;
-  /** What sends a request; `globalThis.fetch` if left out. */
+  /** Sends a request; `globalThis.fetch` by default. */
   readonly fetch?: (request: Request) => Promise<Response>;
 }
 
 /**
- * A client for the paths of the published document: each method takes a path and answers `{ data, error, response }`, typed.
- * It repeats by itself what is safe to repeat.
+ * A client for the paths of the published document: each method takes a path and resolves to a typed `{ data, error, response }`.
+ * It retries requests that are safe to repeat.
  */
 export const createUsersApi = ({
   baseUrl,

@@ -1,8 +1,8 @@
-/** How often and how long to try. */
+/** The number of attempts and the longest wait. */
 export interface Patience {
-  /** Attempts in all, the first included. */
+  /** All attempts, including the first. */
   readonly attempts: number;
-  /** The longest wait before one repetition; a server that asks for more gets none. */
+  /** The longest wait before a retry (ms); if the server asks for more, there is no retry. */
   readonly maxWaitMs: number;
 }
 
@@ -11,9 +11,9 @@ export const DEFAULT_PATIENCE: Patience = { attempts: 4, maxWaitMs: 10_000 };
 const FIRST_BACKOFF_MS = 100;
 
 /**
- * A `fetch` that tries again what may be tried again. 429 is refused before anything is done, so every request may follow
- * it. 503 and a broken connection leave open what was done, so only requests that change nothing by a repetition do.
- * Waits as long as `Retry-After` says, else a random time that doubles its bound with each attempt.
+ * Wraps `fetch` with retries. A 429 is sent before anything is done, so every request may be retried after it. After a 503 or
+ * a broken connection the outcome is unknown, so only requests that are safe to repeat are retried. Waits as long as
+ * `Retry-After` says, otherwise a random time whose bound doubles with each attempt.
  *
  * @throws what `fetch` throws when no attempt is left, and the reason of the request's `signal` once it aborts
  */
@@ -39,8 +39,8 @@ export const retryingFetch =
   };
 
 /**
- * Whether a request that has been carried out may be carried out again and be answered alike. A key that revokes itself
- * cannot ask twice, a renamed key has left its path, and an `If-Match` holds only once.
+ * Whether repeating a request has the same effect and response. A key that revoked itself cannot be used again, a renamed key
+ * has another path, and an `If-Match` matches only once.
  */
 export function isRepeatable({ method, url, headers }: Request): boolean {
   const { pathname } = new URL(url);
@@ -59,7 +59,7 @@ export function isRepeatable({ method, url, headers }: Request): boolean {
   }
 }
 
-/** @returns milliseconds; null where the answer names no time (RFC 9110, section 10.2.3: seconds, or a date) */
+/** @returns milliseconds, or null without a valid `Retry-After` (RFC 9110, section 10.2.3: seconds, or a date) */
 function waitOf({ headers }: Response): number | null {
   const text = headers.get('retry-after')?.trim();
   if (!text) return null;

@@ -353,7 +353,7 @@ export interface components {
             created_at: string;
             /**
              * Format: date-time
-             * @description RFC 3339, UTC, milliseconds; rises with every change, and only then
+             * @description RFC 3339, UTC, milliseconds; increases with every change, and only then
              * @example 2026-01-02T10:00:00.000Z
              */
             updated_at: string;
@@ -394,7 +394,7 @@ export interface components {
         };
         Pagination: {
             /**
-             * @description Exact for up to 10,000 rows; of longer lists an estimate. Read on while there is a `Link`
+             * @description Exact for up to 10,000 rows, an estimate for longer lists. Read on while there is a `Link` header
              * @example 3
              */
             total_pages: number;
@@ -976,10 +976,10 @@ export interface operations {
     listUsers: {
         parameters: {
             query?: {
-                /** @description Counted from 1; reaches the newest 10,000 rows of a list. Further pages: `after` */
+                /** @description Starts at 1; reaches the newest 10,000 rows of a list. For further pages use `after` */
                 page?: number;
                 items_per_page?: number;
-                /** @description Where the page before ended, as its `Link` header says. Follow that header to read every row once while others are added; a page that is asked for by its number alone moves as new rows come in. */
+                /** @description The cursor from the `Link` header of the previous page. Follow that header to read every row once while rows are added; a page selected by its number alone shifts as new rows arrive. */
                 after?: string;
                 status?: "ACTIVE" | "INACTIVE";
                 /** @description The whole address, without regard to case */
@@ -1246,10 +1246,10 @@ export interface operations {
     listApiKeys: {
         parameters: {
             query?: {
-                /** @description Counted from 1; reaches the newest 10,000 rows of a list. Further pages: `after` */
+                /** @description Starts at 1; reaches the newest 10,000 rows of a list. For further pages use `after` */
                 page?: number;
                 items_per_page?: number;
-                /** @description Where the page before ended, as its `Link` header says. Follow that header to read every row once while others are added; a page that is asked for by its number alone moves as new rows come in. */
+                /** @description The cursor from the `Link` header of the previous page. Follow that header to read every row once while rows are added; a page selected by its number alone shifts as new rows arrive. */
                 after?: string;
             };
             header?: never;
@@ -1536,10 +1536,10 @@ export interface operations {
     listCreditHistory: {
         parameters: {
             query?: {
-                /** @description Counted from 1; reaches the newest 10,000 rows of a list. Further pages: `after` */
+                /** @description Starts at 1; reaches the newest 10,000 rows of a list. For further pages use `after` */
                 page?: number;
                 items_per_page?: number;
-                /** @description Where the page before ended, as its `Link` header says. Follow that header to read every row once while others are added; a page that is asked for by its number alone moves as new rows come in. */
+                /** @description The cursor from the `Link` header of the previous page. Follow that header to read every row once while rows are added; a page selected by its number alone shifts as new rows arrive. */
                 after?: string;
                 /** @description The first day, in UTC */
                 start_date?: string;
@@ -1670,10 +1670,10 @@ export interface operations {
     listAuditEvents: {
         parameters: {
             query?: {
-                /** @description Counted from 1; reaches the newest 10,000 rows of a list. Further pages: `after` */
+                /** @description Starts at 1; reaches the newest 10,000 rows of a list. For further pages use `after` */
                 page?: number;
                 items_per_page?: number;
-                /** @description Where the page before ended, as its `Link` header says. Follow that header to read every row once while others are added; a page that is asked for by its number alone moves as new rows come in. */
+                /** @description The cursor from the `Link` header of the previous page. Follow that header to read every row once while rows are added; a page selected by its number alone shifts as new rows arrive. */
                 after?: string;
                 /** @description Only changes of this user and of its keys */
                 user_id?: string;

@@ -4,9 +4,9 @@ import type { Span } from '@opentelemetry/api';
 const NONE: readonly Span[] = [];
 const storage = new AsyncLocalStorage<readonly Span[]>();
 
-/** The spans of the requests that the work at hand is done for: several where they share a statement, none where traces are off. */
+/** The spans of the requests that the current work serves: several where requests share a statement, none without traces. */
 export const activeSpans = (): readonly Span[] => storage.getStore() ?? NONE;
 
-/** Does some work, and whatever it begins, for these. Costs nothing where traces are off. */
+/** Runs work, and everything that it starts, on behalf of these spans. Costs nothing without traces. */
 export const inSpans = <T>(spans: readonly Span[], work: () => T): T =>
   spans.length === 0 && storage.getStore() === undefined ? work() : storage.run(spans, work);

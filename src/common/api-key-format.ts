@@ -2,11 +2,11 @@ import { randomInt } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
 /*
- * The published shape of an API key: `ua_`, 43 base62 characters of randomness (43 · log2 62 = 256 bits) and 6 base62
- * characters of CRC-32 over all that stands before them. The fixed prefix and the checksum let secret scanners find a
- * leaked key and be sure of it offline, and let us refuse a mistyped or made-up one without asking the database.
+ * The published format of an API key: `ua_`, 43 random base62 characters (43 · log2 62 = 256 bits) and 6 base62 characters of
+ * CRC-32 over everything before them. With the fixed prefix and the checksum, secret scanners find leaked keys and verify them
+ * offline, and a mistyped or invented key is refused without a database query.
  *
- * It stands in `common` because the configuration, the logs and the error messages must know a key when they see one.
+ * It is in `common` because configuration, logs and error messages must recognize keys.
  */
 
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
@@ -16,23 +16,23 @@ const CHECKSUM_LENGTH = 6;
 
 export const API_KEY_LENGTH = PREFIX.length + RANDOM_LENGTH + CHECKSUM_LENGTH;
 
-/** For secret scanners: matches every key, and hardly anything else. */
+/** For secret scanners: matches every key and hardly any other text. */
 export const API_KEY_PATTERN = 'ua_[0-9A-Za-z]{49}';
 
 const ONE_KEY = new RegExp(`^${API_KEY_PATTERN}$`);
 const ANY_KEYS = new RegExp(API_KEY_PATTERN, 'g');
 
-/** Makes a new key from the system's random generator. */
+/** Generates a key from the system's random number generator. */
 export function generateApiKey(): string {
   const random = Array.from({ length: RANDOM_LENGTH }, () => BASE62[randomInt(BASE62.length)]).join('');
   return withChecksum(PREFIX + random);
 }
 
-/** Whether a text could be a key of ours: right shape and right checksum. Says nothing about whether it is one. */
+/** Whether a text has the format and checksum of a key. Whether such a key exists is for the database to say. */
 export const isApiKey = (text: string): boolean =>
   ONE_KEY.test(text) && withChecksum(text.slice(0, -CHECKSUM_LENGTH)) === text;
 
-/** Replaces every key in a text: the last line of defence for logs and messages. */
+/** Replaces every key in a text: the last protection of logs and messages. */
 export const redactKeys = (text: string): string => text.replace(ANY_KEYS, `${PREFIX}[redacted]`);
 
 function withChecksum(body: string): string {

@@ -1,6 +1,6 @@
 import { Inject } from '@nestjs/common';
 
-/** The token of the `DataSource` that our modules work on: the one that `UsersApiModule` was told. */
+/** Injection token of the `DataSource` of these modules, as chosen in `UsersApiModule.forRoot`. */
 export const DATABASE = Symbol('data source of the users API');
 
 export const InjectDatabase = (): ParameterDecorator => Inject(DATABASE);

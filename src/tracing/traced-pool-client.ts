@@ -4,11 +4,10 @@ import { activeSpans } from '../common/active-spans.js';
 import { PoolClient } from '../database/pool-client.js';
 
 /**
- * A connection that gives each statement a span in the trace of every request that it is run for. Statements outside of
- * requests, such as those of timers, have none.
+ * A connection that records each statement as a span in the trace of every request that it serves. Statements outside requests,
+ * such as those of timers, have no span.
  *
- * A span shows the statement as it is written in the code, and of an error only its code: values, and messages, which quote
- * them, are people's data.
+ * A span contains the SQL text and, for an error, only its code: values, and messages that quote them, are personal data.
  */
 export const tracedPoolClient = (tracer: Tracer): typeof PoolClient =>
   class TracedPoolClient extends PoolClient {
@@ -38,7 +37,7 @@ export const tracedPoolClient = (tracer: Tracer): typeof PoolClient =>
             ),
           );
           const answer = query.apply(this, given);
-          if (answer instanceof Promise) void end(spans, answer); // as all of ours are
+          if (answer instanceof Promise) void end(spans, answer); // as for every statement of the application
           return answer;
         },
       });

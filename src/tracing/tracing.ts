@@ -12,16 +12,16 @@ import { traceRequests } from './request-spans.js';
 import { tracedPoolClient } from './traced-pool-client.js';
 
 /*
- * Imported only where traces are wanted. What is not said here, the SDK reads from its standard variables (`OTEL_*`): endpoint,
- * headers, sampler, limits, resource.
+ * Imported only where traces are enabled. The SDK reads everything else from its standard variables (`OTEL_*`): endpoint, headers,
+ * sampler, limits, resource.
  */
 
 const SERVICE_NAME = 'users-api'; // unless OTEL_SERVICE_NAME says otherwise
 
-/** Milliseconds that the last spans may take to leave a process that is told to stop. */
+/** Time to export the last spans on shutdown (ms). */
 const FLUSH_MS = 2_000;
 
-/** Milliseconds between two lines about a collector that does not take our spans. */
+/** Interval between two warnings about a collector that does not accept spans (ms). */
 const COMPLAIN_EVERY_MS = 60_000;
 
 const EXPORTERS: Readonly<Record<string, typeof ProtobufExporter | typeof JsonExporter>> = {
@@ -31,18 +31,18 @@ const EXPORTERS: Readonly<Record<string, typeof ProtobufExporter | typeof JsonEx
 
 export interface Tracing {
   readonly traceRequests: RequestHandler;
-  /** What the pool is to make its connections of. */
+  /** The class of the pool's connections. */
   readonly PoolClient: typeof PoolClient;
-  /** Sends what is left, for 2 s at most. Never fails. */
+  /** Exports the remaining spans, for at most 2 s. Never rejects. */
   readonly shutdown: () => Promise<void>;
 }
 
-/** @returns undefined, and a warning in the log, for a protocol that we do not speak: an API without traces is better than none */
+/** @returns undefined after a warning in the log for an unsupported protocol: the API then runs without traces */
 export function startTracing(protocol: string, logger: Logger): Tracing | undefined {
   const Exporter = EXPORTERS[protocol];
   if (!Exporter) {
     logger.warn(
-      `There will be no traces: OTLP over ${protocol} is not known here, but ${Object.keys(EXPORTERS).join(', ')}`,
+      `Traces are disabled: OTLP over ${protocol} is not supported, only ${Object.keys(EXPORTERS).join(', ')}`,
     );
     return undefined;
   }
@@ -61,7 +61,7 @@ export function startTracing(protocol: string, logger: Logger): Tracing | undefi
   };
 }
 
-/** Lets the SDK say what goes wrong, which while a collector is away would be line after line. */
+/** Logs problems of the SDK, at most one line per interval while a collector is unavailable. */
 function complainTo(logger: Logger): void {
   let silentUntil = 0;
   const complain = (fields: object, sentence: string): void => {

@@ -5,8 +5,8 @@ export const USER_STATUSES = ['ACTIVE', 'INACTIVE'] as const;
 export type UserStatus = (typeof USER_STATUSES)[number];
 
 @Entity('users')
-@Index('uq_users_email', { synchronize: false }) // on lower(email), which TypeORM cannot say: see the migration
-@Index('ix_users_status_newest', { synchronize: false }) // descends, which it cannot say either
+@Index('uq_users_email', { synchronize: false }) // expression index: not expressible in TypeORM, see the migration
+@Index('ix_users_status_newest', { synchronize: false }) // descending: not expressible in TypeORM
 @Check('ck_users_name', NAME_CHECK)
 @Check('ck_users_email', `email ~ '^[!-?A-~]+@[!-?A-~]+$'`)
 @Check('ck_users_status', `status IN ('ACTIVE', 'INACTIVE')`)
@@ -18,11 +18,11 @@ export class User {
   @Column({ name: 'created_at', type: 'timestamptz', precision: 3, default: () => 'statement_timestamp()' })
   readonly createdAt!: Date;
 
-  /** Rises with every change of the row, and only then. */
+  /** Increases with every change of the row, and only then. */
   @Column({ name: 'updated_at', type: 'timestamptz', precision: 3, default: () => 'statement_timestamp()' })
   readonly updatedAt!: Date;
 
-  /** Counts the changes of the row, from 1; text, as PostgreSQL's bigint arrives. */
+  /** The number of the row's version, from 1; text, because `pg` returns bigint as text. */
   @Column({ type: 'bigint', default: 1 })
   readonly version!: string;
 

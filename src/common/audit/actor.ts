@@ -1,4 +1,4 @@
-/** Who makes a change, for the audit trail. */
+/** The originator of a change, as recorded in the audit trail. */
 export interface Actor {
   readonly type: 'API_KEY' | 'COMMAND_LINE' | 'APPLICATION';
   readonly userId: string | null;
@@ -8,5 +8,5 @@ export interface Actor {
 
 export const COMMAND_LINE: Actor = { type: 'COMMAND_LINE', userId: null, keyId: null, requestId: null };
 
-/** Code that runs in our process without a caller: the first start, and modules of other applications. */
+/** Code in this process that acts without a caller: the first start, and modules of a host application. */
 export const APPLICATION: Actor = { type: 'APPLICATION', userId: null, keyId: null, requestId: null };

@@ -1,6 +1,9 @@
 import type { Actor } from './actor.js';
 
-/** The constraint `ck_audit_events_action` allows no others. An instance lists those it knows: a new one is written a release later. */
+/**
+ * The actions that the constraint `ck_audit_events_action` allows. For rolling deployments, add a new action here and to the
+ * constraint one release before any code writes it: an instance lists only the actions that it knows.
+ */
 export const AUDIT_ACTIONS = [
   'user.created',
   'user.updated',

@@ -1,5 +1,5 @@
 import { QueryFailedError } from 'typeorm';
 
-/** Whether a statement failed on this constraint. Constraints are named by us, so their names are facts to build on. */
+/** Whether a statement violated this constraint. Every constraint has an explicit name, so code may rely on it. */
 export const violates = (error: unknown, constraint: string): boolean =>
   error instanceof QueryFailedError && (error.driverError as { constraint?: unknown }).constraint === constraint;

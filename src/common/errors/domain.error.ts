@@ -1,6 +1,6 @@
 /**
- * The status each kind of failure travels as: the one table from which the error filter answers and the documents are
- * made. A kind without a status does not compile.
+ * The HTTP status of each kind of failure: the one table behind the error responses and the document. A kind without a
+ * status does not compile.
  */
 export const STATUS_OF = {
   invalid: 400,
@@ -22,7 +22,7 @@ export const STATUS_OF = {
 
 export type ErrorKind = keyof typeof STATUS_OF;
 
-/** A failure that has a name: its message is written for the caller and holds nothing secret. */
+/** A named failure. Its message is written for the caller and contains nothing secret. */
 export abstract class DomainError extends Error {
   abstract readonly kind: ErrorKind;
 

@@ -10,10 +10,10 @@ export interface ErrorAnswer {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Seconds after which a caller may try again: the database's usual restart takes about that long. */
+/** Seconds until a retry: a restart of the database usually takes about that long. */
 const RETRY_AFTER = '1';
 
-/** The header fields that a kind of failure owes its caller (RFC 9110, sections 11.6.1 and 10.2.3). */
+/** The headers that a kind of failure requires (RFC 9110, sections 11.6.1 and 10.2.3). */
 const HEADERS_OF: Partial<Record<ErrorKind, Readonly<Record<string, string>>>> = {
   unauthenticated: { 'WWW-Authenticate': 'ApiKey realm="users-api", header="x-api-key"' },
   unsupported_media_type: { 'Accept-Patch': 'application/json, application/merge-patch+json' },
@@ -21,9 +21,9 @@ const HEADERS_OF: Partial<Record<ErrorKind, Readonly<Record<string, string>>>> =
 };
 
 /**
- * Decides what a caller is told. Pure, so every branch is tested without a server.
+ * Returns the error response for the caller. Pure, so every branch is tested without a server.
  *
- * Only a `DomainError` speaks with its own message: those of libraries repeat URLs, bodies and SQL.
+ * Only the message of a `DomainError` is sent: those of libraries contain URLs, bodies and SQL.
  */
 export function toErrorAnswer(error: unknown): ErrorAnswer {
   if (error instanceof DomainError) {
@@ -37,7 +37,7 @@ export function toErrorAnswer(error: unknown): ErrorAnswer {
   return status ? answer(status, STATUS_CODES[status] ?? 'Error') : answer(STATUS_OF.internal, 'Internal server error');
 }
 
-/** Express marks its own errors (a URL that does not decode, say) with a status; Nest wraps them in `HttpException`. */
+/** Express gives its own errors (for example a URL that cannot be decoded) a status; Nest wraps them in `HttpException`. */
 function clientStatusOf(error: unknown): number | undefined {
   const status: unknown =
     error instanceof HttpException ? error.getStatus() : (error as { status?: unknown } | null)?.status;
@@ -45,6 +45,6 @@ function clientStatusOf(error: unknown): number | undefined {
 }
 
 function answer(status: number, message: string, headers: Readonly<Record<string, string>> = {}): ErrorAnswer {
-  // Some failures may be cached by default (RFC 9110, section 15.1), though none of ours outlives its cause.
+  // Some error statuses are cacheable by default (RFC 9110, section 15.1); none of these responses may be reused.
   return { body: { status, message: redactKeys(message) }, headers: { 'Cache-Control': 'no-store', ...headers } };
 }

@@ -1,6 +1,6 @@
 import { ApiProperty } from '@nestjs/swagger';
 
-/** What every failure looks like on the wire: these two fields and no other. */
+/** The body of every failure: these two fields and no others. */
 export class ErrorResponse {
   @ApiProperty({ type: 'integer', description: 'The HTTP status, repeated', example: 400 })
   readonly status!: number;

@@ -3,8 +3,8 @@ import { ApiFailures } from '../docs/documented.decorator.js';
 import { ErrorFilter } from '../errors/error.filter.js';
 
 /**
- * A controller of version 1 of the API, which fails in the same way in whatever application it stands. The
- * version is a part of the path, so that it does not depend on how that application versions its own routes.
+ * A controller of version 1 of the API, with the same error responses in every application. The version is part of the
+ * path, so that it does not depend on how the application versions its own routes.
  */
 export const ApiController = (path: string): ClassDecorator =>
   applyDecorators(

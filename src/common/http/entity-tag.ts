@@ -1,11 +1,13 @@
-/** A strong validator (RFC 9110, section 8.8.3) for one version of one row: another caller's row never shares it. */
+/** A strong validator (RFC 9110, section 8.8.3) for one version of one row; no two rows share one. */
 export const entityTag = (row: { readonly id: string; readonly version: string }): string =>
   `"${row.id}.${row.version}"`;
 
 /**
- * The versions of a row (its id in any case, as a path may spell it) that an `If-Match` header names (RFC 9110, section 13.1.1), for a write that must hit one of
- * them: undefined where any will do (no header, or `*`), empty where none can match (weak tags, tags of other rows, and
- * whatever is no entity tag at all, since a condition that we cannot read must not count as met).
+ * The versions of a row that an `If-Match` header accepts (RFC 9110, section 13.1.1).
+ *
+ * @param id of the row, in upper or lower case
+ * @returns undefined where any version will do (no header, or `*`); empty where none can match: weak tags, tags of other
+ *   rows, and text that is not an entity tag, because a condition that cannot be read must not count as met
  */
 export function versionsMatching(ifMatch: string | undefined, id: string): string[] | undefined {
   if (ifMatch === undefined || ifMatch.trim() === '*') return undefined;

@@ -5,90 +5,91 @@ export class InvalidJsonError extends DomainError {
   readonly kind = 'invalid';
 }
 
-/** Levels. Our bodies have one; what reads them by recursion needs a bound. */
+/** Levels of nesting. Request bodies have one; code that reads them recursively needs a bound. */
 const MAX_DEPTH = 32;
 
 export class TooDeepError extends InvalidJsonError {
-  constructor(whole = 'The body') {
-    super(`${whole} must not be nested more than ${String(MAX_DEPTH)} levels deep`);
+  constructor(label = 'The body') {
+    super(`${label} must not be nested more than ${String(MAX_DEPTH)} levels deep`);
   }
 }
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
- * Reads one JSON object (RFC 8259), more strictly than `JSON.parse` alone: the bytes must be UTF-8, no object may name
- * a property twice, since of two values one would be lost without a word, and no number may become an integer by being
- * rounded, since credits are counted.
+ * Reads one JSON object (RFC 8259), more strictly than `JSON.parse`: the bytes must be UTF-8; no object may have the same
+ * property twice, because one of the values would be lost silently; and no number may become an integer by rounding,
+ * because amounts of credits are exact.
  *
- * @param whole what messages call the text
- * @throws InvalidJsonError for anything else; its message never repeats the text
+ * @param label what messages call the text
+ * @throws InvalidJsonError for anything else; its message never contains the text
  */
-export function parseJsonObject(bytes: Buffer, whole = 'The body'): Record<string, unknown> {
-  const text = decode(bytes, whole);
-  if (text.trim() === '') throw new InvalidJsonError(`${whole} must be a JSON object, but it is empty`);
-  const value = parse(text, whole);
+export function parseJsonObject(bytes: Buffer, label = 'The body'): Record<string, unknown> {
+  const text = decode(bytes, label);
+  if (text.trim() === '') throw new InvalidJsonError(`${label} must be a JSON object, but it is empty`);
+  const value = parse(text, label);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new InvalidJsonError(`${whole} must be a JSON object`);
+    throw new InvalidJsonError(`${label} must be a JSON object`);
   }
-  refuseLosses(text, whole);
+  rejectLossyJson(text, label);
   return value as Record<string, unknown>;
 }
 
-/** A property name for a message: quoted, cut after 64 characters, so that a caller cannot make us repeat its body or a key. */
+/** A property name for a message: quoted, without keys and cut after 64 characters, so that a message never repeats a body. */
 export function quoted(name: string): string {
   const shown = redactKeys(name);
   return JSON.stringify(shown.length > 64 ? `${shown.slice(0, 64)}…` : shown);
 }
 
-function decode(bytes: Buffer, whole: string): string {
+function decode(bytes: Buffer, label: string): string {
   try {
     return UTF8.decode(bytes);
   } catch {
-    throw new InvalidJsonError(`${whole} must be in UTF-8`);
+    throw new InvalidJsonError(`${label} must be in UTF-8`);
   }
 }
 
-function parse(text: string, whole: string): unknown {
+function parse(text: string, label: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    throw new InvalidJsonError(`${whole} must be valid JSON`);
+    throw new InvalidJsonError(`${label} must be valid JSON`);
   }
 }
 
 /**
- * `JSON.parse` keeps the last of two properties of one name, and the double that is next to a number. No parser that reports
- * both is maintained and quick, so this walks the strings, numbers and brackets of a text already known to be valid, in one pass.
+ * Rejects what `JSON.parse` loses: it keeps the last of two properties with the same name, and the double nearest to a
+ * number. No maintained and fast parser reports both, so this scans the strings, numbers and brackets of a text that is
+ * already known to be valid, in one pass.
  */
-function refuseLosses(text: string, whole: string): void {
+function rejectLossyJson(text: string, label: string): void {
   const open: Set<string>[] = [];
   for (const [token, string, colon, number] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*(:)?|(-?\d[\d.eE+-]*)|[{}[\]]/g)) {
     if (token === '{' || token === '[') open.push(new Set());
     else if (token === '}' || token === ']') open.pop();
     else if (number !== undefined) {
-      if (isRounded(number)) throw new InvalidJsonError(`${whole} has a number with more digits than can be kept`);
+      if (isRounded(number)) throw new InvalidJsonError(`${label} has a number with more digits than can be kept`);
     } else if (colon && string !== undefined) {
       const name = JSON.parse(string) as string;
       const names = open.at(-1);
-      if (names?.has(name)) throw new InvalidJsonError(`${whole} gives the property ${quoted(name)} twice`);
+      if (names?.has(name)) throw new InvalidJsonError(`${label} gives the property ${quoted(name)} twice`);
       names?.add(name);
     }
-    if (open.length > MAX_DEPTH) throw new TooDeepError(whole);
+    if (open.length > MAX_DEPTH) throw new TooDeepError(label);
   }
 }
 
-/** Whether a number would be read as an integer that it is not. Beyond 2^53 no integer is exact, and none of ours. */
+/** Whether a number would be read as a different integer. Beyond 2^53 no integer is exact, and none is accepted. */
 function isRounded(number: string): boolean {
   const read = Number(number);
   return Number.isSafeInteger(read) && digitsOf(number) !== digitsOf(String(read));
 }
 
-/** The digits that count, as an integer, and the power of ten it is multiplied by: the same for each way to write one number. */
+/** The significant digits and the power of ten: equal for every spelling of the same number. */
 function digitsOf(number: string): string {
   const [, whole = '', fraction = '', power = '0'] = /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(number) ?? [];
   const digits = (whole + fraction).replace(/^0+/, '');
-  let end = digits.length; // a pattern for zeros at the end would take the square of their number
+  let end = digits.length; // not a regular expression, which would take quadratic time
   while (digits.charAt(end - 1) === '0') end -= 1;
   return end === 0 ? '' : `${digits.slice(0, end)}e${String(Number(power) - fraction.length + digits.length - end)}`;
 }

@@ -3,7 +3,7 @@ import { redactKeys } from '../api-key-format.js';
 
 const WELL_FORMED = /^[\w.:=/+-]{1,128}$/;
 
-/** Keeps the caller's `X-Request-Id` if it is a plain token of up to 128 characters and hides no API key, or makes a new one. */
+/** Returns the caller's `X-Request-Id` if it is a token of up to 128 characters without an API key, otherwise a new id. */
 export function requestIdFrom(header: string | string[] | undefined): string {
   const sent = typeof header === 'string' && WELL_FORMED.test(header) && redactKeys(header) === header;
   return sent ? header : randomUUID();

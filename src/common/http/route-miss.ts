@@ -32,19 +32,19 @@ export class UndecodableUrlError extends DomainError {
 interface RouterLayer {
   readonly route?: { readonly path: string; readonly methods: Readonly<Record<string, boolean>> };
   readonly params?: Params;
-  /** True from routers that leave the parameters in the layer, and false where it does not match. */
+  /** True from routers that keep the parameters in the layer; false where the path does not match. */
   match(path: string): boolean | { readonly params: Params };
 }
 
 type Params = Readonly<Record<string, unknown>>;
 
 /**
- * Nest throws a `NotFoundException` when no handler took a request, and `ParamMatches` does. Whether the path or only the
- * method is unknown (RFC 9110, section 15.5.6) is read off the routes that Express serves, so no list can go stale.
+ * Nest throws a `NotFoundException` when no handler accepts a request, and so does `ParamMatches`. Whether the path or only
+ * the method is unknown (RFC 9110, section 15.5.6) is read from the routes of Express, so no list can become outdated.
  */
 export function describeRouteMiss(error: unknown, request: Request): unknown {
   const isMiss = error instanceof NotFoundException;
-  // Express says it by a bad request where the path has parameters, and by finding no route where it has none.
+  // Express reports 400 where the path has parameters, and no route where it has none.
   if ((isMiss || error instanceof BadRequestException) && !decodes(request.path)) return new UndecodableUrlError();
   if (!isMiss) return error;
   const methods = methodsOf(request);
@@ -52,7 +52,7 @@ export function describeRouteMiss(error: unknown, request: Request): unknown {
   return new MethodNotAllowedError([...methods].map((method) => method.toUpperCase()));
 }
 
-/** The methods of the first path that matches, unless they hold the one in question: then its handler found nothing. */
+/** The methods of the first matching path; empty if they include the request's: then its handler found nothing. */
 function methodsOf({ app, path, method }: Request): Set<string> {
   const { stack } = app.router as unknown as { stack: readonly RouterLayer[] };
   const routes = stack.flatMap((layer) => {

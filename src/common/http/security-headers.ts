@@ -1,17 +1,17 @@
 import type { RequestHandler } from 'express';
 import helmet from 'helmet';
 
-/** An answer of the API is data: a browser that is made to open one shall load, run and frame nothing. */
+/** Responses of the API are data: a browser that opens one may load, run and frame nothing. */
 const forData: RequestHandler = (_request, response, next) => {
-  // All that matters of helmet's dozen for what is not a page; the request path has no time for the others.
+  // The two of helmet's headers that matter for data; the others would only cost time on each request.
   response.setHeader('Content-Security-Policy', "default-src 'none';frame-ancestors 'none'");
   response.setHeader('X-Content-Type-Options', 'nosniff');
   next();
 };
 
 /**
- * Swagger UI runs scripts of ours alone and talks to us alone. It writes `style` elements and attributes and draws icons
- * from `data:` URLs, so styles may stand inline; scripts may not.
+ * Swagger UI runs only scripts of this server and calls only this server. It writes `style` elements and attributes and uses
+ * icons from `data:` URLs, so inline styles are allowed; inline scripts are not.
  */
 const forDocs = helmet({
   contentSecurityPolicy: {
@@ -30,7 +30,7 @@ const forDocs = helmet({
   xFrameOptions: { action: 'deny' },
 });
 
-/** Header fields that tell browsers what an answer may do; the page at `docs` may do more than data may. */
+/** Sets the headers that tell browsers what a response may do; the page at `docs` may do more than data. */
 export const securityHeaders =
   (docs: string): RequestHandler =>
   (request, response, next) => {

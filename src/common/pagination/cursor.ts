@@ -1,6 +1,6 @@
 import { ValidateBy } from 'class-validator';
 
-/** The place of a row in a list that is sorted by `created_at` and then `id`, both descending. */
+/** The position of a row in a list sorted by `created_at` and then `id`, both descending. */
 export interface Place {
   readonly createdAt: Date;
   readonly id: string;
@@ -8,10 +8,10 @@ export interface Place {
 
 const TEXT = /^(\d{1,15})_([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 
-/** Names a place in a URL. Rows have their instants in milliseconds, so nothing is lost. */
+/** Encodes a position for a URL. Instants are stored in milliseconds, so the encoding is exact. */
 export const cursorOf = ({ createdAt, id }: Place): string => `${String(createdAt.getTime())}_${id}`;
 
-/** @returns the place that a cursor names, or null when it names none */
+/** @returns the position, or null when the text is not a cursor */
 export function placeOf(cursor: string): Place | null {
   const [, time, id] = TEXT.exec(cursor) ?? [];
   const createdAt = new Date(Number(time));

@@ -7,25 +7,25 @@ export const MAX_PAGE = 1_000_000;
 const MAX_ITEMS_PER_PAGE = 100;
 const DEFAULT_ITEMS_PER_PAGE = 20;
 
-/** Digits and a sign only: `Number` would also take "1e3", " 1" and "0x1". What is not one stays text, and so fails `IsInt`. */
+/** Converts a sign and digits only: `Number` would also accept "1e3", " 1" and "0x1". Other text stays text and fails `IsInt`. */
 const Digits = (): PropertyDecorator =>
   Transform(({ value }: { value: unknown }) =>
     typeof value === 'string' && /^-?\d{1,9}$/.test(value) ? Number(value) : value,
   );
 
-/** What every list takes in its query. */
+/** Query parameters of every list. */
 export class PageRequest {
   @ApiPropertyOptional({
     type: 'integer',
     minimum: 1,
     maximum: MAX_PAGE,
     default: 1,
-    description: 'Counted from 1; reaches the newest 10,000 rows of a list. Further pages: `after`',
+    description: 'Starts at 1; reaches the newest 10,000 rows of a list. For further pages use `after`',
   })
   @Digits()
   @Max(MAX_PAGE)
   @Min(1)
-  @IsInt() // the lowest rule speaks first
+  @IsInt() // decorators apply bottom-up: this rule is reported first
   readonly page: number = 1;
 
   @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: MAX_ITEMS_PER_PAGE, default: DEFAULT_ITEMS_PER_PAGE })
@@ -37,8 +37,8 @@ export class PageRequest {
 
   @ApiPropertyOptional({
     description:
-      'Where the page before ended, as its `Link` header says. Follow that header to read every row once while others are added; ' +
-      'a page that is asked for by its number alone moves as new rows come in.',
+      'The cursor from the `Link` header of the previous page. Follow that header to read every row once while rows are added; ' +
+      'a page selected by its number alone shifts as new rows arrive.',
   })
   @IsOptional()
   @IsCursor()

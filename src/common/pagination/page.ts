@@ -2,19 +2,19 @@ import { DomainError } from '../errors/domain.error.js';
 import { type Place, placeOf } from './cursor.js';
 import type { PageRequest } from './page.request.js';
 
-/** Which rows of a list are wanted: the rows after a place, or else those after a number of rows. */
+/** The window of a list to read: the rows after a cursor, or those after a number of rows. */
 export interface Slice {
   readonly limit: number;
   readonly offset: number;
   readonly after: Place | null;
 }
 
-/** One slice of the rows, in order, and how many rows there are in all. */
+/** One window of a list, in order, with the number of rows in the whole list. */
 export interface Page<T> {
   readonly rows: readonly T[];
-  /** Whether others follow. */
+  /** Whether more rows follow. */
   readonly more: boolean;
-  /** An estimate where that takes less time than to count them. */
+  /** Exact up to 10,000; the planner's estimate for longer lists. */
   readonly total: number;
 }
 
@@ -24,7 +24,7 @@ export const sliceOf = ({ page, items_per_page: limit, after }: PageRequest): Sl
   after: after === undefined ? null : placeOf(after),
 });
 
-/** A page number that would have us walk over too many rows. */
+/** The page number would skip more rows than the server is willing to read. */
 export class PageOutOfReachError extends DomainError {
   readonly kind = 'invalid';
 

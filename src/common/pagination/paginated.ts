@@ -3,7 +3,7 @@ import { cursorOf, type Place } from './cursor.js';
 import { MAX_PAGE, type PageRequest } from './page.request.js';
 import type { Page } from './page.js';
 
-/** Answers one page, and points to the next one by `Link` (RFC 8288) while there is one. */
+/** Builds the response of one page, and sets `Link` (RFC 8288) to the next page while there is one. */
 export function paginated<T extends Place, R>(
   { rows, more, total }: Page<T>,
   { page, items_per_page }: PageRequest,
@@ -21,7 +21,7 @@ export function paginated<T extends Place, R>(
   };
 }
 
-/** Relative to the server, with the other parameters as they came. */
+/** The path and query of the next page, with the other parameters unchanged. */
 function nextUrl(request: Request, page: number, after: string): string {
   const url = new URL(request.originalUrl, 'http://relative');
   url.searchParams.set('page', String(page));

@@ -6,7 +6,7 @@ export class Pagination {
     type: 'integer',
     minimum: 0,
     example: 3,
-    description: 'Exact for up to 10,000 rows; of longer lists an estimate. Read on while there is a `Link`',
+    description: 'Exact for up to 10,000 rows, an estimate for longer lists. Read on while there is a `Link` header',
   })
   readonly total_pages!: number;
 
@@ -22,7 +22,7 @@ export interface PageResponse<T> {
   readonly pagination: Pagination;
 }
 
-/** The class that documents a page of some response; extend it to name it. */
+/** Returns the class that documents a page of this response; extend it to give it a name. */
 export function pageOf<T>(item: Type<T>): Type<PageResponse<T>> {
   class PageOf implements PageResponse<T> {
     @ApiProperty({ type: [item] })

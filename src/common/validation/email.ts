@@ -1,6 +1,6 @@
 import { isEmail } from 'class-validator';
 
-/** Addresses are kept in ASCII, so that their case folds the same way everywhere; `ck_users_email` says so too. */
+/** Addresses are ASCII, so that letter case folds the same way everywhere; the same as `ck_users_email`. */
 const ASCII = /^[!-~]+$/;
 
 export const isEmailAddress = (text: string): boolean => ASCII.test(text) && isEmail(text);

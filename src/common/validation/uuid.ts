@@ -1,5 +1,5 @@
-/** As PostgreSQL writes it, in any case, whatever its version. */
+/** As PostgreSQL writes it, in upper or lower case, of any version. */
 export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** What is no UUID is the id of nothing, and the database would fail on it. */
+/** Check before a query: text that is not a UUID identifies nothing, and the database would raise an error. */
 export const isUuid = (text: string): boolean => UUID.test(text);

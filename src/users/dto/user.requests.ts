@@ -7,12 +7,12 @@ import { MAX_NAME_LENGTH, NAME_PATTERN } from '../user-name.js';
 
 /* `UsersService` holds the rules for names and addresses; the document repeats them. */
 
-/** Of the form that is stored; what is sent is first brought into it, as the operations say. */
+/** The stored form; a name in a request is first trimmed and normalized, as the operations say. */
 const NAME = { minLength: 1, maxLength: MAX_NAME_LENGTH, pattern: NAME_PATTERN, example: 'Ada Lovelace' };
 const EMAIL = { format: 'email', maxLength: 254, example: 'ada@example.com' };
 const ONE_OF_STATUSES = { message: `status must be one of ${USER_STATUSES.join(', ')}` };
 
-/** What users may change about themselves. */
+/** What users may change in their own row. */
 export class UserUpdate {
   @ApiPropertyOptional({ ...NAME, description: 'The updated name of the user' })
   @Omittable()

@@ -11,7 +11,7 @@ export class UserResponse {
 
   @ApiProperty({
     format: 'date-time',
-    description: 'RFC 3339, UTC, milliseconds; rises with every change, and only then',
+    description: 'RFC 3339, UTC, milliseconds; increases with every change, and only then',
     example: '2026-01-02T10:00:00.000Z',
   })
   readonly updated_at!: string;
@@ -34,7 +34,7 @@ export class UserResponse {
   })
   readonly credits_balance!: number;
 
-  /** Copies named fields only: a new column stays private until someone adds it here. */
+  /** Copies only the named fields: a new column stays private until it is added here. */
   static from(user: User): UserResponse {
     return {
       id: user.id,
