@@ -3,7 +3,7 @@ import { build } from 'esbuild';
 
 /*
  * The application in a few files in place of 2,300, with what it is made of: finding and reading those is 40 % of a start
- * (docs/performance.md, "Start and size"). What other applications import stays as it was compiled, in dist/src.
+ * (docs/performance-history.md, "Start and size"). What other applications import stays as it was compiled, in dist/src.
  */
 
 const outdir = 'dist/app';

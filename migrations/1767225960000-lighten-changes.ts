@@ -15,7 +15,7 @@ const REPLACED = [
 ];
 
 /**
- * What a change costs on a large database; docs/performance.md has the figures.
+ * What a change costs on a large database; docs/performance-history.md has the figures.
  *
  * - A row with a random id falls on a page of the primary key of its own: read from the disk once the index has outgrown the cache, and
  *   written to the log whole. A change of a user writes an event, so each change paid for it.

@@ -437,8 +437,16 @@ interface StoredUser {
 const usersOf = (url: string): Promise<StoredUser[]> =>
   administer('SELECT id, name, version, updated_at AS "updatedAt" FROM users ORDER BY created_at, id', url);
 
-/** Every table with its columns, constraints and indexes, as text that two schemas can be compared by. */
-async function schemaOf(url: string): Promise<unknown[]> {
+/** Every function, and every table with its columns, constraints, indexes and triggers, as text that can be compared. */
+const schemaOf = async (url: string): Promise<unknown[]> => [...(await functionsOf(url)), ...(await tablesOf(url))];
+
+const functionsOf = (url: string): Promise<object[]> =>
+  administer(
+    `SELECT pg_get_functiondef(oid) AS function FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY proname`,
+    url,
+  );
+
+function tablesOf(url: string): Promise<object[]> {
   return administer(
     `SELECT c.relname, c.reloptions, a.attname, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull,
             pg_get_expr(d.adbin, d.adrelid) AS byDefault,
