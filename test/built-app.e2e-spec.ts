@@ -1,4 +1,9 @@
-import { readFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { appendFile, cp, mkdtemp, readFile, rm, stat, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { MIGRATIONS } from '../src/database/migrations.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 import { Programs, type RunningServer } from './support/server-process.js';
 
@@ -44,6 +49,32 @@ describe('The application as it is built', () => {
     expect(await unknown.json()).toEqual({ status: 400, message: 'The property "role" is not known here' });
   });
 
+  it('302 leads from / to the documentation', async () => {
+    const response = await fetch(`${server.url}/`, { redirect: 'manual' });
+
+    expect([response.status, response.headers.get('location')]).toEqual([302, '/docs']);
+  });
+
+  it('says, at a later start too, where the data and the documentation are', async () => {
+    const later = await programs.startServer({ DATABASE_URL: database.url });
+    await later.end('SIGTERM');
+
+    const { host, pathname } = new URL(database.url);
+    expect(later.output()).toContain(`The database is in ${host}${pathname}, the documentation at ${later.url}/docs`);
+    expect(later.output()).not.toMatch(/Ran the migrations|ua_/);
+  });
+
+  it('logs the migrations that it runs', async () => {
+    const empty = await createDatabase('empty');
+
+    const first = await programs.startServer({ DATABASE_URL: empty.url });
+    await first.end('SIGTERM');
+
+    const names = MIGRATIONS.map(({ name }) => name).join(', ');
+    expect(first.output()).toContain(`"msg":"Ran the migrations ${names}"`);
+    await empty.drop();
+  });
+
   it('serves the page of the documentation with all that it needs', async () => {
     const page = await (await fetch(`${server.url}/docs`)).text();
     const files = [...page.matchAll(/(?:src|href)="\.(\/docs\/[^"]+)"/g)].map(([, path]) => path ?? '');
@@ -52,5 +83,32 @@ describe('The application as it is built', () => {
 
     expect(files.length).toBeGreaterThan(3);
     expect(answers.map(({ status }) => status)).toEqual(files.map(() => 200));
+  });
+});
+
+describe('npm start', () => {
+  it('builds after a change of the sources, and only then', async () => {
+    const checkout = await mkdtemp(join(tmpdir(), 'users-api-build-'));
+    const files = ['build.js', 'esbuild.config.js', 'nest-cli.json', 'package.json', 'tsconfig.json'];
+    for (const name of [...files, 'tsconfig.build.json', 'migrations', 'src', 'dist'])
+      await cp(name, join(checkout, name), { recursive: true });
+    await symlink(resolve('node_modules'), join(checkout, 'node_modules'));
+    const main = join(checkout, 'dist/app/main.js');
+    const prepare = async (): Promise<number> => {
+      await promisify(execFile)('npm', ['run', 'prestart'], { cwd: checkout });
+      return (await stat(main)).ino;
+    };
+    const built = (await stat(main)).ino;
+
+    const unchanged = await prepare();
+    await appendFile(join(checkout, 'src/main.ts'), `\nprocess.title = 'changed';\n`);
+    const changed = await prepare();
+    const again = await prepare();
+
+    expect(unchanged).toBe(built);
+    expect(changed).not.toBe(built);
+    expect(again).toBe(changed);
+    expect(await readFile(main, 'utf8')).toContain('process.title="changed"');
+    await rm(checkout, { recursive: true });
   });
 });

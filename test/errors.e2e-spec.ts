@@ -15,7 +15,7 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 describe('A request that no handler takes', () => {
   const app = useTestApp();
 
-  it.each(['/', '/v1', '/v1/users/me/nope', '/v2/users/me', '/users/me', '/docs/nope', '/v1/users/me%2f'])(
+  it.each(['/v1', '/v1/users/me/nope', '/v2/users/me', '/users/me', '/docs/nope', '/v1/users/me%2f'])(
     '404 for %s',
     async (path) => {
       const response = await app.anyone().get(path);
@@ -39,6 +39,7 @@ describe('A request that no handler takes', () => {
     ['/v1/users/me', 'put', 'GET, PATCH, HEAD'],
     ['/v1/users/me', 'options', 'GET, PATCH, HEAD'],
     ['/v1/users/me?x=1', 'delete', 'GET, PATCH, HEAD'],
+    ['/', 'post', 'GET, HEAD'],
     ['/livez', 'post', 'GET, HEAD'],
     ['/docs-json', 'delete', 'GET, HEAD'],
     ['/docs/swagger-ui.css', 'post', 'GET, HEAD'],

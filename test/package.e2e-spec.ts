@@ -34,6 +34,20 @@ interface Packed {
   readonly files: readonly { readonly path: string }[];
 }
 
+describe('package.json', () => {
+  it('decides for every install script, so that npm has none to warn of', async () => {
+    const [lock, { allowScripts }] = (await Promise.all(
+      ['package-lock.json', 'package.json'].map(async (name) => JSON.parse(await readFile(name, 'utf8')) as unknown),
+    )) as [{ packages: Record<string, { hasInstallScript?: true }> }, { allowScripts: Record<string, boolean> }];
+
+    const names = Object.entries(lock.packages)
+      .filter(([, { hasInstallScript }]) => hasInstallScript)
+      .map(([path]) => path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length));
+
+    expect(Object.keys(allowScripts).sort()).toEqual(names.sort());
+  });
+});
+
 describe('The package', () => {
   let directory: string;
   let packed: Packed;

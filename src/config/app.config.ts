@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { isIPv4, isIPv6 } from 'node:net';
+import { parseEnv } from 'node:util';
 import { plainToInstance } from 'class-transformer';
 import { IsOptional, validateSync } from 'class-validator';
 import { isApiKey } from '../common/api-key-format.js';
@@ -172,11 +174,24 @@ const wantsTraces = (given: Environment): boolean =>
   given.OTEL_TRACES_EXPORTER.split(',').includes('otlp') &&
   given.OTEL_SDK_DISABLED.toLowerCase() !== 'true';
 
-/** Reads `.env` in the working directory, if there is one; what the environment already says wins. */
+/**
+ * Reads `.env` in the working directory, if there is one; what the environment already says wins.
+ *
+ * @throws InvalidEnvironmentError if it cannot be read or is no text: a variable that is dropped must not look like one that
+ * is not set
+ */
 export function readDotEnv(): void {
   try {
-    process.loadEnvFile();
+    const given = parseEnv(decodeText(readFileSync('.env')));
+    for (const [name, value] of Object.entries(given)) process.env[name] ??= value;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw new InvalidEnvironmentError([`.env cannot be read: ${(error as Error).message}`]);
   }
+}
+
+/** Decodes UTF-8 or, after its byte order mark, UTF-16, which Windows PowerShell writes. Removes the mark of either. */
+function decodeText(bytes: Uint8Array): string {
+  const isUtf16 = bytes[0] === 0xff && bytes[1] === 0xfe;
+  return new TextDecoder(isUtf16 ? 'utf-16le' : 'utf-8', { fatal: true }).decode(bytes);
 }

@@ -1,3 +1,4 @@
+import './javascript-client.js';
 import { DataSource } from 'typeorm';
 import { AppConfig, readDotEnv } from '../config/app.config.js';
 import { ENTITIES } from '../entities.js';

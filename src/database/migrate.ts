@@ -1,3 +1,4 @@
+import './javascript-client.js';
 import { AppConfig, readDotEnv } from '../config/app.config.js';
 import { locateDatabase } from './open-database.js';
 import { runMigrations } from './run-migrations.js';

@@ -40,9 +40,11 @@ export async function openDatabase(
   const database = await locateDatabase(config, owner, log);
   const { url } = database;
   try {
-    await untilAvailable<unknown>(log, () =>
-      config.migrationsRun ? runMigrations(url) : refusePendingMigrations(url),
-    );
+    await untilAvailable(log, async () => {
+      if (!config.migrationsRun) return refusePendingMigrations(url);
+      const done = await runMigrations(url);
+      if (done.length > 0) log(`Ran the migrations ${done.join(', ')}`);
+    });
     return database;
   } catch (error) {
     throw isDatabaseUnavailable(error) ? new UnusableDatabaseError(url, error) : error;
@@ -75,5 +77,6 @@ export function locateDatabase(
   log: (message: string) => void,
 ): Promise<OpenDatabase> {
   if (databaseUrl === undefined) return openEmbeddedPostgres({ dataDir, owner, log });
-  return Promise.resolve({ url: databaseUrl, close: () => Promise.resolve() });
+  const { host, pathname } = new URL(databaseUrl);
+  return Promise.resolve({ url: databaseUrl, place: `${host}${pathname}`, close: () => Promise.resolve() });
 }

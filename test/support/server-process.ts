@@ -22,6 +22,11 @@ export interface Ended {
   readonly stderr: string;
 }
 
+export interface Account {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** A program of ours in a process of its own. */
 class Program {
   private readonly child: ChildProcess;
@@ -29,8 +34,15 @@ class Program {
   stdout = '';
   stderr = '';
 
-  constructor(program: keyof typeof programs, words: readonly string[], env: NodeJS.ProcessEnv, cwd: string) {
+  constructor(
+    program: keyof typeof programs,
+    words: readonly string[],
+    env: NodeJS.ProcessEnv,
+    cwd: string,
+    account?: Account,
+  ) {
     this.child = spawn(process.execPath, [programs[program], ...words], {
+      ...account,
       env: environment(env),
       cwd,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -71,6 +83,8 @@ export interface RunningServer {
 /** Programs for one test suite, in an empty working directory; none outlives the suite. */
 export class Programs {
   private readonly running = new Set<Program>();
+  /** The account that programs run as from now on; undefined: that of the tests. */
+  account: Account | undefined;
 
   private constructor(readonly cwd: string) {}
 
@@ -80,7 +94,7 @@ export class Programs {
 
   /** For a program that is to be ended before it ends. */
   start(program: keyof typeof programs, words: readonly string[], env: NodeJS.ProcessEnv): Program {
-    const started = new Program(program, words, env, this.cwd);
+    const started = new Program(program, words, env, this.cwd, this.account);
     this.running.add(started);
     return started;
   }

@@ -1,6 +1,6 @@
 import { NotFoundException } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import type { RequestHandler } from 'express';
+import type { Express, RequestHandler } from 'express';
 import { type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { MethodNotAllowedError } from '../http/route-miss.js';
 
@@ -34,7 +34,7 @@ const STYLE = `
 `;
 
 /**
- * Serves Swagger UI at a path such as `/docs`, and the document at `/docs-json`.
+ * Serves Swagger UI at a path such as `/docs`, and the document at `/docs-json`. `/` redirects to the first.
  *
  * @param describe makes the document when it is first asked for, which spares each start some 40 ms
  */
@@ -44,6 +44,10 @@ export function serveDocs(app: NestExpressApplication, path: string, describe: (
     else next(METHODS.includes(request.method) ? undefined : new MethodNotAllowedError(METHODS));
   };
   app.use(path, refuseOthers);
+  const express: Express = app.getHttpAdapter().getInstance();
+  express.get('/', (_request, response) => {
+    response.redirect(path);
+  });
   SwaggerModule.setup(path, app, describe, {
     raw: ['json'],
     customSiteTitle: 'Users API',

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { makeDirectory } from './data-directory.js';
 import { EmbeddedPostgresError } from './embedded-postgres.error.js';
@@ -89,13 +90,44 @@ function describe(home: string, account: ServerAccount | undefined): Binaries {
   return { initdb, postgres, pgCtl, major };
 }
 
+/**
+ * Runs work with an `initdb` that a shell can start. It has a shell run its own path between double quotes, where these
+ * characters have a meaning; PostgreSQL's other programs start none.
+ *
+ * @throws EmbeddedPostgresError where the directory for temporary files has such a path as well
+ */
+export function withShellSafeInitdb(initdb: string, work: (initdb: string) => void): void {
+  const isUnsafe = (path: string): boolean => process.platform !== 'win32' && /["$`\\]/.test(path);
+  if (!isUnsafe(initdb)) {
+    work(initdb);
+    return;
+  }
+  const parent = realpathSync(tmpdir());
+  if (isUnsafe(parent))
+    throw new EmbeddedPostgresError(
+      `PostgreSQL's initdb cannot run in ${dirname(initdb)}, since a shell reads its path, nor in ${parent}. ` +
+        'Set TMPDIR to a directory without $, ", ` and \\ in its path.',
+    );
+  const copy = mkdtempSync(join(parent, 'users-api-initdb-'));
+  try {
+    copyReadable(dirname(dirname(initdb)), copy);
+    work(join(copy, 'bin', 'initdb'));
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+}
+
+function copyReadable(from: string, to: string): void {
+  cpSync(from, to, { recursive: true, verbatimSymlinks: true });
+  execFileSync('chmod', ['-R', 'a+rX', to]);
+}
+
 /** Appears whole or not at all, so that two first starts at once do no harm. */
 function copyForEveryone(from: string, to: string): void {
   makeDirectory(dirname(to));
   const staging = mkdtempSync(`${to}.new-`);
   try {
-    cpSync(from, staging, { recursive: true, verbatimSymlinks: true });
-    execFileSync('chmod', ['-R', 'a+rX', staging]);
+    copyReadable(from, staging);
     renameSync(staging, to);
   } catch (error) {
     if (!existsSync(to)) throw error;

@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
-  chownSync,
   closeSync,
   existsSync,
+  lchownSync,
+  lstatSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -15,10 +16,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from 'pg';
-import type { Binaries } from './binaries.js';
+import { type Binaries, withShellSafeInitdb } from './binaries.js';
+import { findCluster } from './data-directory.js';
 import { EmbeddedPostgresError } from './embedded-postgres.error.js';
 import { runProgram } from './run-program.js';
-import type { ServerAccount } from './server-account.js';
+import { asAccount, type ServerAccount } from './server-account.js';
 
 const SUPERUSER = 'postgres';
 const PASSWORD_FILE = 'users-api.password';
@@ -46,10 +48,10 @@ export class Cluster {
   /** Makes the data directory unless it is there. It appears whole or not at all, whatever happens on the way. */
   create(): void {
     if (existsSync(this.directory)) return;
-    const other = readdirSync(this.home).find((name) => /^postgres-\d+$/.test(name));
+    const other = findCluster(this.home);
     if (other) {
       throw new EmbeddedPostgresError(
-        `${join(this.home, other)} holds the data of another version, and this PostgreSQL is ${this.binaries.major}. ` +
+        `${other} holds the data of another version, and this PostgreSQL is ${this.binaries.major}. ` +
           'Move the data with pg_dump, or choose another DATA_DIR.',
       );
     }
@@ -73,7 +75,7 @@ export class Cluster {
 
   /** Starts the server, in a session of its own: what ends us does not end it unasked. It takes a moment to accept connections. */
   start(port: number): void {
-    const log = openSync(join(this.directory, LOG_FILE), 'a');
+    const log = this.openLog();
     const flags = ['-D', this.directory, '-p', String(port)];
     this.child = spawn(this.binaries.postgres, flags, {
       ...this.account,
@@ -95,7 +97,7 @@ export class Cluster {
   failed(): string | null {
     if (this.child?.exitCode == null && this.child?.signalCode == null) return null;
     const log = join(this.directory, LOG_FILE);
-    return `${readFileSync(log, 'utf8').trim().split('\n').slice(-5).join('\n')}\nIts log is ${log}`;
+    return `${this.read(LOG_FILE).trim().split('\n').slice(-5).join('\n')}\nIts log is ${log}`;
   }
 
   /** Ends the server, orderly if it can in time. Synchronous, for the 'exit' event. */
@@ -157,7 +159,7 @@ export class Cluster {
   /** The lines of the file that PostgreSQL keeps while it runs: its process in the first one, its port in the fourth. */
   private pidFile(): string[] | undefined {
     try {
-      return readFileSync(join(this.directory, 'postmaster.pid'), 'utf8').split('\n');
+      return this.read('postmaster.pid').split('\n');
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw this.notOurs(error);
@@ -166,10 +168,21 @@ export class Cluster {
 
   private password(): string {
     try {
-      return readFileSync(join(this.directory, PASSWORD_FILE), 'utf8').trim();
+      return this.read(PASSWORD_FILE).trim();
     } catch (error) {
       throw this.notOurs(error);
     }
+  }
+
+  private read(file: string): string {
+    return asAccount(this.account, () => readFileSync(join(this.directory, file), 'utf8'));
+  }
+
+  /** Opens the server's log as its account. Version 1 made it as root, which kept the account from it. */
+  private openLog(): number {
+    const log = join(this.directory, LOG_FILE);
+    if (this.account && lstatSync(log, { throwIfNoEntry: false })?.uid === 0) renameSync(log, `${log}.old`);
+    return asAccount(this.account, () => openSync(log, 'a'));
   }
 
   private notOurs(error: unknown): EmbeddedPostgresError {
@@ -183,34 +196,29 @@ export class Cluster {
     try {
       const passwordFile = join(staging, 'password');
       const data = join(staging, 'data');
-      writeFileSync(passwordFile, randomBytes(24).toString('base64url'), { mode: 0o600 });
-      this.give(staging, passwordFile);
-      runProgram(
-        this.binaries.initdb,
-        [
-          `--pgdata=${data}`,
-          `--username=${SUPERUSER}`,
-          `--pwfile=${passwordFile}`,
-          '--auth=scram-sha-256',
-          '--encoding=UTF8',
-          '--locale-provider=builtin', // the same order on every machine, whatever locales it has
-          '--locale=C.UTF-8',
-          ...['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_connections=200'].map(
-            (line) => `--set=${line}`,
-          ),
-        ],
-        this.account,
-      );
+      if (this.account) lchownSync(staging, this.account.uid, this.account.gid);
+      const password = randomBytes(24).toString('base64url');
+      asAccount(this.account, () => {
+        writeFileSync(passwordFile, password, { mode: 0o600 });
+      });
+      const flags = [
+        `--pgdata=${data}`,
+        `--username=${SUPERUSER}`,
+        `--pwfile=${passwordFile}`,
+        '--auth=scram-sha-256',
+        '--encoding=UTF8',
+        '--locale-provider=builtin', // the same order on every machine, whatever locales it has
+        '--locale=C.UTF-8',
+        ...['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_connections=200'].map(
+          (line) => `--set=${line}`,
+        ),
+      ];
+      withShellSafeInitdb(this.binaries.initdb, (initdb) => runProgram(initdb, flags, this.account));
       renameSync(passwordFile, join(data, PASSWORD_FILE));
       renameSync(data, this.directory);
     } finally {
       rmSync(staging, { recursive: true, force: true });
     }
-  }
-
-  private give(...paths: string[]): void {
-    const { account } = this;
-    if (account) for (const path of paths) chownSync(path, account.uid, account.gid);
   }
 }
 

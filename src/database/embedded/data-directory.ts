@@ -1,38 +1,83 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { EmbeddedPostgresError } from './embedded-postgres.error.js';
-import { canEnter, type ServerAccount } from './server-account.js';
+import { asAccount, canEnter, hasName, isRoot, ownerOf, serverAccount, type ServerAccount } from './server-account.js';
+
+export interface DataDirectory {
+  /** Its real path. */
+  readonly home: string;
+  /** The account that PostgreSQL runs as on it; undefined: the process's own. */
+  readonly account: ServerAccount | undefined;
+}
 
 /**
- * Decides where the data goes, and makes that directory.
+ * Decides where the data goes and which account works on it, and makes that directory.
  *
- * @param wanted `DATA_DIR`, or undefined for `.data` here or, where the server's account could not reach that, a place
- * below `fallback`
- * @returns its real path
- * @throws EmbeddedPostgresError when an explicit choice cannot work, with the reason
+ * A directory that holds a cluster is used, as the account that the cluster belongs to, or refused: an empty database must
+ * never take the place of one that exists. A new cluster belongs to the owner of the directory, so that root and that owner
+ * work on the same data, and to the account `postgres` where that owner is root.
+ *
+ * @param wanted `DATA_DIR`, or undefined for `.data` here or, where the account could not reach that, a place below
+ * `fallback`
+ * @throws EmbeddedPostgresError with the reason
  */
 export function chooseDataDirectory(
   wanted: string | undefined,
   fallback: string,
-  account: ServerAccount | undefined,
   log: (message: string) => void,
-): string {
+): DataDirectory {
   const directory = resolve(wanted ?? '.data');
-  const nearest = nearestExisting(directory);
-  if (!statSync(nearest).isDirectory()) throw refusal(wanted, directory, `${nearest} is not a directory`);
-  if (!account || canEnter(account, nearest)) return make(wanted, directory);
-  if (wanted !== undefined) {
-    throw refusal(
-      wanted,
-      directory,
-      `PostgreSQL does not run as root, and the account "postgres" cannot enter ${nearest}`,
+  const refuse = (reason: string): EmbeddedPostgresError =>
+    new EmbeddedPostgresError(
+      `${wanted === undefined ? 'The data directory' : 'DATA_DIR'} cannot be ${directory}: ${reason}`,
     );
+  const attempt = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      throw refuse((error as Error).message);
+    }
+  };
+  const place = wanted === undefined ? placeBelow(fallback, directory) : undefined;
+  const [here, elsewhere] = [directory, place].map((path) => path && attempt(() => findCluster(path)));
+
+  if (here) {
+    if (elsewhere) log(`An earlier start as root left another database in ${elsewhere}, which is not used`);
+    return attempt(() => ({ home: realpathSync(directory), account: accountOf(here) }));
   }
-  const name = `${basename(process.cwd())}-${createHash('sha256').update(directory).digest('hex').slice(0, 12)}`;
-  const place = join(fallback, name.replace(/[^\w.-]/g, '_'));
+  if (place && elsewhere) {
+    if (!isRoot())
+      throw refuse(`an earlier start as root put the data in ${place}. Start as root, or set DATA_DIR to start anew.`);
+    log(`The database is in ${place}, where an earlier start put it`);
+    return attempt(() => ({ home: realpathSync(place), account: accountOf(elsewhere) }));
+  }
+
+  const nearest = nearestExisting(directory);
+  if (!statSync(nearest).isDirectory()) throw refuse(`${nearest} is not a directory`);
+  const owner = isRoot() ? ordinaryOwner(nearest) : undefined;
+  const account = owner ?? serverAccount();
+  const make = (path: string): string => {
+    makeDirectory(path);
+    return realpathSync(path);
+  };
+  if (!account || canEnter(account, nearest))
+    return attempt(() => ({ home: asAccount(owner, () => make(directory)), account }));
+  if (!place) throw refuse(`PostgreSQL does not run as root, and the account "postgres" cannot enter ${nearest}`);
   log(`The database is in ${place}, since PostgreSQL's account cannot enter ${directory}`);
-  return make(wanted, place);
+  return attempt(() => ({ home: make(place), account: serverAccount() }));
+}
+
+/** The cluster in a directory, of whichever version of PostgreSQL, or undefined if there is none. */
+export function findCluster(directory: string): string | undefined {
+  try {
+    const names = readdirSync(directory).filter((entry) => /^postgres-\d+$/.test(entry));
+    const newest = names.sort().at(-1);
+    return newest && join(directory, newest);
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    throw error;
+  }
 }
 
 /** Makes a directory and those above it that are missing, open for others to pass through, whatever the umask. */
@@ -48,18 +93,32 @@ export function makeDirectory(directory: string): void {
   chmodSync(directory, 0o755);
 }
 
-function make(wanted: string | undefined, directory: string): string {
-  try {
-    makeDirectory(directory);
-    return realpathSync(directory);
-  } catch (error) {
-    throw refusal(wanted, directory, (error as Error).message);
+/** @throws the reason why PostgreSQL cannot run as the cluster's owner */
+function accountOf(cluster: string): ServerAccount | undefined {
+  const owner = ownerOf(cluster);
+  const user = String(owner.uid);
+  if (!isRoot()) {
+    if (process.getuid && process.getuid() !== owner.uid)
+      throw new Error(`${cluster} belongs to another user (${user}). Start as that one, or as root.`);
+    return undefined;
   }
+  if (owner.uid === 0)
+    throw new Error(
+      `${cluster} belongs to root, as which PostgreSQL does not run. Give it back to the account that made it (chown -R).`,
+    );
+  if (!canEnter(owner, cluster)) throw new Error(`${cluster} belongs to the user ${user}, who cannot enter it`);
+  return owner;
 }
 
-const refusal = (wanted: string | undefined, directory: string, reason: string): EmbeddedPostgresError =>
-  new EmbeddedPostgresError(
-    `${wanted === undefined ? 'The data directory' : 'DATA_DIR'} cannot be ${directory}: ${reason}`,
-  );
+/** The owner of a directory, unless that is root or a number without a name, as in a container with another's files. */
+function ordinaryOwner(directory: string): ServerAccount | undefined {
+  const owner = ownerOf(directory);
+  return owner.uid !== 0 && hasName(owner) ? owner : undefined;
+}
+
+function placeBelow(parent: string, directory: string): string {
+  const name = `${basename(process.cwd())}-${createHash('sha256').update(directory).digest('hex').slice(0, 12)}`;
+  return join(parent, name.replace(/[^\w.-]/g, '_'));
+}
 
 const nearestExisting = (path: string): string => (existsSync(path) ? path : nearestExisting(dirname(path)));

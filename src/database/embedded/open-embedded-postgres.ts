@@ -5,7 +5,6 @@ import { findBinaries, SYSTEM_STATE_DIR } from './binaries.js';
 import { Cluster } from './cluster.js';
 import { chooseDataDirectory } from './data-directory.js';
 import { EmbeddedPostgresError } from './embedded-postgres.error.js';
-import { serverAccount } from './server-account.js';
 
 export interface EmbeddedPostgresOptions {
   /** Where the data goes. Undefined: `.data` here or, where the server's account could not reach that, a place under /var/lib. */
@@ -21,6 +20,8 @@ export interface EmbeddedPostgresOptions {
 
 export interface OpenDatabase {
   readonly url: string;
+  /** Where the data is, for people to read; no password. */
+  readonly place: string;
   /** Ends what `url` stood for, once nobody else uses it. On other ways out of the process it ends at once. */
   close(): Promise<void>;
 }
@@ -40,8 +41,8 @@ const MAX_FAILURES = 6; // in some three seconds: a server that was killed may t
  * @throws EmbeddedPostgresError with the reason, and the way out where there is one
  */
 export async function openEmbeddedPostgres({ dataDir, owner, log }: EmbeddedPostgresOptions): Promise<OpenDatabase> {
-  const account = serverAccount();
-  const home = chooseDataDirectory(dataDir, SYSTEM_STATE_DIR, account, log);
+  dropPostgresVariables();
+  const { home, account } = chooseDataDirectory(dataDir, SYSTEM_STATE_DIR, log);
   const cluster = new Cluster(home, findBinaries(account, log), account);
   cluster.create();
 
@@ -54,6 +55,7 @@ export async function openEmbeddedPostgres({ dataDir, owner, log }: EmbeddedPost
   }
   return {
     url,
+    place: home,
     close: async () => {
       (client as Referable).ref(); // this wait must keep the process alive
       if (owned && !owner) await client.query('SELECT pg_advisory_lock($1)', [USERS_LOCK]); // after the last other command
@@ -62,6 +64,15 @@ export async function openEmbeddedPostgres({ dataDir, owner, log }: EmbeddedPost
       await client.end().catch(() => undefined);
     },
   };
+}
+
+/**
+ * Removes the variables that PostgreSQL's programs and `pg` read (`PGSSLMODE`, `PGOPTIONS`, `PGDATA`, …): in a user's shell
+ * they are meant for other servers.
+ */
+function dropPostgresVariables(): void {
+  // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- the environment is a dictionary
+  for (const name of Object.keys(process.env)) if (/^PG/i.test(name)) delete process.env[name];
 }
 
 /** Missing in @types/pg. */

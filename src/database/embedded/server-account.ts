@@ -1,7 +1,9 @@
 import { execFileSync, spawnSync } from 'node:child_process';
+import { statSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { EmbeddedPostgresError } from './embedded-postgres.error.js';
 
-/** The account PostgreSQL runs as where we are root: it refuses to run as root itself. */
+/** The account that PostgreSQL runs as where the process is root, since it refuses to run as root itself. */
 export interface ServerAccount {
   readonly uid: number;
   readonly gid: number;
@@ -9,10 +11,45 @@ export interface ServerAccount {
 
 const NAME = 'postgres';
 
-/** The account for the server, made if it is missing, or undefined where the process is not root and needs none. */
+export const isRoot = (): boolean => process.getuid?.() === 0;
+
+/** The account `postgres`, made if it is missing, or undefined where the process is not root and needs none. */
 export function serverAccount(): ServerAccount | undefined {
-  if (process.getuid?.() !== 0) return undefined;
-  return findAccount() ?? makeAccount();
+  return isRoot() ? (findAccount() ?? makeAccount()) : undefined;
+}
+
+/** The account that a file or directory belongs to. */
+export function ownerOf(path: string): ServerAccount {
+  const { uid, gid } = statSync(path);
+  return { uid, gid };
+}
+
+/** Whether the account has a name on this machine: `initdb` refuses to run for a bare number. */
+export function hasName(account: ServerAccount): boolean {
+  try {
+    return asAccount(account, () => userInfo()).uid === account.uid;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Does synchronous work on files with the rights of an account. What root makes belongs to that account then, and a link
+ * that the account has placed leads root to nothing that the account could not reach itself.
+ *
+ * @param account undefined for the process's own
+ */
+export function asAccount<T>(account: ServerAccount | undefined, work: () => T): T {
+  if (!account) return work();
+  const group = process.getegid?.() ?? 0;
+  process.setegid?.(account.gid);
+  process.seteuid?.(account.uid);
+  try {
+    return work();
+  } finally {
+    process.seteuid?.(0);
+    process.setegid?.(group);
+  }
 }
 
 /** Whether the account can enter a directory. */
