@@ -30,7 +30,7 @@ export class UnusableDatabaseError extends Error {
  * Finds the database, waits for it, and brings its schema up to date unless `MIGRATIONS_RUN=false`.
  *
  * @param owner true for the application, false for a command: see `EmbeddedPostgresOptions`
- * @throws EmbeddedPostgresError, PendingMigrationsError, or UnusableDatabaseError when it stays away for half a minute
+ * @throws EmbeddedPostgresError, PendingMigrationsError, UnsuitableSettingsError, or UnusableDatabaseError when it stays away for half a minute
  */
 export async function openDatabase(
   config: AppConfig,
@@ -39,10 +39,9 @@ export async function openDatabase(
 ): Promise<OpenDatabase> {
   const database = await locateDatabase(config, owner, log);
   const { url } = database;
+  const prepare = config.migrationsRun ? runMigrations : refusePendingMigrations;
   try {
-    await untilAvailable<unknown>(log, () =>
-      config.migrationsRun ? runMigrations(url) : refusePendingMigrations(url),
-    );
+    await untilAvailable<unknown>(log, () => prepare(url, config.transactionPooler));
     return database;
   } catch (error) {
     throw isDatabaseUnavailable(error) ? new UnusableDatabaseError(url, error) : error;
