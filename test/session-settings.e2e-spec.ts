@@ -214,13 +214,17 @@ describe('A database with settings of its own', () => {
   it('409 beyond 100 active keys, also when many are made at once, whatever its isolation level', async () => {
     await alter(database, SEMANTICS);
     await runMigrations(database.directUrl, false);
-    app = await startTestApp(database.directUrl, { DATABASE_TRANSACTION_POOLER: 'false', RATE_LIMIT_PER_MINUTE: '0' });
-    const ada = await app.given.user();
-    const make = (name: string) => app?.as(ada).post('/v1/api-keys').send({ name, expires_at: FUTURE });
+    const started = await startTestApp(database.directUrl, {
+      DATABASE_TRANSACTION_POOLER: 'false',
+      RATE_LIMIT_PER_MINUTE: '0',
+    });
+    app = started;
+    const ada = await started.given.user();
+    const make = async (name: string) => started.as(ada).post('/v1/api-keys').send({ name, expires_at: FUTURE });
     for (let count = 1; count < 98; count += 1) await make(`key-${String(count)}`);
 
     const answers = await Promise.all(Array.from({ length: 10 }, (_, n) => make(`more-${String(n)}`)));
 
-    expect(answers.map((answer) => answer?.status).sort()).toEqual([201, 201, ...Array<number>(8).fill(409)]);
+    expect(answers.map(({ status }) => status).sort()).toEqual([201, 201, ...Array<number>(8).fill(409)]);
   });
 });
