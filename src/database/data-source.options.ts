@@ -4,7 +4,8 @@ import type { DataSourceOptions } from 'typeorm';
 import { BoundedPool } from './bounded-pool.js';
 import { MIGRATIONS } from './migrations.js';
 import { PoolClient } from './pool-client.js';
-import { COMMAND_SETTINGS, POOLED_SETTINGS, SESSION_SETTINGS, SessionClient } from './session-settings.js';
+import { SessionClient } from './session-client.js';
+import { COMMAND_SETTINGS, POOLED_SETTINGS, SESSION_SETTINGS } from './session-settings.js';
 
 export type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 

@@ -1,6 +1,6 @@
 import type { ClientConfig, QueryResult } from 'pg';
 import { DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
-import { SessionClient } from './session-settings.js';
+import { SessionClient } from './session-client.js';
 
 /** Emitted by a connection whose other end did not answer in time. */
 export const SILENCE = Symbol('silence');

@@ -1,4 +1,3 @@
-import { Client, type ClientConfig } from 'pg';
 import type { DataSource } from 'typeorm';
 
 /**
@@ -72,17 +71,3 @@ export async function refuseUnsuitableSettings(database: DataSource): Promise<vo
 
 /** Of `ISO, MDY` the second part is about dates that are read, and ours are never ambiguous. */
 const firstWord = (setting: string): string | undefined => setting.split(',')[0];
-
-interface Internals {
-  readonly getStartupConf: () => SessionSettings;
-}
-
-/** A connection that sets the `sessionSettings` of its configuration as it is opened. */
-export class SessionClient extends Client {
-  constructor(config?: ClientConfig & { readonly sessionSettings?: SessionSettings }) {
-    super(config);
-    const { getStartupConf } = this as unknown as Internals;
-    // `pg` has options of its own for some settings only. Its `options` would give way to those of a URL, and PgBouncer refuses them.
-    Object.assign(this, { getStartupConf: () => ({ ...getStartupConf.call(this), ...config?.sessionSettings }) });
-  }
-}
