@@ -7,6 +7,7 @@ import { serveDocs } from './common/docs/docs-page.js';
 import { describeApi } from './common/docs/openapi.js';
 import { ErrorFilter } from './common/errors/error.filter.js';
 import { deadline } from './common/http/deadline.js';
+import { addressOf } from './common/http/caller-address.js';
 import { answerInsteadOfNode, inTurn, refuseAmbiguous } from './common/http/node-answers.js';
 import { securityHeaders } from './common/http/security-headers.js';
 import { requestLog } from './common/logging/request-log.js';
@@ -25,9 +26,19 @@ export function setUpApp(
 ): void {
   app.disable('x-powered-by');
   app.disable('etag'); // ours come from row versions
-  if (trustProxy !== undefined) app.set('trust proxy', trustProxy);
+  if (trustProxy !== undefined) trustProxies(app, trustProxy);
   app.use(inTurn, ...(trace ? [trace] : []), requestLog(logger), deadline, securityHeaders(DOCS), refuseAmbiguous);
   app.useGlobalFilters(new ErrorFilter());
   answerInsteadOfNode(app.getHttpServer());
   serveDocs(app, DOCS, () => describeApi(app, API_KEY_SCHEME));
+}
+
+/** Express compiles what it is told into a function, which knows a proxy only by an address without a port. */
+function trustProxies(app: NestExpressApplication, trustProxy: number | string): void {
+  app.set('trust proxy', trustProxy);
+  const isTrusted = app.getHttpAdapter().getInstance().get('trust proxy fn') as (
+    address: string,
+    hop: number,
+  ) => boolean;
+  app.set('trust proxy', (address: string, hop: number) => isTrusted(addressOf(address) ?? address, hop));
 }

@@ -21,6 +21,7 @@ export type { Difference, Period } from './credits/credits.repository.js';
 export * from './credits/credits.errors.js';
 export { type CreditRequest, CreditsService, type Receipt } from './credits/credits.service.js';
 export { poolOptions, type PoolSettings, type PostgresOptions } from './database/data-source.options.js';
+export { UnsuitableSettingsError } from './database/session-settings.js';
 export { MIGRATIONS } from './database/migrations.js';
 export { ENTITIES } from './entities.js';
 export { User, type UserStatus } from './users/user.entity.js';

@@ -11,6 +11,7 @@ import { poolOptions } from './database/data-source.options.js';
 import { MetricsServer } from './metrics/metrics.server.js';
 import { openDatabase, untilAvailable, UnusableDatabaseError } from './database/open-database.js';
 import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.error.js';
+import { UnsuitableSettingsError } from './database/session-settings.js';
 import { PendingMigrationsError } from './database/run-migrations.js';
 import { greet } from './onboarding/greeting.js';
 import { OnboardingService } from './onboarding/onboarding.service.js';
@@ -66,6 +67,7 @@ start().catch((error: unknown) => {
     error instanceof InvalidEnvironmentError ||
     error instanceof EmbeddedPostgresError ||
     error instanceof PendingMigrationsError ||
+    error instanceof UnsuitableSettingsError ||
     error instanceof UnusableDatabaseError;
   const said = typeof (error as { code?: unknown } | null)?.code === 'string';
   console.error(explained || said ? (error as Error).message : error);

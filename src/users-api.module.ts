@@ -1,11 +1,13 @@
 import { ConfigurableModuleBuilder, type DynamicModule, Module, type Type } from '@nestjs/common';
 import { RouterModule } from '@nestjs/core';
 import { getDataSourceToken } from '@nestjs/typeorm';
+import type { DataSource } from 'typeorm';
 import { ApiKeysCoreModule, ApiKeysModule } from './api-keys/api-keys.module.js';
 import { AuditModule } from './audit/audit.module.js';
 import { MetricsModule } from './common/metrics/metrics.module.js';
 import { CreditsCoreModule, CreditsModule } from './credits/credits.module.js';
 import { DATABASE } from './database/inject-database.decorator.js';
+import { refuseUnsuitableSettings } from './database/session-settings.js';
 import { UsersCoreModule, UsersModule } from './users/users.module.js';
 import { checkOptions, USERS_API_OPTIONS, type UsersApiOptions } from './config/users-api.options.js';
 
@@ -46,10 +48,16 @@ function compose(definition: DynamicModule, { dataSource, routes = true }: Users
     providers: [
       ...providers,
       { provide: USERS_API_OPTIONS, useFactory: checkOptions, inject: [MODULE_OPTIONS_TOKEN] },
-      { provide: DATABASE, useExisting: getDataSourceToken(dataSource) },
+      { provide: DATABASE, useFactory: checkedDatabase, inject: [getDataSourceToken(dataSource)] },
     ],
     exports: [DATABASE, USERS_API_OPTIONS, ...CORE],
   };
+}
+
+/** Nothing of ours gets a connection whose settings would make it lose data. */
+async function checkedDatabase(database: DataSource): Promise<DataSource> {
+  if (database.isInitialized) await refuseUnsuitableSettings(database); // an application may choose to connect later
+  return database;
 }
 
 const serve = (path: string): (Type | DynamicModule)[] => [

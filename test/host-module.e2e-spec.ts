@@ -179,6 +179,23 @@ describe('UsersApiModule in another Nest application', () => {
     expect([found.status, method.status]).toEqual([404, 405]);
   });
 
+  it('400 for queries that the parser of the host would cut or nest', async () => {
+    const host = await start([defaultConnection(), UsersApiModule.forRoot({})], (app) => {
+      app.set('query parser', 'extended');
+    });
+    const { key } = await callerOf(host);
+    const messageFor = async (query: string): Promise<unknown> =>
+      (
+        (await request(host.getHttpServer()).get(`/v1/api-keys?${query}`).set('x-api-key', key)).body as {
+          message: string;
+        }
+      ).message;
+
+    expect(await messageFor(`${'&'.repeat(1_500)}page=0`)).toBe('page must not be less than 1');
+    expect(await messageFor('page[a]=1')).toBe('The property "page[a]" is not known here');
+    expect(await messageFor('page=1&page=1')).toBe('The query gives "page" twice');
+  });
+
   it('adds to what the host says of caches, and takes nothing away', async () => {
     const host = await start([defaultConnection(), UsersApiModule.forRoot({})], (app) => {
       app.enableCors({ origin: 'https://app.example.com' });

@@ -199,7 +199,7 @@ describe('Every list', () => {
     ['page=one', 'page must be an integer number'],
     ['page=', 'page must be an integer number'],
     ['page=1e3', 'page must be an integer number'],
-    ['page=1&page=2', 'page must be an integer number'],
+    ['page=1&page=2', 'The query gives "page" twice'],
     ['page=1000001', 'page must not be greater than 1000000'],
     ['items_per_page=0', 'items_per_page must not be less than 1'],
     ['items_per_page=101', 'items_per_page must not be greater than 100'],

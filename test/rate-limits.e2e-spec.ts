@@ -108,7 +108,35 @@ describe('An address whose requests keep failing to authenticate', () => {
 
     expect([await from(behindProxy, '192.0.2.1'), await from(behindProxy, '192.0.2.2')]).toEqual([401, 401]);
     expect(await from(behindProxy, '192.0.2.1')).toBe(429);
+    // Some proxies write the port, which is another for each connection.
+    expect([await from(behindProxy, '192.0.2.3:40001'), await from(behindProxy, '192.0.2.3:40002')]).toEqual([
+      401, 429,
+    ]);
+    expect(await from(behindProxy, '[2001:db8::1]:40001')).toBe(401);
+    expect(await from(behindProxy, '[2001:db8::2%eth0]:40002')).toBe(429);
     expect([await from(exposed, '192.0.2.1'), await from(exposed, '192.0.2.2')]).toEqual([401, 429]);
+  });
+
+  it('is that of the connection where a trusted proxy names none, whatever it sends instead', async () => {
+    const app = await start({ RATE_LIMIT_PER_MINUTE: '1', TRUST_PROXY: '1' });
+    const values = ['', 'unknown', '_hidden', '192.0.2.1:', '1.2.3', '0x7f000001', '203.0.113.999', 'x'.repeat(10_000)];
+
+    const statuses: number[] = [];
+    for (const value of values)
+      statuses.push((await app.anyone().get('/v1/users/me').set('x-forwarded-for', value)).status);
+    const withoutOne = await app.anyone().get('/v1/users/me');
+
+    expect(statuses).toEqual([401, ...values.slice(1).map(() => 429)]);
+    expect(withoutOne.status).toBe(429);
+  });
+
+  it('is found behind several proxies that write ports', async () => {
+    const app = await start({ RATE_LIMIT_PER_MINUTE: '1', TRUST_PROXY: 'loopback, 10.0.0.0/8' });
+    const from = async (address: string): Promise<number> =>
+      (await app.anyone().get('/v1/users/me').set('x-forwarded-for', `${address}, 10.0.0.5:3000, [::ffff:10.0.0.6]:1`))
+        .status;
+
+    expect([await from('192.0.2.1:1'), await from('192.0.2.2:1'), await from('192.0.2.1:2')]).toEqual([401, 401, 429]);
   });
 });
 

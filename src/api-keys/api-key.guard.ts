@@ -1,6 +1,7 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import { DatabaseUnreachableError, isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
+import { callerAddress } from '../common/http/caller-address.js';
 import { InvalidApiKeyError, MissingApiKeyError, NotAdministratorError } from './api-keys.errors.js';
 import { AuthenticationService } from './authentication.service.js';
 import type { LiveSecret } from './api-keys.repository.js';
@@ -46,7 +47,7 @@ export class ApiKeyGuard implements CanActivate {
       return await this.authentication.authenticate(request.header('x-api-key'));
     } catch (error) {
       const refused = error instanceof MissingApiKeyError || error instanceof InvalidApiKeyError;
-      if (refused) await this.limits.countFailure(request.ip ?? '');
+      if (refused) await this.limits.countFailure(callerAddress(request));
       // In an application that knows nothing of our errors, too, a database that is away is 503.
       throw isDatabaseUnavailable(error) ? new DatabaseUnreachableError(error) : error;
     }

@@ -6,7 +6,7 @@ import type { Page, Slice } from '../common/pagination/page.js';
 import { Batch } from '../database/batch.js';
 import { findNewest, type List, NEWEST } from '../database/list.js';
 import { retryingConflicts } from '../database/retry.js';
-import { Statement, unseen } from '../database/statement.js';
+import { firstOf, IncompleteResultError, Statement, unseen } from '../database/statement.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 
 export type ApiKeyStatus = 'ACTIVE' | 'EXPIRED' | 'REVOKED';
@@ -117,15 +117,21 @@ export class ApiKeysRepository {
     const findAll = async (digests: readonly Buffer[]): Promise<(LiveSecret | SecretRefusal)[]> => {
       const found = await FIND_SECRETS.run(this.database, [digests]);
       const byDigest = new Map(found.map((row) => [row.digest.toString('latin1'), row.refusal ?? row]));
-      return digests.map((digest) => byDigest.get(digest.toString('latin1')) ?? 'unknown');
+      return digests.map((digest) => {
+        const secret = byDigest.get(digest.toString('latin1'));
+        if (secret === undefined || found.length !== digests.length) throw new IncompleteResultError();
+        return secret;
+      });
     };
-    this.secrets = new Batch({ together: findAll, alone: async (digest) => (await findAll([digest]))[0] ?? 'unknown' });
+    this.secrets = new Batch({ together: findAll, alone: async (digest) => firstOf(await findAll([digest])) });
   }
 
   /**
    * The secret with this digest, if it and its key and its owner are all live at this instant of the database's clock, or
    * else why it does not work: one statement for all of it, so there is no moment in between and no cached answer that
    * outlives a revocation. Look-ups of the same moment share the statement.
+   *
+   * @throws IncompleteResultError when the database does not say either
    */
   find(digest: Buffer): Promise<LiveSecret | SecretRefusal> {
     return this.secrets.ask(digest);
@@ -140,11 +146,10 @@ export class ApiKeysRepository {
   }
 
   /** Whether an instant has come, by the database's clock. */
-  async hasPassed(instant: Date): Promise<boolean> {
-    const [row] = await this.database.query<{ passed: boolean }[]>(
-      'SELECT $1::timestamptz <= clock_timestamp() AS passed',
-      [instant],
-    );
+  async hasPassed(instant: Date, manager: EntityManager = this.database.manager): Promise<boolean> {
+    const [row] = await manager.query<{ passed: boolean }[]>('SELECT $1::timestamptz <= clock_timestamp() AS passed', [
+      instant,
+    ]);
     return row?.passed === true;
   }
 

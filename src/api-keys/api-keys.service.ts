@@ -5,6 +5,7 @@ import { generateApiKey, isApiKey } from '../common/api-key-format.js';
 import { violates } from '../common/errors/constraint.js';
 import type { Page, Slice } from '../common/pagination/page.js';
 import { isUuid } from '../common/validation/uuid.js';
+import { IncompleteResultError } from '../database/statement.js';
 import { digestOf, prefixOf } from './api-key.secret.js';
 import {
   ApiKeyExpiryError,
@@ -70,8 +71,8 @@ export class ApiKeysService {
       if (violates(error, 'fk_api_keys_user_id')) throw new ApiKeyOwnerNotFoundError(userId);
       throw error;
     });
-    if (!key) throw new ApiKeyExpiryError();
-    return { key, secret };
+    if (key) return { key, secret };
+    throw (await this.apiKeys.hasPassed(expiresAt, manager)) ? new ApiKeyExpiryError() : new IncompleteResultError();
   }
 
   /** @throws ApiKeyNotFoundError */
@@ -111,12 +112,18 @@ export class ApiKeysService {
    * @throws ApiKeyNotFoundError
    */
   async revoke(userId: string, name: string, by: Actor = APPLICATION): Promise<KeyView> {
-    return found(canExist(userId, name) ? await this.apiKeys.revoke(userId, 'name', name, by) : null);
+    const key = canExist(userId, name) ? await this.apiKeys.revoke(userId, 'name', name, by) : null;
+    if (key) return key;
+    await this.getByName(userId, name);
+    throw new IncompleteResultError();
   }
 
   /** Like `revoke`, of the key with this id, whatever it is called meanwhile. */
   async revokeById(userId: string, id: string, by: Actor = APPLICATION): Promise<KeyView> {
-    return found(isUuid(userId) && isUuid(id) ? await this.apiKeys.revoke(userId, 'id', id, by) : null);
+    const key = isUuid(userId) && isUuid(id) ? await this.apiKeys.revoke(userId, 'id', id, by) : null;
+    if (key) return key;
+    await this.getById(userId, id);
+    throw new IncompleteResultError();
   }
 
   /**
@@ -144,7 +151,7 @@ export class ApiKeysService {
   private async explainRefusal(userId: string, name: string, expiresAt: Date | undefined): Promise<never> {
     if (expiresAt && (await this.apiKeys.hasPassed(expiresAt))) throw new ApiKeyExpiryError();
     const { status } = await this.getByName(userId, name);
-    throw status === 'ACTIVE' ? new ApiKeyNotFoundError() : new ApiKeyNotActiveError(status); // the name is another key's by now
+    throw status === 'ACTIVE' ? new IncompleteResultError() : new ApiKeyNotActiveError(status);
   }
 }
 

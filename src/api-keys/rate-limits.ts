@@ -1,6 +1,5 @@
 import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import type { Redis } from 'ioredis';
-import ipaddr from 'ipaddr.js';
 import { type RateLimiterAbstract, RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import { Metrics } from '../common/metrics/metrics.js';
 import { InjectOptions, type UsersApiOptions } from '../config/users-api.options.js';
@@ -53,6 +52,7 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
    * Counts a request that did not authenticate. Other requests of that address are not refused for it: behind a proxy or a
    * NAT they may be anybody's.
    *
+   * @param address as `callerAddress` gives it: anything else would let a caller choose what it is counted by
    * @throws RateLimitedError
    */
   async countFailure(address: string): Promise<void> {
@@ -136,9 +136,5 @@ const stateOf = (
   { remainingPoints, msBeforeNext }: RateLimiterRes,
 ): RateLimitState => ({ limit, quota, remaining: remainingPoints, resetSeconds: Math.ceil(msBeforeNext / 1000) });
 
-/** The first half of an IPv6 address: who has one has 64 bits of others to choose from (RFC 6177). */
-export function subscriberOf(address: string): string {
-  if (!ipaddr.isValid(address)) return address;
-  const parsed = ipaddr.process(address); // an IPv4 address in IPv6 clothes is one
-  return parsed.kind() === 'ipv4' ? parsed.toString() : parsed.toNormalizedString().split(':').slice(0, 4).join(':');
-}
+/** An IPv4 address, or the first half of an IPv6 address: a subscriber has 64 bits of these to choose from (RFC 6177). */
+export const subscriberOf = (address: string): string => address.split(':').slice(0, 4).join(':');

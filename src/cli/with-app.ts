@@ -31,7 +31,8 @@ async function withDatabase<T>(
   work: (app: INestApplicationContext) => Promise<T>,
 ): Promise<T> {
   const atOnce = { ...config, shutdownDrainMs: 0 }; // nobody calls a command
-  const app = await NestFactory.createApplicationContext(AppModule.forRoot(atOnce, dataSourceOptions(url)), {
+  const options = dataSourceOptions(url, config.transactionPooler);
+  const app = await NestFactory.createApplicationContext(AppModule.forRoot(atOnce, options), {
     logger: new NestLogger(logger),
     abortOnError: false,
   });

@@ -9,7 +9,7 @@ import { ApiFailures, Documented, NEXT_PAGE } from '../common/docs/documented.de
 import { ApiController } from '../common/http/api-controller.decorator.js';
 import { sliceOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
-import { ValidQuery } from '../common/validation/request-validation.js';
+import { parametersOf, ValidQuery } from '../common/validation/request-validation.js';
 import { CreditsService } from './credits.service.js';
 import { CreditHistoryRequest } from './dto/credit.requests.js';
 import { CreditEntryPage, CreditEntryResponse } from './dto/credit-entry.response.js';
@@ -17,8 +17,8 @@ import { CreditEntryPage, CreditEntryResponse } from './dto/credit-entry.respons
 /** Only administrators may name a user; whether they may is asked before whether the query is valid. */
 const anotherUserNeedsAdministrator: CanActivate = {
   canActivate(context: ExecutionContext): boolean {
-    const { query, principal } = context.switchToHttp().getRequest<AuthenticatedRequest>();
-    if (query.user_id !== undefined && !principal?.isAdmin) throw new NotAdministratorError();
+    const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
+    if (parametersOf(request).has('user_id') && !request.principal?.isAdmin) throw new NotAdministratorError();
     return true;
   },
 };

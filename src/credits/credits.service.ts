@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common';
-import { isISO8601 } from 'class-validator';
 import type { EntityManager } from 'typeorm';
 import { type Actor, APPLICATION } from '../common/audit/actor.js';
 import { violates } from '../common/errors/constraint.js';
 import type { Page, Slice } from '../common/pagination/page.js';
+import { isDate } from '../common/validation/date.js';
 import { isUuid } from '../common/validation/uuid.js';
 import { retryingConflicts } from '../database/retry.js';
 import { Turns } from '../database/turns.js';
@@ -138,9 +138,6 @@ function replay(entry: CreditEntry, { credits, transactionType }: Movement): Rec
   if (entry.credits !== credits || entry.transactionType !== transactionType) throw new TransactionIdTakenError();
   return { entry, replayed: true };
 }
-
-/** Of the calendar, in the one form whose order as text is that of the days. */
-const isDate = (text: string): boolean => /^\d{4}-\d\d-\d\d$/.test(text) && isISO8601(text, { strict: true });
 
 const isTransactionId = (text: string): boolean =>
   text !== '' && !text.includes('\0') && text.isWellFormed() && Array.from(text).length <= MAX_TRANSACTION_ID_LENGTH;

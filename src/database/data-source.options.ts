@@ -4,6 +4,8 @@ import type { DataSourceOptions } from 'typeorm';
 import { BoundedPool } from './bounded-pool.js';
 import { MIGRATIONS } from './migrations.js';
 import { PoolClient } from './pool-client.js';
+import { SessionClient } from './session-client.js';
+import { COMMAND_SETTINGS, POOLED_SETTINGS, SESSION_SETTINGS } from './session-settings.js';
 
 export type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 
@@ -25,7 +27,7 @@ export const SESSION_TIMEOUTS = {
 
 export interface PoolSettings {
   readonly databasePoolSize: number;
-  /** True where the URL leads to a pooler that lends a session for one transaction only: nothing may then be set on it. */
+  /** True where the URL leads to a pooler that lends a session for one transaction only: it carries hardly a setting. */
   readonly transactionPooler: boolean;
 }
 
@@ -42,7 +44,7 @@ export const poolOptions = (
   { databasePoolSize, transactionPooler }: PoolSettings,
   Client: Connections = PoolClient,
 ): PostgresOptions => ({
-  ...dataSourceOptions(url),
+  ...dataSourceOptions(url, transactionPooler),
   poolSize: databasePoolSize,
   connectTimeoutMS: POOL_WAIT_MS,
   driver: { ...pg, Pool: BoundedPool },
@@ -50,13 +52,18 @@ export const poolOptions = (
     Client,
     application_name: 'users-api',
     ...(transactionPooler ? {} : SESSION_TIMEOUTS),
+    sessionSettings: transactionPooler ? POOLED_SETTINGS : SESSION_SETTINGS,
     namedStatements: !transactionPooler, // see `Statement`; a pooler may lend another session for the next run
     keepAlive: true,
   },
 });
 
-/** For migrations and commands, which take the time they take. */
-export const dataSourceOptions = (url: string): PostgresOptions => ({
+/**
+ * For migrations and commands, which take the time they take.
+ *
+ * @param transactionPooler see `PoolSettings`; true also where that is not known
+ */
+export const dataSourceOptions = (url: string, transactionPooler = true): PostgresOptions => ({
   type: 'postgres',
   url,
   migrations: MIGRATIONS,
@@ -64,6 +71,7 @@ export const dataSourceOptions = (url: string): PostgresOptions => ({
   synchronize: false,
   installExtensions: false, // no id needs one, while TypeORM would make one for `@PrimaryGeneratedColumn('uuid')`
   connectTimeoutMS: CONNECT_TIMEOUT_MS,
+  extra: { Client: SessionClient, sessionSettings: transactionPooler ? POOLED_SETTINGS : COMMAND_SETTINGS },
   poolErrorHandler: (error: unknown) => {
     new Logger('Database').warn({ err: error }, 'A database connection was lost');
   },

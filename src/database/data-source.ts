@@ -8,6 +8,7 @@ import { locateDatabase } from './open-database.js';
 /* What TypeORM's command line works on. It uses the app's own database server, starting it for as long as it needs it. */
 
 readDotEnv();
-const { url } = await locateDatabase(new AppConfig(process.env), false, console.error);
+const config = new AppConfig(process.env);
+const { url } = await locateDatabase(config, false, console.error);
 
-export default new DataSource({ ...dataSourceOptions(url), entities: ENTITIES });
+export default new DataSource({ ...dataSourceOptions(url, config.transactionPooler), entities: ENTITIES });

@@ -7,8 +7,9 @@ import { runMigrations } from './run-migrations.js';
 
 try {
   readDotEnv();
-  const database = await locateDatabase(new AppConfig(process.env), false, console.error);
-  const done = await runMigrations(database.url);
+  const config = new AppConfig(process.env);
+  const database = await locateDatabase(config, false, console.error);
+  const done = await runMigrations(database.url, config.transactionPooler);
   await database.close();
   console.log(done.length > 0 ? `Ran ${done.join(', ')}` : 'The schema is up to date');
   process.exit(0);

@@ -30,7 +30,7 @@ export class UnusableDatabaseError extends Error {
  * Finds the database, waits for it, and brings its schema up to date unless `MIGRATIONS_RUN=false`.
  *
  * @param owner true for the application, false for a command: see `EmbeddedPostgresOptions`
- * @throws EmbeddedPostgresError, PendingMigrationsError, or UnusableDatabaseError when it stays away for half a minute
+ * @throws EmbeddedPostgresError, PendingMigrationsError, UnsuitableSettingsError, or UnusableDatabaseError when it stays away for half a minute
  */
 export async function openDatabase(
   config: AppConfig,
@@ -41,8 +41,8 @@ export async function openDatabase(
   const { url } = database;
   try {
     await untilAvailable(log, async () => {
-      if (!config.migrationsRun) return refusePendingMigrations(url);
-      const done = await runMigrations(url);
+      if (!config.migrationsRun) return refusePendingMigrations(url, config.transactionPooler);
+      const done = await runMigrations(url, config.transactionPooler);
       if (done.length > 0) log(`Ran the migrations ${done.join(', ')}`);
     });
     return database;

@@ -1,5 +1,6 @@
-import { Client, type ClientConfig, type QueryResult } from 'pg';
+import type { ClientConfig, QueryResult } from 'pg';
 import { DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
+import { SessionClient } from './session-client.js';
 
 /** Emitted by a connection whose other end did not answer in time. */
 export const SILENCE = Symbol('silence');
@@ -25,7 +26,7 @@ interface Internals {
  * makes such functions in the old part of its heap, where they keep the rows and what waits for them until the next major
  * collection (docs/performance.md).
  */
-export class PoolClient extends Client {
+export class PoolClient extends SessionClient {
   constructor(config?: ClientConfig) {
     super(config);
     const { connect, query, connection } = this as unknown as Internals;

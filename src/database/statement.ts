@@ -1,5 +1,24 @@
 import type { Pool } from 'pg';
 import { type DataSource, type ObjectLiteral, QueryFailedError } from 'typeorm';
+import { DomainError } from '../common/errors/domain.error.js';
+
+/**
+ * A result that lacks a row which its statement promises: a fault of ours, or of a component such as a pooler or a trigger that
+ * somebody else made, and never the caller's. Whether something was written is unknown.
+ */
+export class IncompleteResultError extends DomainError {
+  readonly kind = 'unavailable';
+
+  constructor() {
+    super('The service is temporarily unavailable');
+  }
+}
+
+/** @throws IncompleteResultError when there is none */
+export function firstOf<T>([row]: readonly T[]): T {
+  if (row === undefined) throw new IncompleteResultError();
+  return row;
+}
 
 /**
  * SQL for a parameter that is an array, of a length that the planner does not see.

@@ -7,7 +7,7 @@ import { isUuid } from '../common/validation/uuid.js';
 import { Batch } from '../database/batch.js';
 import { findNewest, type List, NEWEST } from '../database/list.js';
 import { RETRIES, retryingConflicts } from '../database/retry.js';
-import { Statement, unseen } from '../database/statement.js';
+import { firstOf, IncompleteResultError, Statement, unseen } from '../database/statement.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { type User, USER_STATUSES, type UserStatus } from './user.entity.js';
 
@@ -57,7 +57,7 @@ export class UsersRepository {
 
   private readonly reads = new Batch<string, User | null>({
     together: (ids) => this.findAll(ids),
-    alone: async (id) => (await this.findAll([id]))[0] ?? null,
+    alone: async (id) => firstOf(await this.findAll([id])),
   });
 
   constructor(@InjectDatabase() private readonly database: DataSource) {}
@@ -78,8 +78,12 @@ export class UsersRepository {
 
   private async findAll(ids: readonly string[]): Promise<(User | null)[]> {
     const rows = await FIND.run(this.database, [ids]);
-    const byId = new Map(rows.map((row) => [row.id, toUser(row)]));
-    return ids.map((id) => byId.get(id) ?? null);
+    const byId = new Map(rows.map((row) => [row.asked, row.id === null ? null : toUser(row)]));
+    return ids.map((id) => {
+      const user = byId.get(id);
+      if (user === undefined) throw new IncompleteResultError();
+      return user;
+    });
   }
 
   async findByEmail(email: string): Promise<User | null> {
@@ -102,9 +106,8 @@ export class UsersRepository {
 
   /** @param manager joins the caller's transaction */
   async insert(user: NewUser, actor: Actor, manager?: EntityManager): Promise<User> {
-    const run = (on: EntityManager): Promise<[User]> => this.insertAll(INSERT, [user], actor, on) as Promise<[User]>;
-    const [row] = await (manager ? run(manager) : retryingConflicts(() => run(this.database.manager)));
-    return row;
+    const run = (on: EntityManager): Promise<User[]> => this.insertAll(INSERT, [user], actor, on);
+    return firstOf(await (manager ? run(manager) : retryingConflicts(() => run(this.database.manager))));
   }
 
   /** Adds those whose address nobody has yet, in the caller's transaction. */
@@ -216,10 +219,11 @@ const INSERT_MISSING = inserting('ON CONFLICT ((lower(email COLLATE "C"))) DO NO
 
 const PATCH_FREE = new Statement<UserRow>('patch_users_free', patching('SKIP LOCKED'));
 const PATCH = new Statement<UserRow>('patch_users', patching(''));
-const FIND = new Statement<UserRow>(
+/** One row for each id, of nulls where no user has it: what is missing then is a fault, and not an unknown user. */
+const FIND = new Statement<(UserRow & { readonly asked: string }) | { readonly asked: string; readonly id: null }>(
   'find_users',
-  `SELECT ${columns('u')} FROM unnest(${unseen(1, 'uuid')}) AS asked (id)
-     CROSS JOIN LATERAL (SELECT * FROM users WHERE id = asked.id LIMIT 1) AS u`,
+  `SELECT asked.id AS asked, ${columns('u')} FROM unnest(${unseen(1, 'uuid')}) AS asked (id)
+     LEFT JOIN LATERAL (SELECT * FROM users WHERE id = asked.id LIMIT 1) AS u ON true`,
 );
 
 /** Named columns only: the statements return more than the row. */

@@ -4,6 +4,7 @@ import { violates } from '../common/errors/constraint.js';
 import { type Actor, APPLICATION } from '../common/audit/actor.js';
 import type { Page, Slice } from '../common/pagination/page.js';
 import { isEmailAddress } from '../common/validation/email.js';
+import { IncompleteResultError } from '../database/statement.js';
 import type { User } from './user.entity.js';
 import { parseUserName } from './user-name.js';
 import {
@@ -118,7 +119,8 @@ export class UsersService {
    *
    * @param versions the change is made only while the user's `version` is one of these; undefined stands for any
    * @returns the user as stored by this very call
-   * @throws InvalidUserNameError, UserNotFoundError, or UserChangedError when the version is another, and then nothing is written
+   * @throws InvalidUserNameError, UserNotFoundError, or UserChangedError when the version is another, and then nothing is written;
+   *   IncompleteResultError when the database does not say what it stored
    */
   updateProfile(
     id: string,
@@ -150,8 +152,8 @@ export class UsersService {
       if (user) return user;
     }
     const user = await this.getById(id);
-    if (versions && !(isEmpty && versions.includes(user.version))) throw new UserChangedError();
-    return user;
+    if (isEmpty && (versions?.includes(user.version) ?? true)) return user;
+    throw versions ? new UserChangedError() : new IncompleteResultError();
   }
 }
 

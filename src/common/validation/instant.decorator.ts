@@ -1,12 +1,13 @@
 import { applyDecorators } from '@nestjs/common';
 import { Transform } from 'class-transformer';
-import { IsDate, isISO8601, isRFC3339, type ValidationOptions } from 'class-validator';
+import { IsDate, isRFC3339, type ValidationOptions } from 'class-validator';
+import { isDate } from './date.js';
 
 /** The last instant that RFC 3339 can write: an offset may carry one beyond it. */
 const LAST = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
 /**
- * The field is an instant in RFC 3339, and arrives as a `Date`. Both rules are needed: the one takes only whole instants
+ * The field is an instant in RFC 3339, and becomes a `Date`. Both rules are needed: the one takes only whole instants
  * with an offset, the other only days that are in the calendar.
  */
 export const IsInstant = (options: ValidationOptions = {}): PropertyDecorator =>
@@ -18,7 +19,7 @@ export const IsInstant = (options: ValidationOptions = {}): PropertyDecorator =>
 function parse(value: unknown): Date | null {
   if (typeof value !== 'string') return null;
   const text = value.toUpperCase(); // a `t` and a `z` may be small
-  if (!isRFC3339(text) || !isISO8601(text, { strict: true })) return null;
+  if (!isRFC3339(text) || !isDate(text.slice(0, 10))) return null;
   const date = new Date(text);
   return date.getTime() <= LAST ? date : null;
 }
