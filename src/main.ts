@@ -11,7 +11,7 @@ import { MetricsServer } from './metrics/metrics.server.js';
 import { openDatabase, untilAvailable, UnusableDatabaseError } from './database/open-database.js';
 import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.error.js';
 import { PendingMigrationsError } from './database/run-migrations.js';
-import { greet } from './onboarding/greeting.js';
+import { bootstrapped, greet } from './onboarding/greeting.js';
 import { OnboardingService } from './onboarding/onboarding.service.js';
 import { onStopSignal } from './stop-signal.js';
 
@@ -50,10 +50,11 @@ async function start(): Promise<void> {
 
   // Only now, since a start that fails on a busy port must not use up the one time that the key is shown.
   const url = await app.getUrl();
-  const { email, key } = config.bootstrapAdmin;
+  const { email, key: secret, keyDays: days } = config.bootstrapAdmin;
   const onboarding = app.get(OnboardingService);
-  const secret = await untilAvailable(log, () => onboarding.createFirstAdministrator(email, key));
-  if (secret !== null && key === undefined) process.stdout.write(greet(url, email, secret));
+  const made = await untilAvailable(log, () => onboarding.createFirstAdministrator(email, { secret, days }));
+  if (made && secret === undefined) process.stdout.write(greet(url, email, made));
+  else if (made) logger.info(bootstrapped(email, made.key));
   logger.info(`Listening on ${url}`);
   collectWhenIdle();
 }
