@@ -6,6 +6,7 @@ export {
   type KeyWithSecret,
   type RotationRequest,
 } from './api-keys/api-keys.service.js';
+export type { ApiKeyFilter } from './api-keys/api-key-lists.repository.js';
 export type { ApiKeyChanges, ApiKeyStatus, KeyView } from './api-keys/api-keys.repository.js';
 export * from './api-keys/api-keys.errors.js';
 export { Administrators, API_KEY_SCHEME, Authenticated, CurrentUser } from './api-keys/authenticated.decorator.js';

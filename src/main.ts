@@ -13,7 +13,7 @@ import { openDatabase, untilAvailable, UnusableDatabaseError } from './database/
 import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.error.js';
 import { UnsuitableSettingsError } from './database/session-settings.js';
 import { PendingMigrationsError } from './database/run-migrations.js';
-import { greet } from './onboarding/greeting.js';
+import { bootstrapped, greet } from './onboarding/greeting.js';
 import { OnboardingService } from './onboarding/onboarding.service.js';
 import { onStopSignal } from './stop-signal.js';
 
@@ -52,10 +52,11 @@ async function start(): Promise<void> {
 
   // Only now, since a start that fails on a busy port must not use up the one time that the key is shown.
   const url = await app.getUrl();
-  const { email, key } = config.bootstrapAdmin;
+  const { email, key: secret, keyDays: days } = config.bootstrapAdmin;
   const onboarding = app.get(OnboardingService);
-  const secret = await untilAvailable(log, () => onboarding.createFirstAdministrator(email, key));
-  if (secret !== null && key === undefined) process.stdout.write(greet(url, email, secret));
+  const created = await untilAvailable(log, () => onboarding.createFirstAdministrator(email, { secret, days }));
+  if (created && secret === undefined) process.stdout.write(greet(url, email, created));
+  else if (created) logger.info(bootstrapped(email, created.key));
   logger.info(`The database is in ${database.place}, the documentation at ${url}/docs`);
   logger.info(`Listening on ${url}`);
   collectWhenIdle();

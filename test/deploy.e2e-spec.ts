@@ -6,6 +6,7 @@ import { VARIABLES } from '../src/config/app.config.js';
 import { MetricsServer } from '../src/metrics/metrics.server.js';
 import { startTestApp, type TestApp } from './support/app.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
+import { until } from './support/metrics.js';
 
 const read = (file: string): Promise<string> => readFile(`deploy/${file}`, 'utf8');
 /** Names that are no variable of ours are typing errors, which the process would not notice. */
@@ -112,7 +113,10 @@ describe('deploy/grafana-dashboard.json', () => {
     await app.as(ada).get('/v1/users/me').expect(200);
     await app.as(ada).get('/v1/users/me').expect(429); // so that every counter has counted something
     await app.anyone().get('/v1/users/me').expect(401);
-    const text = await (await fetch(`http://127.0.0.1:${String(port)}/metrics`)).text();
+    const text = await until(
+      async () => (await fetch(`http://127.0.0.1:${String(port)}/metrics`)).text(),
+      (found) => /^users_api_credits_drift /m.test(found), // the last check of the first round
+    );
     const { panels } = JSON.parse(await read('grafana-dashboard.json')) as {
       panels: { targets: { expr: string }[] }[];
     };

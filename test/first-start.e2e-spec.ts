@@ -253,19 +253,44 @@ describe('A start on an empty database', () => {
     await database.drop();
   });
 
-  it('takes the key from BOOTSTRAP_ADMIN_KEY, and then prints none', async () => {
+  it.each([
+    ['a year', undefined, 365],
+    ['BOOTSTRAP_ADMIN_KEY_DAYS', '3650', 3650],
+  ])('makes a key for %s, and says with it when it expires', async (_, given, days) => {
+    const database = await createDatabase('empty');
+
+    const server = await programs.startServer({ DATABASE_URL: database.url, BOOTSTRAP_ADMIN_KEY_DAYS: given });
+    const [, said] = /It expires at (\S+):\n\n {2}ua_/.exec(server.output()) ?? [];
+    await server.end('SIGTERM');
+
+    const keys = await administer<{ expires_at: Date; days: number }>(
+      'SELECT expires_at, round(extract(epoch FROM expires_at - created_at) / 86400)::int AS days FROM api_keys',
+      database.url,
+    );
+    expect(keys).toEqual([{ expires_at: new Date(said ?? ''), days }]);
+    await database.drop();
+  });
+
+  it('takes the key from BOOTSTRAP_ADMIN_KEY, and then prints none, but logs when it expires', async () => {
     const database = await createDatabase('empty');
     const key = generateApiKey();
 
     const server = await programs.startServer({
       DATABASE_URL: database.url,
       BOOTSTRAP_ADMIN_KEY: key,
+      BOOTSTRAP_ADMIN_KEY_DAYS: '30',
       BOOTSTRAP_ADMIN_EMAIL: 'root@example.org',
     });
     const answer = await fetch(`${server.url}/v1/users/me`, { headers: { 'x-api-key': key } });
+    const current = await fetch(`${server.url}/v1/api-keys/current`, { headers: { 'x-api-key': key } });
     await server.end('SIGTERM');
 
+    const { created_at, expires_at } = (await current.json()) as { created_at: string; expires_at: string };
     expect(await answer.json()).toMatchObject({ email: 'root@example.org' });
+    expect(Math.round((Date.parse(expires_at) - Date.parse(created_at)) / 86_400_000)).toBe(30);
+    expect(server.output()).toContain(
+      `the administrator root@example.org was made with the key of BOOTSTRAP_ADMIN_KEY, which expires at ${expires_at}`,
+    );
     expect(server.output()).not.toContain('ua_');
     await database.drop();
   });

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { DataSource } from 'typeorm';
+import { InvalidInstantError } from '../src/api-keys/api-keys.errors.js';
+import { ApiKeysService } from '../src/api-keys/api-keys.service.js';
 import { useTestApp } from './support/app.js';
 import { explain } from './support/explain.js';
 import type { GivenUser } from './support/given.js';
@@ -213,6 +215,105 @@ describe('Every list', () => {
       const response = await app.as(admin).get(`${path}?${query}`);
       expect(response.body).toEqual({ status: 400, message });
     }
+  });
+
+  describe('/v1/api-keys?expires_before=', () => {
+    const YEAR = '2100-01-01T00:00:00.000Z';
+    const soon = (days: number): string => new Date(Date.now() + days * 86_400_000).toISOString();
+    let ada: GivenUser;
+    beforeAll(async () => {
+      ada = await app.given.user(); // with a key for a year
+      const keys = [
+        ...Array.from({ length: 9 }, (_, n) => [`expiring-${String(n)}`, soon(n + 1), null]),
+        ['late', soon(100), null],
+        ['on-the-instant', YEAR, null],
+        ['expired', soon(-1), null],
+        ['revoked', soon(1), soon(-1)],
+      ];
+      for (const [name, expires, revoked] of keys)
+        await app.given.sql(
+          `INSERT INTO api_keys (user_id, name, prefix, digest, created_at, expires_at, revoked_at)
+           VALUES ($1, $2::text, 'ua_00000', sha256(('soon' || $2)::bytea), now() - interval '9 days', $3, $4)`,
+          [ada.id, name, expires, revoked],
+        );
+      await app.given.sql(
+        `INSERT INTO api_keys (user_id, name, prefix, digest, expires_at)
+         VALUES ($1, 'of-somebody-else', 'ua_00000', sha256('of-somebody-else'), now() + interval '1 day')`,
+        [admin.id],
+      );
+    });
+    const namesOf = async (path: string) => {
+      const { body, headers, status } = await app.as(ada).get(path);
+      const { data, pagination } = body as { data: { name: string }[]; pagination: object };
+      return { names: data.map(({ name }) => name), pagination, link: headers.link, status };
+    };
+
+    it('lists the active keys that expire before the instant, and no others', async () => {
+      const expiring = Array.from({ length: 9 }, (_, n) => `expiring-${String(n)}`);
+
+      expect((await namesOf(`/v1/api-keys?expires_before=${soon(50)}`)).names.sort()).toEqual(expiring);
+      expect((await namesOf(`/v1/api-keys?expires_before=${soon(4.5)}`)).names.sort()).toEqual(expiring.slice(0, 4));
+      expect((await namesOf(`/v1/api-keys?expires_before=${soon(-0.5)}`)).names).toEqual([]);
+      expect((await namesOf(`/v1/api-keys?expires_before=${YEAR}`)).names.sort()).toEqual([
+        ...expiring,
+        'first-key',
+        'late',
+      ]);
+      expect((await namesOf('/v1/api-keys?expires_before=2100-01-01T01:00:00.001%2B01:00')).names).toContain(
+        'on-the-instant',
+      );
+      expect((await namesOf('/v1/api-keys')).names).toHaveLength(14);
+    });
+
+    it('gives each of them once over its pages, the newest first, by number and by Link', async () => {
+      const all = `/v1/api-keys?expires_before=${soon(50)}`;
+      const { names } = await namesOf(all);
+
+      const byNumber = [
+        ...(await namesOf(`${all}&items_per_page=5&page=1`)).names,
+        ...(await namesOf(`${all}&items_per_page=5&page=2`)).names,
+      ];
+      const byLink: string[] = [];
+      let next: string | undefined = `${all}&items_per_page=4`;
+      while (next !== undefined) {
+        const { names: found, link, pagination }: Awaited<ReturnType<typeof namesOf>> = await namesOf(next);
+        expect(pagination).toMatchObject({ total_pages: 3 });
+        byLink.push(...found);
+        next = /^<([^>]+)>/.exec(link ?? '')?.[1];
+      }
+
+      expect(byNumber).toEqual(names);
+      expect(byLink).toEqual(names);
+    });
+
+    it('reads no keys but those of the user', async () => {
+      const plans = await explain(app.nest.get(DataSource), async () => {
+        expect((await namesOf(`/v1/api-keys?expires_before=${soon(50)}&items_per_page=2`)).names).toHaveLength(2);
+      });
+
+      const lists = plans.filter(({ text }) => text.includes('expires_at < $2'));
+      expect(lists).toHaveLength(2); // the page and the total
+      expect(new Set(lists.flatMap(({ indexes }) => indexes))).toEqual(new Set(['ix_api_keys_newest']));
+      expect(lists.flatMap(({ nodes }) => nodes).filter((node) => node.includes('Sort'))).toEqual([]);
+    });
+
+    it.each(['', 'soon', '2030-01-01', '2030-02-30T00:00:00Z', '1767225600', `${YEAR}&expires_before=${YEAR}`])(
+      '400 refuses what is no instant: %s',
+      async (value) => {
+        expect((await app.as(ada).get(`/v1/api-keys?expires_before=${value}`)).body).toEqual({
+          status: 400,
+          message: 'expires_before must be an instant in RFC 3339, such as 2030-01-01T00:00:00Z',
+        });
+      },
+    );
+
+    it.each([NaN, 8.64e15, -8.64e15])('cannot be asked of ApiKeysService with a Date of %p', async (time) => {
+      const listing = app.nest
+        .get(ApiKeysService)
+        .list(ada.id, { limit: 1, offset: 0, after: null }, { expiresBefore: new Date(time) });
+
+      await expect(listing).rejects.toThrow(InvalidInstantError);
+    });
   });
 
   it('/v1/users can be narrowed by status and by the whole address, without regard to its case', async () => {

@@ -1,4 +1,5 @@
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
+import { scrape } from './support/metrics.js';
 import { sendRaw } from './support/raw-http.js';
 import { Programs, type RunningServer } from './support/server-process.js';
 
@@ -36,11 +37,12 @@ describe('The log', () => {
     }
   };
 
-  it('has one JSON line a request: method, route, status, duration, request id and user id', async () => {
+  it('has one JSON line a request: method, route, status, duration, address and the ids of request, user and key', async () => {
     const answer = await fetch(`${server.url}/v1/users/me?secret=1`, {
       headers: { 'x-api-key': key, 'x-request-id': 'read-1' },
     });
     const { id } = (await answer.json()) as { id: string };
+    const [stored] = await administer<{ id: string }>('SELECT id FROM api_keys', database.directUrl);
 
     const lines = await linesAbout('read-1');
 
@@ -54,17 +56,38 @@ describe('The log', () => {
         status: 200,
         duration_ms: expect.any(Number),
         user_id: id,
+        key_id: stored?.id,
+        address: '127.0.0.1',
         msg: 'GET /v1/users/me 200',
       },
     ]);
   });
 
-  it('names no user for a refused key, and no URL for an unknown route', async () => {
+  it('names the address but no user and no key for a refused key, even one that is known, and no URL for an unknown route', async () => {
     await fetch(`${server.url}/v1/users/me`, { headers: { 'x-api-key': 'made-up', 'x-request-id': 'refused-1' } });
     await fetch(`${server.url}/where/ever`, { headers: { 'x-api-key': key, 'x-request-id': 'unknown-1' } });
 
-    expect(await linesAbout('refused-1')).toEqual([expect.objectContaining({ status: 401, route: '/v1/users/me' })]);
-    expect((await linesAbout('refused-1'))[0]).not.toHaveProperty('user_id');
+    const made = await fetch(`${server.url}/v1/api-keys`, {
+      method: 'POST',
+      headers: { 'x-api-key': key, 'content-type': 'application/json' },
+      body: JSON.stringify({ name: 'ended', expires_at: '2999-01-01T00:00:00Z' }),
+    });
+    const { secret } = (await made.json()) as { secret: string };
+    for (const id of ['ends-1', 'refused-2'])
+      await fetch(`${server.url}/v1/api-keys/current`, {
+        method: 'DELETE',
+        headers: { 'x-api-key': secret, 'x-request-id': id },
+      });
+
+    for (const [id, route] of [
+      ['refused-1', '/v1/users/me'],
+      ['refused-2', '/v1/api-keys/current'],
+    ] as const) {
+      const [line, ...others] = await linesAbout(id);
+      expect(line).toMatchObject({ status: 401, route, address: '127.0.0.1' });
+      expect([line?.user_id, line?.key_id, others]).toEqual([undefined, undefined, []]);
+    }
+    expect((await linesAbout('ends-1'))[0]).toHaveProperty('key_id');
     expect(await linesAbout('unknown-1')).toEqual([expect.objectContaining({ status: 404, route: null })]);
   });
 
@@ -167,7 +190,7 @@ describe('The log', () => {
     expect(tables.length).toBeGreaterThanOrEqual(6);
     for (const { id } of await administer<{ id: string }>('SELECT id FROM api_keys', database.directUrl))
       expect(stored).toContain(id); // so that it is really the rows that were read
-    expect(metrics).toContain('authentication_refusals_total{reason="revoked"} ');
+    expect(metrics).toContain('users_api_authentication_refusals_total{reason="revoked"} ');
     for (const secret of [key, made, rotated]) {
       const random = secret.slice(8); // an owner may see the eight characters before
       for (const text of [random, Buffer.from(secret).toString('hex'), Buffer.from(secret).toString('base64')]) {
@@ -176,6 +199,44 @@ describe('The log', () => {
         expect(server.output()).not.toContain(text);
       }
     }
+  });
+
+  it('says once why the database fails requests, and with each of them', async () => {
+    const [, metricsPort = ''] = await server.says(/Metrics on port (\d+)/);
+    await administer(
+      `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+       BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$`,
+      database.directUrl,
+    );
+    await administer(
+      'CREATE TRIGGER fail BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION fail()',
+      database.directUrl,
+    );
+
+    const statuses: number[] = [];
+    for (const name of ['one', 'two', 'three']) {
+      const answer = await fetch(`${server.url}/v1/users/me`, {
+        method: 'PATCH',
+        headers: { 'x-api-key': key, 'content-type': 'application/json', 'x-request-id': `full-${name}` },
+        body: JSON.stringify({ name }),
+      });
+      statuses.push(answer.status);
+    }
+    await administer('DROP FUNCTION fail CASCADE', database.directUrl);
+
+    const lines = await linesAbout('full-one');
+    expect(statuses).toEqual([503, 503, 503]);
+    expect(lines).toContainEqual(expect.objectContaining({ level: 'error', status: 503, reason: 'full' }));
+    expect(lines).toContainEqual(
+      expect.objectContaining({
+        level: 'error',
+        reason: 'full',
+        msg: 'Requests fail: the disk of the database is full',
+      }),
+    );
+    expect(await linesAbout('full-three')).toContainEqual(expect.objectContaining({ status: 503, reason: 'full' }));
+    expect(server.output().match(/Requests fail: /g)).toHaveLength(1);
+    expect((await scrape(Number(metricsPort))).get('users_api_database_failures_total{reason="full"}')).toBe(3);
   });
 
   it('tells of a lost database without its password, its SQL or its parameters', async () => {
@@ -193,5 +254,55 @@ describe('The log', () => {
     expect(ended.stdout).toContain('"request_id":"lost-1"');
     expect(ended.stdout).not.toMatch(/SELECT|postgresql:\/\//);
     expect(ended.code).toBe(0);
+  });
+
+  it('names the address that a trusted proxy tells, without its port, and no text that is no address', async () => {
+    const behind = await programs.startServer({ DATABASE_URL: database.url, TRUST_PROXY: '1' });
+    const told = ['203.0.113.10', '203.0.113.10:40001', '[2001:db8::1]:40001', `canary-${key}`];
+
+    for (const address of told) await fetch(`${behind.url}/v1/users/me`, { headers: { 'x-forwarded-for': address } });
+    const { stdout } = await behind.end('SIGTERM');
+
+    const addresses = stdout.split('\n').flatMap((line) => {
+      const { status, address } = line.startsWith('{') ? (JSON.parse(line) as Record<string, unknown>) : {};
+      return status === 401 ? [address] : [];
+    });
+    expect(addresses).toEqual(['203.0.113.10', '203.0.113.10', '2001:db8::1', undefined]);
+    expect(stdout).not.toContain('canary');
+  });
+
+  it('has a line for a health check only when the answer is another than before', async () => {
+    const own = await createDatabase();
+    const checked = await programs.startServer({ DATABASE_URL: own.url });
+    const name = new URL(own.directUrl).pathname.slice(1);
+    const ask = async (path: string): Promise<number> => (await fetch(checked.url + path)).status;
+    const reconnect = (readOnly: 'on' | 'off') =>
+      administer(
+        `ALTER DATABASE ${name} SET default_transaction_read_only = ${readOnly};
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${name}'`,
+      );
+
+    for (let turn = 0; turn < 20; turn += 1) expect([await ask('/readyz'), await ask('/livez')]).toEqual([200, 200]);
+    await reconnect('on');
+    for (let turn = 0; turn < 20; turn += 1) expect([await ask('/readyz'), await ask('/livez')]).toEqual([503, 200]);
+    await reconnect('off');
+    while ((await ask('/readyz')) !== 200);
+    for (let turn = 0; turn < 20; turn += 1) expect(await ask('/readyz')).toBe(200);
+    const { stdout } = await checked.end('SIGTERM');
+    await own.drop();
+
+    const lines = stdout
+      .split('\n')
+      .flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Record<string, unknown>] : []));
+    const answers = lines
+      .filter(({ route }) => route !== undefined)
+      .map(({ level, route, status }) => [level, route, status]);
+    expect(answers).toEqual([
+      ['info', '/readyz', 200],
+      ['info', '/livez', 200],
+      ['error', '/readyz', 503],
+      ['info', '/readyz', 200],
+    ]);
+    expect(lines.filter(({ request_id, err }) => request_id !== undefined && err !== undefined)).toHaveLength(1);
   });
 });

@@ -1,9 +1,13 @@
+import { readFile } from 'node:fs/promises';
+import type { Pool } from 'pg';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import { DataSource } from 'typeorm';
 import { generateApiKey } from '../src/common/api-key-format.js';
 import { KeyUsage } from '../src/api-keys/key-usage.js';
 import { MetricsServer } from '../src/metrics/metrics.server.js';
 import { startTestApp, type TestApp } from './support/app.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
-import { scrape } from './support/metrics.js';
+import { scrape, until } from './support/metrics.js';
 import { startProxy } from './support/proxy.js';
 import { sendRaw } from './support/raw-http.js';
 
@@ -36,7 +40,8 @@ describe('GET /metrics', () => {
     await app.anyone().get('/nowhere/secret-path');
 
     const samples = await scrape(port);
-    const count = (labels: string): number | undefined => samples.get(`http_request_duration_seconds_count{${labels}}`);
+    const count = (labels: string): number | undefined =>
+      samples.get(`users_api_http_request_duration_seconds_count{${labels}}`);
     expect(count('method="PATCH",route="/v1/users/me",status="200"')).toBe(2);
     expect(count('method="GET",route="/v1/api-keys/:key_name",status="404"')).toBe(1);
     expect(count('method="GET",route="(none)",status="404"')).toBe(1);
@@ -75,34 +80,152 @@ describe('GET /metrics', () => {
     const samples = await scrape(port);
     const counted = ['missing', ...Object.keys(presented)].map((reason) => [
       reason,
-      samples.get(`authentication_refusals_total{reason="${reason}"}`),
+      samples.get(`users_api_authentication_refusals_total{reason="${reason}"}`),
     ]);
     expect(counted).toEqual(['missing', ...Object.keys(presented)].map((reason) => [reason, 1]));
     expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
   });
 
+  const failures = async (): Promise<Record<string, number>> => {
+    const counted = [...(await scrape(port))].map(([name, value]) => {
+      const [, reason = ''] = /^users_api_database_failures_total\{reason="(\w+)"\}$/.exec(name) ?? [];
+      return [reason, value] as const;
+    });
+    return Object.fromEntries(counted.filter(([reason, value]) => reason !== '' && value > 0));
+  };
+
+  it.each([
+    ['full', '53100'],
+    ['out_of_connections', '53300'],
+    ['read_only', '25006'],
+    ['conflict', '40001'],
+    ['timeout', '57014'],
+    ['lock_timeout', '55P03'],
+    ['system_error', '58030'],
+  ])('counts requests that the database fails by the reason that it gives: %s for %s', async (reason, code) => {
+    const ada = await app.given.user();
+    await app.given.sql(`CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '${code}'; END $$`);
+    await app.given.sql('CREATE TRIGGER fail BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION fail()');
+    const before = await failures();
+
+    for (const name of ['one', 'two', 'three']) await app.as(ada).patch('/v1/users/me').send({ name }).expect(503);
+    await app.as(ada).get('/v1/users/me').expect(200);
+
+    expect([before, await failures()]).toEqual([{}, { [reason]: 3 }]);
+  });
+
+  it('counts as busy what waits too long for a connection, and nothing that the caller is to blame for', async () => {
+    const ada = await app.given.user();
+    const runners = Array.from({ length: 10 }, () => app.nest.get(DataSource).createQueryRunner());
+    await Promise.all(runners.map((runner) => runner.connect())); // all of the pool
+
+    await app.as(ada).get('/v1/users/me').expect(503);
+    await Promise.all(runners.map((runner) => runner.release()));
+    await app.as(ada).patch('/v1/users/me').send({ name: '' }).expect(400);
+    await app.anyone().get('/v1/users/me').expect(401);
+
+    expect(await failures()).toEqual({ busy: 1 });
+  });
+
+  it('counts a readiness check on a database that takes no writes', async () => {
+    const name = new URL(database.directUrl).pathname.slice(1);
+    await app.given.sql(`ALTER DATABASE ${name} SET default_transaction_read_only = on`);
+    const { master: pool } = app.nest.get(DataSource).driver as unknown as { master: Pool };
+    await app.given.sql(
+      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = $1',
+      [name],
+    );
+    while (pool.totalCount > 0) {
+      const client = await pool.connect();
+      client.release(true);
+    }
+
+    await app.anyone().get('/readyz').expect(503);
+
+    expect(await failures()).toMatchObject({ read_only: 1 });
+  });
+
   it('shows the pool, the event loop and the memory', async () => {
     const samples = await scrape(port);
 
-    expect(samples.get('database_pool_connections{state="idle"}')).toBeGreaterThan(0);
-    expect(samples.get('database_pool_connections{state="busy"}')).toBe(0);
-    expect(samples.get('database_pool_waiting')).toBe(0);
+    expect(samples.get('users_api_database_pool_connections{state="idle"}')).toBeGreaterThan(0);
+    expect(samples.get('users_api_database_pool_connections{state="busy"}')).toBe(0);
+    expect(samples.get('users_api_database_pool_waiting')).toBe(0);
     expect(samples.has('nodejs_eventloop_lag_p99_seconds')).toBe(true);
     expect(samples.get('process_resident_memory_bytes')).toBeGreaterThan(0);
   });
 
-  it('shows a ledger that adds up as 0, and one that does not by its differences, but nothing before it has looked', async () => {
+  it('are the metrics of docs/operations.md, which all begin with users_api_, and those of prom-client', async () => {
+    const page = await readFile('docs/operations.md', 'utf8');
+    const documented = [...page.matchAll(/^\| `(users_api_\w+)/gm)].map(([, name]) => name);
+    const defaults = new Registry();
+    collectDefaultMetrics({ register: defaults });
+    const theirs = defaults.getMetricsAsArray().map(({ name }) => name);
+
+    const text = await (await fetch(`http://127.0.0.1:${String(port)}/metrics`)).text();
+    const ours = [...text.matchAll(/^# TYPE (\S+)/gm)]
+      .map(([, name = '']) => name)
+      .filter((name) => !theirs.includes(name));
+
+    expect(ours.length).toBeGreaterThan(8);
+    expect(ours.filter((name) => !name.startsWith('users_api_'))).toEqual([]);
+    expect(ours.sort()).toEqual(documented.sort());
+  });
+
+  it('shows no value of ours that is not a number: what has not been looked at yet is absent', async () => {
+    const first = [...(await scrape(port))].filter(([name]) => name.startsWith('users_api_'));
+
+    expect(first.length).toBeGreaterThan(3);
+    expect(first.filter(([, value]) => Number.isNaN(value))).toEqual([]);
+    expect(first.filter(([name]) => /credits_drift|expiring/.test(name))).toEqual([]);
+  });
+
+  it('shows a ledger that adds up as 0, and one that does not by its differences', async () => {
+    const checkedAt = 'users_api_credits_drift_checked_timestamp_seconds';
     const ada = await app.given.user();
     await app.given.sql('UPDATE users SET credits_balance = 5 WHERE id = $1', [ada.id]);
+    const start = Date.now() / 1000;
 
-    const first = await scrape(port);
     const checked = await until(
       () => scrape(port),
-      (samples) => samples.get('credits_drift_checked_timestamp_seconds') !== 0,
+      (samples) => samples.has(checkedAt),
     );
 
-    expect(first.get('credits_drift')).toBeNaN();
-    expect(checked.get('credits_drift')).toBe(1);
+    expect(checked.get('users_api_credits_drift')).toBe(1);
+    expect(checked.get(checkedAt)).toBeGreaterThanOrEqual(start);
+  });
+
+  it('shows how many keys are in use and expire soon: used and expiring within 30 days, and neither expired nor revoked', async () => {
+    const ada = await app.given.user(); // for a year, and never used
+    const keys = [
+      ['soon', '29 days', '29 days', null],
+      ['at-once', '1 minute', '0', null],
+      ['later', '31 days', '0', null],
+      ['long-unused', '29 days', '31 days', null],
+      ['never-used', '29 days', null, null],
+      ['expired', '-1 minute', '0', null],
+      ['revoked', '29 days', '0', '0'],
+    ] as const;
+    for (const [name, expires, used, revoked] of keys)
+      await app.given.sql(
+        `INSERT INTO api_keys (user_id, name, prefix, digest, created_at, expires_at, last_used_at, revoked_at)
+         VALUES ($1, $2::text, 'ua_00000', sha256($2::text::bytea), now() - interval '90 days',
+                 now() + $3::interval, now() - $4::interval, now() - $5::interval)`,
+        [ada.id, name, expires, used, revoked],
+      );
+
+    const samples = await until(
+      () => scrape(port),
+      (found) => found.has('users_api_expiring_keys'),
+    );
+
+    const [, listing = ''] = /```sql\n(SELECT email[^`]+)```/.exec(await readFile('docs/operations.md', 'utf8')) ?? [];
+    expect(samples.get('users_api_expiring_keys')).toBe(2);
+    expect(await app.rows(listing)).toEqual([
+      expect.objectContaining({ email: ada.row.email, name: 'at-once' }),
+      expect.objectContaining({ email: ada.row.email, name: 'soon' }),
+    ]);
   });
 
   it('405 and 404 for all else, as ErrorResponse', async () => {
@@ -138,21 +261,15 @@ it('last uses that cannot be written cost a count and no request', async () => {
 
   const used = await app.as(ada).get('/v1/users/me');
   proxy.refuse();
+  const failed = await app.as(ada).get('/v1/users/me');
   await app.nest.get(KeyUsage).flush();
   const samples = await scrape(port);
   proxy.restore();
 
-  expect(used.status).toBe(200);
-  expect(samples.get('api_key_uses_unwritten_total')).toBe(1);
+  expect([used.status, failed.status]).toEqual([200, 503]);
+  expect(samples.get('users_api_database_failures_total{reason="unreachable"}')).toBe(1);
+  expect(samples.get('users_api_api_key_uses_unwritten_total')).toBe(1);
   await app.nest.close();
   await proxy.close();
   await database.drop();
 });
-
-/** Asks again until the answer will do. */
-async function until<T>(ask: () => Promise<T>, will: (answer: T) => boolean): Promise<T> {
-  for (;;) {
-    const answer = await ask();
-    if (will(answer)) return answer;
-  }
-}

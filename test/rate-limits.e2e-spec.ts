@@ -189,7 +189,8 @@ describeWithRedis('Instances with one Redis', () => {
       const port = await app.nest.get(MetricsServer, { strict: false }).listen(0, '127.0.0.1');
       const ada = await app.given.user();
       const call = async (): Promise<number> => (await app.as(ada).get('/v1/users/me')).status;
-      const failures = async (): Promise<number> => (await scrape(port)).get('rate_limit_failures_total') ?? NaN;
+      const failures = async (): Promise<number> =>
+        (await scrape(port)).get('users_api_rate_limit_failures_total') ?? NaN;
       await connected(app);
       const failuresBefore = await failures();
 

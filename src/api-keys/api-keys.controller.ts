@@ -8,11 +8,10 @@ import { JsonBody } from '../common/http/json-body.guard.js';
 import { ParamMatches } from '../common/http/param-matches.decorator.js';
 import { sliceOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
-import { PageRequest } from '../common/pagination/page.request.js';
 import { ValidQuery } from '../common/validation/request-validation.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { Authenticated, CurrentUser } from './authenticated.decorator.js';
-import { ApiKeyCreate, ApiKeyRotate, ApiKeyUpdate } from './dto/api-key.requests.js';
+import { ApiKeyCreate, ApiKeyListRequest, ApiKeyRotate, ApiKeyUpdate } from './dto/api-key.requests.js';
 import { ApiKeyPage, ApiKeyResponse, ApiKeyWithSecretResponse } from './dto/api-key.response.js';
 import type { Principal } from './principal.js';
 
@@ -50,23 +49,24 @@ export class ApiKeysController {
   }
 
   @Get()
-  @ValidQuery(PageRequest)
+  @ValidQuery(ApiKeyListRequest)
   @Documented({
     id: 'listApiKeys',
     summary: 'List the API keys of the calling user, the newest first',
     details:
-      'Expired and revoked keys stay in the list. To read every key once while others are added, follow the `Link` header.',
+      'Expired and revoked keys stay in the list, unless `expires_before` asks for the active ones that expire soon. To read every key once while others are added, follow the `Link` header.',
     returns: ApiKeyPage,
-    description: 'One page of keys, whatever became of them',
+    description: 'One page of keys',
     headers: NEXT_PAGE,
     fails: ['invalid'],
   })
   async list(
     @CurrentUser() caller: Principal,
-    @Query() query: PageRequest,
+    @Query() query: ApiKeyListRequest,
     @Req() request: Request,
   ): Promise<ApiKeyPage> {
-    const page = await this.apiKeys.list(caller.userId, sliceOf(query));
+    const filter = { expiresBefore: query.expires_before };
+    const page = await this.apiKeys.list(caller.userId, sliceOf(query), filter);
     return paginated(page, query, (key) => ApiKeyResponse.from(key), request);
   }
 

@@ -50,6 +50,14 @@ export class ApiKeyExpiryError extends DomainError {
   }
 }
 
+export class InvalidInstantError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor(field: string) {
+    super(`${field} must be an instant of the years 0000 to 9999`);
+  }
+}
+
 export class ApiKeyOwnerNotFoundError extends DomainError {
   readonly kind = 'not_found';
 

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { MetricsModule } from '../common/metrics/metrics.module.js';
+import { ApiKeyListsRepository } from './api-key-lists.repository.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysRepository } from './api-keys.repository.js';
 import { ApiKeysService } from './api-keys.service.js';
@@ -10,7 +11,7 @@ import { RateLimits } from './rate-limits.js';
 /** Services, and all that `@Authenticated()` needs. */
 @Module({
   imports: [MetricsModule],
-  providers: [ApiKeysService, AuthenticationService, ApiKeysRepository, KeyUsage, RateLimits],
+  providers: [ApiKeysService, AuthenticationService, ApiKeysRepository, ApiKeyListsRepository, KeyUsage, RateLimits],
   exports: [ApiKeysService, AuthenticationService, RateLimits],
 })
 export class ApiKeysCoreModule {}

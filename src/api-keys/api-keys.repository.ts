@@ -2,9 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { actorParameters, changed, created, recorded } from '../common/audit/recording.js';
-import type { Page, Slice } from '../common/pagination/page.js';
 import { Batch } from '../database/batch.js';
-import { findNewest, type List, NEWEST } from '../database/list.js';
 import { retryingConflicts } from '../database/retry.js';
 import { firstOf, IncompleteResultError, Statement, unseen } from '../database/statement.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
@@ -66,7 +64,7 @@ const view = (k: string): string => `${k}.id, ${k}.created_at AS "createdAt", ${
   CASE WHEN ${k}.revoked_at IS NOT NULL THEN 'REVOKED'
        WHEN ${k}.expires_at <= statement_timestamp() THEN 'EXPIRED' ELSE 'ACTIVE' END AS status`;
 
-const VIEW = view('api_keys');
+export const VIEW = view('api_keys');
 
 /**
  * The key of a user's by its name, with both rows locked: the owner's too, because a creation that counts active keys takes
@@ -151,18 +149,6 @@ export class ApiKeysRepository {
       instant,
     ]);
     return row?.passed === true;
-  }
-
-  /** The user's keys, whatever became of them, the newest first. */
-  findPage(userId: string, slice: Slice): Promise<Page<KeyView>> {
-    const list: List = {
-      columns: VIEW,
-      table: 'api_keys',
-      filter: 'user_id = $1',
-      parameters: [userId],
-      order: NEWEST,
-    };
-    return findNewest<KeyView>(this.database, list, slice);
   }
 
   /**

@@ -4,9 +4,11 @@ import { type Actor, APPLICATION } from '../common/audit/actor.js';
 import { generateApiKey, isApiKey } from '../common/api-key-format.js';
 import { violates } from '../common/errors/constraint.js';
 import type { Page, Slice } from '../common/pagination/page.js';
+import { isInstant } from '../common/validation/instant.js';
 import { isUuid } from '../common/validation/uuid.js';
 import { IncompleteResultError } from '../database/statement.js';
 import { digestOf, prefixOf } from './api-key.secret.js';
+import { type ApiKeyFilter, ApiKeyListsRepository } from './api-key-lists.repository.js';
 import {
   ApiKeyExpiryError,
   ApiKeyNameTakenError,
@@ -14,6 +16,7 @@ import {
   ApiKeyNotFoundError,
   ApiKeyOwnerNotFoundError,
   InvalidApiKeyNameError,
+  InvalidInstantError,
   MalformedApiKeyError,
   TooManyApiKeysError,
 } from './api-keys.errors.js';
@@ -50,7 +53,10 @@ export const CURRENT = 'current';
 /** What can be done to the keys of a user. Someone else's key is not found, like one that does not exist. */
 @Injectable()
 export class ApiKeysService {
-  constructor(private readonly apiKeys: ApiKeysRepository) {}
+  constructor(
+    private readonly apiKeys: ApiKeysRepository,
+    private readonly lists: ApiKeyListsRepository,
+  ) {}
 
   /**
    * Makes a key for a user. Not safe to repeat: a second call with the same name is refused.
@@ -85,9 +91,22 @@ export class ApiKeysService {
     return found(isUuid(userId) && isUuid(id) ? await this.apiKeys.findById(userId, id) : null);
   }
 
-  /** The user's keys, whatever became of them, the newest first. */
-  async list(userId: string, slice: Slice): Promise<Page<KeyView>> {
-    return isUuid(userId) ? this.apiKeys.findPage(userId, slice) : { rows: [], more: false, total: 0 };
+  /**
+   * The user's keys, the newest first: all of them, expired and revoked ones too, or those that the filter lets pass.
+   *
+   * @throws InvalidInstantError when `expiresBefore` is no instant of the years 0 to 9999
+   */
+  async list(userId: string, slice: Slice, filter: ApiKeyFilter = {}): Promise<Page<KeyView>> {
+    if (filter.expiresBefore && !isInstant(filter.expiresBefore)) throw new InvalidInstantError('expires_before');
+    return isUuid(userId) ? this.lists.findPage(userId, filter, slice) : { rows: [], more: false, total: 0 };
+  }
+
+  /**
+   * The ACTIVE keys of all users that expire within 30 days and were used within the last 30. Reads the whole table without a lock,
+   * which takes seconds for millions of keys.
+   */
+  countExpiring(): Promise<number> {
+    return this.lists.countExpiring();
   }
 
   /**

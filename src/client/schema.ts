@@ -149,7 +149,7 @@ export interface paths {
         };
         /**
          * List the API keys of the calling user, the newest first
-         * @description Expired and revoked keys stay in the list. To read every key once while others are added, follow the `Link` header.
+         * @description Expired and revoked keys stay in the list, unless `expires_before` asks for the active ones that expire soon. To read every key once while others are added, follow the `Link` header.
          */
         get: operations["listApiKeys"];
         put?: never;
@@ -1251,6 +1251,8 @@ export interface operations {
                 items_per_page?: number;
                 /** @description The cursor from the `Link` header of the previous page. Follow that header to read every row once while rows are added; a page selected by its number alone shifts as new rows arrive. */
                 after?: string;
+                /** @description Only ACTIVE keys that expire before this instant, in RFC 3339: the keys to renew by then. The `+` of an offset is sent as `%2B` */
+                expires_before?: string;
             };
             header?: never;
             path?: never;
@@ -1258,7 +1260,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description One page of keys, whatever became of them */
+            /** @description One page of keys */
             200: {
                 headers: {
                     /** @description Names this request in the log */

@@ -30,7 +30,7 @@ describe('AppConfig', () => {
       shutdownDrainMs: 0,
       metricsPort: undefined,
       log: { level: 'info', pretty: false },
-      bootstrapAdmin: { email: 'admin@example.com', key: undefined },
+      bootstrapAdmin: { email: 'admin@example.com', key: undefined, keyDays: 365 },
     });
   });
 
@@ -66,6 +66,9 @@ describe('AppConfig', () => {
     ['BOOTSTRAP_ADMIN_EMAIL', 'nobody'],
     ['BOOTSTRAP_ADMIN_EMAIL', 'adä@example.com'],
     ['BOOTSTRAP_ADMIN_KEY', generateApiKey().slice(0, -1)],
+    ['BOOTSTRAP_ADMIN_KEY_DAYS', '0'],
+    ['BOOTSTRAP_ADMIN_KEY_DAYS', '3651'],
+    ['BOOTSTRAP_ADMIN_KEY_DAYS', '1.5'],
   ])('refuses %s=%s in one line that does not repeat the value', (name, value) => {
     const problems = problemsOf({ [name]: value });
 

@@ -5,7 +5,17 @@ import { plainToInstance } from 'class-transformer';
 import { IsOptional, validateSync } from 'class-validator';
 import { isApiKey } from '../common/api-key-format.js';
 import { isEmailAddress } from '../common/validation/email.js';
-import { IntegerVariable, Fits, Flag, isRedisUrl, isWellFormedUrl, MAX_COUNT, REDIS_URL } from './rules.js';
+import {
+  DEFAULT_KEY_DAYS,
+  IntegerVariable,
+  Fits,
+  Flag,
+  isRedisUrl,
+  isWellFormedUrl,
+  MAX_COUNT,
+  MAX_KEY_DAYS,
+  REDIS_URL,
+} from './rules.js';
 
 /** Everything wrong with the environment, one line each; no value is repeated, since some of them are secrets. */
 export class InvalidEnvironmentError extends Error {
@@ -95,6 +105,9 @@ class Environment {
   @IsOptional()
   @Fits('must be an API key with a valid checksum; `users-api keys generate` makes one', isApiKey)
   readonly BOOTSTRAP_ADMIN_KEY?: string = undefined;
+
+  @IntegerVariable(1, MAX_KEY_DAYS)
+  readonly BOOTSTRAP_ADMIN_KEY_DAYS: number = DEFAULT_KEY_DAYS;
 }
 
 export const VARIABLES = Object.keys(new Environment()) as readonly (keyof Environment)[];
@@ -142,7 +155,8 @@ export class AppConfig {
   /** Where OpenTelemetry's own variables ask for traces: the protocol they are sent by; undefined: no traces. */
   readonly traces: { readonly protocol: string } | undefined;
   readonly log: { readonly level: string; readonly pretty: boolean };
-  readonly bootstrapAdmin: { readonly email: string; readonly key: string | undefined };
+  /** The first administrator; without a key of its own it gets a new one. The key expires after so many days. */
+  readonly bootstrapAdmin: { readonly email: string; readonly key: string | undefined; readonly keyDays: number };
 
   /** @throws InvalidEnvironmentError naming every problem at once */
   constructor(env: NodeJS.ProcessEnv, isTerminal = process.stdout.isTTY) {
@@ -164,7 +178,11 @@ export class AppConfig {
       ? { protocol: given.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL ?? given.OTEL_EXPORTER_OTLP_PROTOCOL }
       : undefined;
     this.log = { level: given.LOG_LEVEL, pretty: given.LOG_PRETTY ?? isTerminal };
-    this.bootstrapAdmin = { email: given.BOOTSTRAP_ADMIN_EMAIL, key: given.BOOTSTRAP_ADMIN_KEY };
+    this.bootstrapAdmin = {
+      email: given.BOOTSTRAP_ADMIN_EMAIL,
+      key: given.BOOTSTRAP_ADMIN_KEY,
+      keyDays: given.BOOTSTRAP_ADMIN_KEY_DAYS,
+    };
   }
 }
 

@@ -5,6 +5,10 @@ import { ValidateBy } from 'class-validator';
 /** What a count may be at most: nine digits fit every integer type. */
 export const MAX_COUNT = 999_999_999;
 
+/** Days for which a key works where no other lifetime is asked for, and for which an operator may let it work: ten years. */
+export const DEFAULT_KEY_DAYS = 365;
+export const MAX_KEY_DAYS = 3650;
+
 export function isWellFormedUrl(value: string): boolean {
   try {
     return decodeURIComponent(new URL(value).href) !== '';

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { DomainError } from '../common/errors/domain.error.js';
+import { DatabaseFailureError } from '../common/errors/database-unavailable.js';
 import { SILENCE } from './pool-client.js';
 
 /**
@@ -8,8 +8,8 @@ import { SILENCE } from './pool-client.js';
  */
 const WAITING_PER_CONNECTION = 100;
 
-export class DatabaseBusyError extends DomainError {
-  readonly kind = 'unavailable';
+export class DatabaseBusyError extends DatabaseFailureError {
+  readonly failure = 'busy';
 
   constructor() {
     super('The service has more work than it can take');

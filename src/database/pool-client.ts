@@ -47,7 +47,7 @@ export class PoolClient extends SessionClient {
         if (!isPromised(given)) return query.apply(this, given);
         return new Promise<QueryResult>((resolve, reject) => {
           const timer = setTimeout(() => {
-            reject(new DatabaseUnreachableError(new Error('The database did not answer in time')));
+            reject(new DatabaseUnreachableError(new Error('The database did not answer in time'), 'timeout'));
             connection.stream.destroy();
             this.emit(SILENCE);
           }, patience(statement));

@@ -1,3 +1,4 @@
+import { DatabaseFailureError } from '../common/errors/database-unavailable.js';
 import { DomainError } from '../common/errors/domain.error.js';
 
 export class StoppingError extends DomainError {
@@ -8,8 +9,8 @@ export class StoppingError extends DomainError {
   }
 }
 
-export class ReadOnlyDatabaseError extends DomainError {
-  readonly kind = 'unavailable';
+export class ReadOnlyDatabaseError extends DatabaseFailureError {
+  readonly failure = 'read_only';
 
   constructor() {
     super('The database takes no writes');

@@ -10,7 +10,7 @@ export class DatabaseMetrics {
   constructor({ registry }: Metrics, database: DataSource) {
     const { master: pool } = database.driver as unknown as { readonly master: Pool };
     new Gauge({
-      name: 'database_pool_connections',
+      name: 'users_api_database_pool_connections',
       help: 'Connections to the database, by what they do',
       labelNames: ['state'],
       registers: [registry],
@@ -20,7 +20,7 @@ export class DatabaseMetrics {
       },
     });
     new Gauge({
-      name: 'database_pool_waiting',
+      name: 'users_api_database_pool_waiting',
       help: 'Pieces of work that wait for a connection',
       registers: [registry],
       collect() {

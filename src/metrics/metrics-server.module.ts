@@ -1,15 +1,18 @@
 import { type MiddlewareConsumer, Module, type NestModule } from '@nestjs/common';
+import { ApiKeysCoreModule } from '../api-keys/api-keys.module.js';
 import { MetricsModule } from '../common/metrics/metrics.module.js';
 import { CreditsCoreModule } from '../credits/credits.module.js';
+import { BackgroundChecks } from './background-checks.js';
 import { DatabaseMetrics } from './database-metrics.js';
+import { ExpiringKeys } from './expiring-keys.js';
 import { LedgerDrift } from './ledger-drift.js';
 import { MetricsServer } from './metrics.server.js';
 import { RequestMetrics } from './request-metrics.middleware.js';
 
 /** What only an application of its own measures, and serves on a port of its own; imported where `METRICS_PORT` is set. */
 @Module({
-  imports: [MetricsModule, CreditsCoreModule],
-  providers: [MetricsServer, DatabaseMetrics, LedgerDrift],
+  imports: [MetricsModule, ApiKeysCoreModule, CreditsCoreModule],
+  providers: [MetricsServer, DatabaseMetrics, BackgroundChecks, ExpiringKeys, LedgerDrift],
 })
 export class MetricsServerModule implements NestModule {
   configure(consumer: MiddlewareConsumer): void {

@@ -1,21 +1,31 @@
 import { Injectable, type NestMiddleware } from '@nestjs/common';
 import type { NextFunction, Request, Response } from 'express';
-import { Histogram } from 'prom-client';
+import { Counter, Histogram } from 'prom-client';
+import { DATABASE_FAILURES } from '../common/errors/database-unavailable.js';
 import { Metrics } from '../common/metrics/metrics.js';
 
-/** Times every request by the route that took it. A URL is no label: callers write it, and there is no end of them. */
+/** Times every request by the route that took it, and counts those that the database failed. A URL is no label: callers write it, and there is no end of them. */
 @Injectable()
 export class RequestMetrics implements NestMiddleware {
   private readonly durations: Histogram<'method' | 'route' | 'status'>;
+  private readonly databaseFailures: Counter<'reason'>;
 
   constructor({ registry }: Metrics) {
     this.durations = new Histogram({
-      name: 'http_request_duration_seconds',
+      name: 'users_api_http_request_duration_seconds',
       help: 'From the end of the header to the end of the answer, by route and status; status 0 where the caller went away first',
       labelNames: ['method', 'route', 'status'],
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
       registers: [registry],
     });
+    this.databaseFailures = new Counter({
+      name: 'users_api_database_failures_total',
+      help: 'Requests answered 503 because of the database, by the reason',
+      labelNames: ['reason'],
+      registers: [registry],
+    });
+    // From the start, so that the first failure is a rise.
+    for (const reason of Object.keys(DATABASE_FAILURES)) this.databaseFailures.inc({ reason }, 0);
   }
 
   use(request: Request, response: Response, next: NextFunction): void {
@@ -24,6 +34,7 @@ export class RequestMetrics implements NestMiddleware {
       const { path: route = '(none)' } = (request.route as { path?: string } | undefined) ?? {};
       const status = response.headersSent ? response.statusCode : 0;
       this.durations.observe({ method: request.method, route, status }, (performance.now() - start) / 1000);
+      if (request.databaseFailure) this.databaseFailures.inc({ reason: request.databaseFailure });
     });
     next();
   }

@@ -1,7 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import { type Actor, APPLICATION } from '../common/audit/actor.js';
-import { ApiKeysService } from '../api-keys/api-keys.service.js';
+import type { KeyView } from '../api-keys/api-keys.repository.js';
+import { ApiKeysService, type KeyWithSecret } from '../api-keys/api-keys.service.js';
+import { DEFAULT_KEY_DAYS } from '../config/rules.js';
 import { retryingConflicts } from '../database/retry.js';
 import type { User } from '../users/user.entity.js';
 import { type UserRequest, UsersService } from '../users/users.service.js';
@@ -10,16 +12,21 @@ import { type UserRequest, UsersService } from '../users/users.service.js';
 const FIRST_START_LOCK = 7_573_003;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
+export { DEFAULT_KEY_DAYS, MAX_KEY_DAYS } from '../config/rules.js';
 export const FIRST_KEY_NAME = 'first-key';
-export const DEFAULT_KEY_DAYS = 365;
-
-/** The longest an operator can let a key live: ten years. */
-export const MAX_KEY_DAYS = 3650;
 
 export interface FirstKey {
-  /** Days from now until the key expires. */
+  /** Days from now until the key expires; 365 by default. */
   readonly days?: number;
+  /** A secret that was made elsewhere; by default a new one. */
   readonly secret?: string | undefined;
+}
+
+/** A new user with its first key. The secret can never be had again. */
+export interface UserWithKey {
+  readonly user: User;
+  readonly key: KeyView;
+  readonly secret: string;
 }
 
 export const daysFromNow = (days: number): Date => new Date(Date.now() + days * DAY_MS);
@@ -34,20 +41,13 @@ export class OnboardingService {
   ) {}
 
   /**
-   * @returns the user and the secret of the key, which can never be had again
+   * @returns the user, its key and the secret of the key
    * @throws what `UsersService.create` and `ApiKeysService.create` throw, and then neither is made
    */
-  createUserWithKey(
-    user: UserRequest,
-    key: FirstKey = {},
-    by: Actor = APPLICATION,
-  ): Promise<{ user: User; secret: string }> {
-    const work = async (manager: EntityManager): Promise<{ user: User; secret: string }> => {
+  createUserWithKey(user: UserRequest, key: FirstKey = {}, by: Actor = APPLICATION): Promise<UserWithKey> {
+    const work = async (manager: EntityManager): Promise<UserWithKey> => {
       const created = await this.users.create(user, by, manager);
-      const { days = DEFAULT_KEY_DAYS, secret } = key;
-      const request = { userId: created.id, name: FIRST_KEY_NAME, expiresAt: daysFromNow(days), secret };
-      const made = await this.apiKeys.create(request, by, manager);
-      return { user: created, secret: made.secret };
+      return { user: created, ...(await this.createFirstKey(created.id, key, by, manager)) };
     };
     return retryingConflicts(() => this.database.transaction(work));
   }
@@ -56,19 +56,27 @@ export class OnboardingService {
    * Makes the first administrator of a database that has no user yet. Of any number of instances that start at once,
    * one does it.
    *
-   * @returns the secret of its key, or null when there was a user already
+   * @returns its key, or null when there was a user already
    */
-  async createFirstAdministrator(email: string, secret?: string): Promise<string | null> {
+  async createFirstAdministrator(email: string, key: FirstKey = {}): Promise<KeyWithSecret | null> {
     const hasUsers = async (manager: EntityManager): Promise<boolean> =>
       (await manager.query<unknown[]>('SELECT 1 FROM users LIMIT 1')).length > 0;
-    if (await hasUsers(this.database.manager)) return null; // the usual start waits for nobody
+    if (await hasUsers(this.database.manager)) return null; // the usual start waits for no lock
     return this.database.transaction(async (manager) => {
       await manager.query('SELECT pg_advisory_xact_lock($1)', [FIRST_START_LOCK]);
       if (await hasUsers(manager)) return null;
       const admin = await this.users.create({ name: 'Administrator', email, isAdmin: true }, APPLICATION, manager);
-      const expiresAt = daysFromNow(DEFAULT_KEY_DAYS);
-      const request = { userId: admin.id, name: FIRST_KEY_NAME, expiresAt, secret };
-      return (await this.apiKeys.create(request, APPLICATION, manager)).secret;
+      return this.createFirstKey(admin.id, key, APPLICATION, manager);
     });
+  }
+
+  private createFirstKey(
+    userId: string,
+    { days = DEFAULT_KEY_DAYS, secret }: FirstKey,
+    by: Actor,
+    manager: EntityManager,
+  ): Promise<KeyWithSecret> {
+    const request = { userId, name: FIRST_KEY_NAME, expiresAt: daysFromNow(days), secret };
+    return this.apiKeys.create(request, by, manager);
   }
 }

@@ -2,9 +2,7 @@ import { type Context, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace, type Trace
 import { parseTraceParent } from '@opentelemetry/core';
 import type { Request, RequestHandler } from 'express';
 import { inSpans } from '../common/active-spans.js';
-
-/** Asked every few seconds by machines, for ever: their spans would only bury the others. */
-const PROBES: ReadonlySet<string> = new Set(['/livez', '/readyz']);
+import { PROBES } from '../common/http/probes.js';
 
 /**
  * Gives every request a span, which continues the caller's trace if it says so in `traceparent`, and its id to the log.
@@ -14,6 +12,7 @@ export const traceRequests =
   (tracer: Tracer): RequestHandler =>
   (request, response, next) => {
     if (PROBES.has(request.path)) {
+      // their spans would only bury the others
       next();
       return;
     }

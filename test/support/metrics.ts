@@ -6,3 +6,11 @@ export async function scrape(port: number): Promise<ReadonlyMap<string, number>>
     lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]),
   );
 }
+
+/** Asks again until the answer will do. */
+export async function until<T>(ask: () => Promise<T>, will: (answer: T) => boolean): Promise<T> {
+  for (;;) {
+    const answer = await ask();
+    if (will(answer)) return answer;
+  }
+}

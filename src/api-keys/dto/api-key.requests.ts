@@ -1,5 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsInt, IsString, Max, Min } from 'class-validator';
+import { PageRequest } from '../../common/pagination/page.request.js';
 import { IsInstant } from '../../common/validation/instant.decorator.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
 import { API_KEY_NAME } from '../api-keys.service.js';
@@ -58,4 +59,16 @@ export class ApiKeyRotate {
   @Min(0)
   @IsInt() // the lowest rule speaks first
   readonly overlap_seconds?: number;
+}
+
+export class ApiKeyListRequest extends PageRequest {
+  @ApiPropertyOptional({
+    type: String,
+    format: 'date-time',
+    description:
+      'Only ACTIVE keys that expire before this instant, in RFC 3339: the keys to renew by then. The `+` of an offset is sent as `%2B`',
+  })
+  @Omittable()
+  @IsInstant()
+  readonly expires_before?: Date;
 }

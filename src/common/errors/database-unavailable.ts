@@ -1,43 +1,68 @@
 import { DomainError } from './domain.error.js';
 
-/** PostgreSQL's error classes and codes that say "not now" (Appendix A of its manual). */
-const SQLSTATES = new Set([
-  '25P04', // transaction_timeout
-  '40001', // serialization_failure
-  '40P01', // deadlock_detected
-  '55000', // object_not_in_prerequisite_state: the database takes no connections
-  '25006', // read_only_sql_transaction: a standby that is being promoted
-  '55P03', // lock_not_available
-  '57014', // query_canceled: the statement time-out
-  '57P01', // admin_shutdown
-  '57P02', // crash_shutdown
-  '57P03', // cannot_connect_now: starting up or shutting down
-  '57P04', // database_dropped
-  '57P05', // idle_session_timeout
-]);
-const SQLSTATE_CLASSES = ['08', '28', '3D', '53', '58']; // connection, credentials, no such database, resources, its system
+/** Why the database fails a request, with a clause for the log: "requests fail, since …". */
+export const DATABASE_FAILURES = {
+  full: 'the disk of the database is full',
+  read_only: 'the database takes no writes',
+  out_of_connections: 'the database has no connection left',
+  out_of_resources: 'the database has no memory left, or is over another limit of its own',
+  unreachable: 'the database cannot be reached',
+  not_serving: 'the database is starting, is stopping, or takes no connections',
+  refused_credentials: 'the database refuses our user or password',
+  missing: 'the database does not exist',
+  system_error: 'the operating system of the database fails it',
+  timeout: 'the database is too slow',
+  lock_timeout: 'a lock in the database is held for too long',
+  conflict: 'transactions in the database conflict again and again',
+  busy: 'more work waits for the database than it can take',
+} as const;
 
-const SYSTEM_CODES = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EPIPE',
-  'ETIMEDOUT',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'ENOENT', // the socket file of a server that is down
+export type DatabaseFailure = keyof typeof DATABASE_FAILURES;
+
+/**
+ * What each code says that means "not now": PostgreSQL's (Appendix A of its manual) and their classes, which are two characters and
+ * come after the code itself, and those of the operating system.
+ */
+const CODES: ReadonlyMap<string, DatabaseFailure> = new Map([
+  ['08', 'unreachable'], // connection_exception
+  ['25006', 'read_only'], // read_only_sql_transaction: a standby that is not promoted yet, for example
+  ['25P04', 'timeout'], // transaction_timeout
+  ['28', 'refused_credentials'], // invalid_authorization_specification
+  ['3D', 'missing'], // invalid_catalog_name
+  ['40001', 'conflict'], // serialization_failure
+  ['40P01', 'conflict'], // deadlock_detected
+  ['53', 'out_of_resources'], // insufficient_resources
+  ['53100', 'full'], // disk_full
+  ['53300', 'out_of_connections'], // too_many_connections
+  ['55000', 'not_serving'], // object_not_in_prerequisite_state: the database takes no connections
+  ['55P03', 'lock_timeout'], // lock_not_available
+  ['57014', 'timeout'], // query_canceled: the statement timeout
+  ['57P01', 'not_serving'], // admin_shutdown
+  ['57P02', 'not_serving'], // crash_shutdown
+  ['57P03', 'not_serving'], // cannot_connect_now
+  ['57P04', 'missing'], // database_dropped
+  ['57P05', 'unreachable'], // idle_session_timeout
+  ['58', 'system_error'], // system_error: an I/O error, for example
+  ['ECONNREFUSED', 'unreachable'],
+  ['ECONNRESET', 'unreachable'],
+  ['EPIPE', 'unreachable'],
+  ['ETIMEDOUT', 'unreachable'],
+  ['EHOSTUNREACH', 'unreachable'],
+  ['ENETUNREACH', 'unreachable'],
+  ['ENOTFOUND', 'unreachable'],
+  ['EAI_AGAIN', 'unreachable'],
+  ['ENOENT', 'unreachable'], // the socket file of a server that is down
 ]);
 
-/** `pg` and its pool tell these apart by text alone. */
-const MESSAGES = [
-  /^The server does not support SSL connections$/,
-  /^timeout exceeded when trying to connect$/,
-  /^Connection terminated/,
-  /^Query read timeout$/,
-  /^Client has encountered a connection error/,
-  /^Client was closed and is not queryable$/,
-  /^Cannot use a pool after calling end on the pool$/,
+/** What `pg` and its pool say by their text alone. */
+const MESSAGES: readonly (readonly [RegExp, DatabaseFailure])[] = [
+  [/^The server does not support SSL connections$/, 'unreachable'],
+  [/^timeout exceeded when trying to connect$/, 'busy'], // of a caller that waited for a connection of the pool
+  [/^Connection terminated/, 'unreachable'],
+  [/^Query read timeout$/, 'timeout'],
+  [/^Client has encountered a connection error/, 'unreachable'],
+  [/^Client was closed and is not queryable$/, 'unreachable'],
+  [/^Cannot use a pool after calling end on the pool$/, 'unreachable'],
 ];
 
 interface DriverFailure {
@@ -47,26 +72,49 @@ interface DriverFailure {
   readonly driverError?: unknown;
 }
 
-/** The database cannot be reached, or says nothing. */
-export class DatabaseUnreachableError extends DomainError {
+/** A refusal of ours, 503, because of the database. */
+export abstract class DatabaseFailureError extends DomainError {
   readonly kind = 'unavailable';
+  abstract readonly failure: DatabaseFailure;
+}
 
-  constructor(cause: unknown) {
+/** The database cannot be reached, or says nothing. */
+export class DatabaseUnreachableError extends DatabaseFailureError {
+  readonly failure: DatabaseFailure;
+
+  /** @param failure by default what the cause tells */
+  constructor(cause: unknown, failure: DatabaseFailure = databaseFailureOf(cause) ?? 'unreachable') {
     super('The service is temporarily unavailable');
     this.cause = cause;
+    this.failure = failure;
   }
 }
 
-/** Whether an error says that the database cannot be reached, refuses or is too slow, rather than that we asked wrongly. */
-export function isDatabaseUnavailable(error: unknown): boolean {
-  if (typeof error !== 'object' || error === null) return false;
-  if (error instanceof DatabaseUnreachableError) return true;
+/** Why the database fails a request, or null for an error that is not the database's: a wrong statement, for example. */
+export function databaseFailureOf(error: unknown): DatabaseFailure | null {
+  if (typeof error !== 'object' || error === null) return null;
+  if (error instanceof DatabaseFailureError) return error.failure;
+  if (error instanceof AggregateError) return firstFailure(error.errors); // one per address of the host
   const { code, message, syscall, driverError } = error as DriverFailure;
-  if (driverError !== undefined && driverError !== error) return isDatabaseUnavailable(driverError);
-  if (error instanceof AggregateError) return error.errors.some(isDatabaseUnavailable); // one per address of the host
-  if (typeof code === 'string') {
-    if (SYSTEM_CODES.has(code)) return code !== 'ENOENT' || syscall === 'connect';
-    if (SQLSTATES.has(code) || SQLSTATE_CLASSES.includes(code.slice(0, 2))) return true;
-  }
-  return typeof message === 'string' && MESSAGES.some((pattern) => pattern.test(message));
+  if (driverError !== undefined && driverError !== error) return databaseFailureOf(driverError);
+  const byCode = typeof code === 'string' ? failureByCode(code, syscall) : undefined;
+  return byCode ?? (typeof message === 'string' ? failureByMessage(message) : null);
 }
+
+function failureByCode(code: string, syscall: unknown): DatabaseFailure | undefined {
+  if (code === 'ENOENT' && syscall !== 'connect') return undefined; // a file of ours
+  return CODES.get(code) ?? CODES.get(code.slice(0, 2));
+}
+
+const failureByMessage = (message: string): DatabaseFailure | null =>
+  MESSAGES.find(([pattern]) => pattern.test(message))?.[1] ?? null;
+
+const firstFailure = (errors: readonly unknown[]): DatabaseFailure | null =>
+  errors.map(databaseFailureOf).find((failure) => failure !== null) ?? null;
+
+/**
+ * Whether an error says that the database cannot be reached, refuses or is too slow, rather than that we asked wrongly or took
+ * no more work.
+ */
+export const isDatabaseUnavailable = (error: unknown): boolean =>
+  error instanceof DomainError ? error instanceof DatabaseUnreachableError : databaseFailureOf(error) !== null;

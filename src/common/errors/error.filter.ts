@@ -2,7 +2,8 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, Logger } from '@nestjs
 import type { Request, Response } from 'express';
 import { awaitsContinue } from '../http/node-answers.js';
 import { describeRouteMiss } from '../http/route-miss.js';
-import { DomainError } from './domain.error.js';
+import { databaseFailureOf } from './database-unavailable.js';
+import { DomainError, STATUS_OF } from './domain.error.js';
 import { toErrorAnswer } from './error-answer.js';
 
 /** The one door by which failures leave: every error becomes an `ErrorResponse`, and from 500 up a log line as well. */
@@ -18,7 +19,10 @@ export class ErrorFilter implements ExceptionFilter {
     const error = describeRouteMiss(thrown, request);
     const { body, headers } = toErrorAnswer(error);
 
-    if (body.status >= 500) this.logger.error({ request_id: request.id, err: error }, body.message);
+    if (body.status === STATUS_OF.unavailable) request.databaseFailure = databaseFailureOf(error);
+    const { path = null } = (request.route as { readonly path: string } | undefined) ?? {};
+    if (body.status >= 500 && !request.probes?.isRepeated(path, body.status))
+      this.logger.error({ request_id: request.id, err: error }, body.message);
     if (response.headersSent) {
       response.destroy(); // half an answer is out: cutting it off is the only honest end
       return;

@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { isIP, isIPv4 } from 'node:net';
 import type { Request } from 'express';
 import ipaddr from 'ipaddr.js';
 
@@ -10,6 +10,7 @@ const WITH_PORT = /^(?:([\d.]+):\d{1,5}|\[([^\]]+)\](?::\d{1,5})?)$/;
  * what it is. Undefined for any other text.
  */
 export function addressOf(text: string): string | undefined {
+  if (isIPv4(text)) return text; // the usual case, on each request
   const [, ipv4, ipv6] = WITH_PORT.exec(text) ?? [];
   const address = (ipv4 ?? ipv6 ?? text).replace(/%.*$/s, '');
   const version = isIP(address);

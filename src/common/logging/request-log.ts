@@ -1,6 +1,10 @@
 import type { Request, RequestHandler, Response } from 'express';
 import type { Logger } from 'pino';
+import type { DatabaseFailure } from '../errors/database-unavailable.js';
+import { callerAddress } from '../http/caller-address.js';
 import { requestIdFrom } from '../http/request-id.js';
+import { DatabaseFailureLog } from './database-failure-log.js';
+import { ProbeOutcomes } from './probe-outcomes.js';
 
 declare module 'http' {
   interface IncomingMessage {
@@ -8,46 +12,77 @@ declare module 'http' {
     id: string;
     /** The trace that the request is part of, where traces are on. */
     traceId?: string;
+    /** Why the request is answered 503, where that is because of the database. */
+    databaseFailure?: DatabaseFailure | null;
+    /** Tells which lines about the request would only repeat earlier ones. */
+    probes?: ProbeOutcomes;
   }
 }
 
 /** What the log may know of a request: nothing that a caller wrote freely, so no URL, header or body. */
 interface LoggedRequest extends Request {
-  readonly principal?: { readonly userId: string };
+  readonly principal?: { readonly userId: string; readonly keyId: string };
 }
 
-/** Gives every request its id, sends it back as `X-Request-Id`, and writes one line when the answer is out. */
-export const requestLog =
-  (logger: Logger): RequestHandler =>
-  (request, response, next) => {
+/**
+ * Gives every request its id, sends it back as `X-Request-Id`, and writes one line when the answer is out. A health check with the
+ * same answer as the one before gets its line at the level `debug`.
+ */
+export function requestLog(logger: Logger): RequestHandler {
+  const probes = new ProbeOutcomes();
+  const failures = new DatabaseFailureLog(logger);
+  return (request: LoggedRequest, response, next) => {
     const start = performance.now();
+    const address = callerAddress(request); // now, since a connection that is closed has none
     request.id = requestIdFrom(request.headers['x-request-id']);
+    request.probes = probes;
     response.setHeader('X-Request-Id', request.id);
     response.once('close', () => {
-      write(logger, request, response, start);
+      const line = describe(request, response, address, start);
+      logger[levelOf(line, probes)](
+        line,
+        `${line.method} ${line.route ?? '(no route)'} ${String(line.status ?? 'aborted')}`,
+      );
+      probes.record(line.route, line.status);
+      if (request.databaseFailure) failures.record(request.databaseFailure, request.id);
     });
     next();
   };
+}
 
-/** The status is null where the caller went away before there was an answer. */
-function write(
-  logger: Logger,
-  { id, traceId, method, route, principal }: LoggedRequest,
+/** The fields of a request's line. The status is null where the caller went away before there was an answer. */
+interface Line {
+  readonly request_id: string;
+  readonly trace_id: string | undefined;
+  readonly method: string;
+  readonly route: string | null;
+  readonly status: number | null;
+  readonly user_id: string | undefined;
+  readonly key_id: string | undefined;
+  readonly address: string | undefined;
+  readonly reason: DatabaseFailure | undefined;
+  readonly duration_ms: number;
+}
+
+const describe = (
+  { id, traceId, method, route, principal, databaseFailure }: LoggedRequest,
   response: Response,
+  address: string | undefined,
   start: number,
-): void {
-  const path = (route as { readonly path: string } | undefined)?.path ?? null;
-  const status = response.headersSent ? response.statusCode : null;
-  const line = {
-    request_id: id,
-    trace_id: traceId,
-    method,
-    route: path,
-    status,
-    user_id: principal?.userId,
-    duration_ms: Math.round((performance.now() - start) * 100) / 100,
-  };
-  const sentence = `${method} ${path ?? '(no route)'} ${String(status ?? 'aborted')}`;
-  if (status !== null && status >= 500) logger.error(line, sentence);
-  else logger.info(line, sentence);
+): Line => ({
+  request_id: id,
+  trace_id: traceId,
+  method,
+  route: (route as { readonly path: string } | undefined)?.path ?? null,
+  status: response.headersSent ? response.statusCode : null,
+  user_id: principal?.userId,
+  key_id: principal?.keyId,
+  address,
+  reason: databaseFailure ?? undefined,
+  duration_ms: Math.round((performance.now() - start) * 100) / 100,
+});
+
+function levelOf({ route, status }: Line, probes: ProbeOutcomes): 'debug' | 'error' | 'info' {
+  if (probes.isRepeated(route, status)) return 'debug';
+  return status !== null && status >= 500 ? 'error' : 'info';
 }

@@ -1,0 +1,85 @@
+import { readFileSync } from 'node:fs';
+import { QueryFailedError } from 'typeorm';
+import { DatabaseBusyError } from '../../database/bounded-pool.js';
+import { ReadOnlyDatabaseError, StoppingError } from '../../health/health.errors.js';
+import {
+  DATABASE_FAILURES,
+  type DatabaseFailure,
+  databaseFailureOf,
+  DatabaseUnreachableError,
+  isDatabaseUnavailable,
+} from './database-unavailable.js';
+
+const sql = (code: string): QueryFailedError =>
+  new QueryFailedError('SELECT', [], Object.assign(new Error('said by the server'), { code }));
+const system = (code: string, syscall = 'connect'): Error => Object.assign(new Error(), { code, syscall });
+
+const FAILURES: readonly (readonly [DatabaseFailure, unknown])[] = [
+  ['full', sql('53100')],
+  ['full', new DatabaseUnreachableError(sql('53100'))],
+  ['out_of_connections', sql('53300')],
+  ['out_of_connections', new DatabaseUnreachableError(Object.assign(new Error(), { code: '53300' }))],
+  ['out_of_resources', sql('53200')],
+  ['out_of_resources', sql('53400')],
+  ['read_only', sql('25006')],
+  ['unreachable', sql('08006')],
+  ['unreachable', system('ECONNREFUSED')],
+  ['unreachable', new AggregateError([system('ECONNREFUSED'), system('ENETUNREACH')])],
+  ['unreachable', system('ENOENT')],
+  ['unreachable', new Error('Connection terminated unexpectedly')],
+  ['unreachable', new DatabaseUnreachableError(new Error('self-signed certificate'))],
+  ['not_serving', sql('57P01')],
+  ['not_serving', sql('57P03')],
+  ['refused_credentials', sql('28P01')],
+  ['missing', sql('3D000')],
+  ['system_error', sql('58030')],
+  ['timeout', sql('57014')],
+  ['timeout', new DatabaseUnreachableError(new Error('The database did not answer in time'), 'timeout')],
+  ['lock_timeout', sql('55P03')],
+  ['conflict', sql('40001')],
+  ['conflict', sql('40P01')],
+  ['busy', new Error('timeout exceeded when trying to connect')],
+];
+
+const OTHERS: readonly unknown[] = [
+  sql('42601'),
+  sql('23505'),
+  sql('5'),
+  sql('constructor'),
+  system('ENOENT', 'open'),
+  new AggregateError([new Error('a bug')]),
+  new Error('a bug'),
+  new StoppingError(),
+  'text',
+  null,
+  undefined,
+];
+
+describe('databaseFailureOf', () => {
+  it.each(FAILURES)('is %s of %p, and the database is unavailable', (failure, error) => {
+    expect(databaseFailureOf(error)).toBe(failure);
+    expect(isDatabaseUnavailable(error)).toBe(true);
+  });
+
+  it('is told by refusals of ours, which do not mean that the database is unavailable', () => {
+    expect(databaseFailureOf(new DatabaseBusyError())).toBe('busy');
+    expect(databaseFailureOf(new ReadOnlyDatabaseError())).toBe('read_only');
+    expect(isDatabaseUnavailable(new DatabaseBusyError())).toBe(false);
+  });
+
+  it('is null of what is not the fault of the database', () => {
+    for (const error of OTHERS) expect([databaseFailureOf(error), isDatabaseUnavailable(error)]).toEqual([null, false]);
+  });
+
+  it('has the reasons that docs/operations.md explains', () => {
+    const [, section = ''] =
+      /### Failures of the database\n([^#]+)/.exec(readFileSync('docs/operations.md', 'utf8')) ?? [];
+    const explained = [...section.matchAll(/^\| `(\w+)` +\|/gm)].map(([, reason]) => reason);
+
+    expect(explained.slice(1)).toEqual(Object.keys(DATABASE_FAILURES)); // behind the head of the table
+  });
+
+  it('has no reason that no error has', () => {
+    expect(new Set(FAILURES.map(([failure]) => failure))).toEqual(new Set(Object.keys(DATABASE_FAILURES)));
+  });
+});
