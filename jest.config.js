@@ -17,6 +17,9 @@ const shared = {
   },
 };
 
+/** Of tests that call servers. */
+const calling = { ...shared, testEnvironment: '<rootDir>/test/support/failing-requests.environment.js' };
+
 /** @type {import('jest').Config} */
 export default {
   collectCoverageFrom: ['src/**/*.ts', '!src/**/*.spec.ts'],
@@ -26,7 +29,7 @@ export default {
   projects: [
     { ...shared, displayName: 'unit', roots: ['<rootDir>/src'], testRegex: '\\.spec\\.ts$' },
     {
-      ...shared,
+      ...calling,
       displayName: 'e2e',
       roots: ['<rootDir>/test'],
       testRegex: '\\.e2e-spec\\.ts$',
@@ -34,7 +37,7 @@ export default {
       globalTeardown: '<rootDir>/test/support/global-teardown.js',
     },
     {
-      ...shared,
+      ...calling,
       displayName: 'browser',
       roots: ['<rootDir>/test/browser'],
       testRegex: '\\.browser-spec\\.ts$',
@@ -42,13 +45,13 @@ export default {
       globalTeardown: '<rootDir>/test/support/global-teardown.js',
     },
     {
-      ...shared,
+      ...calling,
       displayName: 'prism',
       roots: ['<rootDir>/test'],
       testRegex: '\\.prism-spec\\.ts$',
       globalSetup: '<rootDir>/test/support/global-setup.js',
       globalTeardown: '<rootDir>/test/support/global-teardown.js',
     },
-    { ...shared, displayName: 'chaos', roots: ['<rootDir>/test/chaos'], testRegex: '\\.chaos-spec\\.ts$' },
+    { ...calling, displayName: 'chaos', roots: ['<rootDir>/test/chaos'], testRegex: '\\.chaos-spec\\.ts$' },
   ],
 };
