@@ -34,7 +34,6 @@ export default {
       roots: ['<rootDir>/test'],
       testRegex: '\\.e2e-spec\\.ts$',
       globalSetup: '<rootDir>/test/support/global-setup.js',
-      globalTeardown: '<rootDir>/test/support/global-teardown.js',
     },
     {
       ...calling,
@@ -42,7 +41,6 @@ export default {
       roots: ['<rootDir>/test/browser'],
       testRegex: '\\.browser-spec\\.ts$',
       globalSetup: '<rootDir>/test/support/global-setup.js',
-      globalTeardown: '<rootDir>/test/support/global-teardown.js',
     },
     {
       ...calling,
@@ -50,8 +48,20 @@ export default {
       roots: ['<rootDir>/test'],
       testRegex: '\\.prism-spec\\.ts$',
       globalSetup: '<rootDir>/test/support/global-setup.js',
-      globalTeardown: '<rootDir>/test/support/global-teardown.js',
     },
-    { ...calling, displayName: 'chaos', roots: ['<rootDir>/test/chaos'], testRegex: '\\.chaos-spec\\.ts$' },
+    {
+      ...calling,
+      displayName: 'leaks',
+      roots: ['<rootDir>/test/leaks'],
+      testRegex: '\\.leak-spec\\.ts$',
+      globalSetup: '<rootDir>/test/support/global-setup.js',
+    },
+    {
+      ...calling,
+      displayName: 'chaos',
+      roots: ['<rootDir>/test/chaos'],
+      testRegex: '\\.chaos-spec\\.ts$',
+      globalSetup: '<rootDir>/test/support/run-directory.js',
+    },
   ],
 };

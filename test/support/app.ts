@@ -16,6 +16,7 @@ import { UsersService } from '../../src/users/users.service.js';
 import { type Agent, agentOf, type Sent } from './agent.js';
 import { createDatabase, poolerEnvironment, type TestDatabase } from './database.js';
 import { Given, type GivenUser } from './given.js';
+import { ending } from './leftovers.js';
 import { patient, patiently } from './patience.js';
 import { isCarried, Prism } from './prism.js';
 
@@ -65,6 +66,13 @@ export class TestApp {
     });
   }
 
+  /** Ends it where a test did not, with requests that still wait for an answer. */
+  async abandon(): Promise<void> {
+    const server = this.nest.getHttpServer();
+    server.closeAllConnections();
+    if (server.listening) await this.nest.close();
+  }
+
   /** @throws when an answer was not as the document says, as far as Prism looked */
   async close(): Promise<void> {
     await this.nest.close();
@@ -92,10 +100,10 @@ export class TestApp {
     await client.query('BEGIN');
     for (const limit of Object.keys(SESSION_TIMEOUTS)) await client.query(`SET LOCAL ${limit} = 0`);
     await client.query(sql, parameters);
-    return async () => {
+    return ending(async () => {
       await client.query('ROLLBACK');
       await client.end();
-    };
+    });
   }
 
   /**
@@ -131,7 +139,9 @@ export async function startTestApp(databaseUrl: string, env: NodeJS.ProcessEnv =
   setUpApp(nest, logger, config);
   await nest.listen(0, '127.0.0.1');
   const prism = process.env.TEST_PRISM === 'true' ? await Prism.before(await nest.getUrl()) : undefined;
-  return new TestApp(nest, new Given(nest), prism);
+  const app = new TestApp(nest, new Given(nest), prism);
+  ending(() => app.abandon());
+  return app;
 }
 
 /** The application for the tests of one suite. Its rows are nobody else's; each test makes its own. */
