@@ -17,6 +17,9 @@ const shared = {
   },
 };
 
+/** Of tests that call servers. */
+const calling = { ...shared, testEnvironment: '<rootDir>/test/support/failing-requests.environment.js' };
+
 /** @type {import('jest').Config} */
 export default {
   collectCoverageFrom: ['src/**/*.ts', '!src/**/*.spec.ts'],
@@ -26,29 +29,39 @@ export default {
   projects: [
     { ...shared, displayName: 'unit', roots: ['<rootDir>/src'], testRegex: '\\.spec\\.ts$' },
     {
-      ...shared,
+      ...calling,
       displayName: 'e2e',
       roots: ['<rootDir>/test'],
       testRegex: '\\.e2e-spec\\.ts$',
       globalSetup: '<rootDir>/test/support/global-setup.js',
-      globalTeardown: '<rootDir>/test/support/global-teardown.js',
     },
     {
-      ...shared,
+      ...calling,
       displayName: 'browser',
       roots: ['<rootDir>/test/browser'],
       testRegex: '\\.browser-spec\\.ts$',
       globalSetup: '<rootDir>/test/support/global-setup.js',
-      globalTeardown: '<rootDir>/test/support/global-teardown.js',
     },
     {
-      ...shared,
+      ...calling,
       displayName: 'prism',
       roots: ['<rootDir>/test'],
       testRegex: '\\.prism-spec\\.ts$',
       globalSetup: '<rootDir>/test/support/global-setup.js',
-      globalTeardown: '<rootDir>/test/support/global-teardown.js',
     },
-    { ...shared, displayName: 'chaos', roots: ['<rootDir>/test/chaos'], testRegex: '\\.chaos-spec\\.ts$' },
+    {
+      ...calling,
+      displayName: 'leaks',
+      roots: ['<rootDir>/test/leaks'],
+      testRegex: '\\.leak-spec\\.ts$',
+      globalSetup: '<rootDir>/test/support/global-setup.js',
+    },
+    {
+      ...calling,
+      displayName: 'chaos',
+      roots: ['<rootDir>/test/chaos'],
+      testRegex: '\\.chaos-spec\\.ts$',
+      globalSetup: '<rootDir>/test/support/run-directory.js',
+    },
   ],
 };

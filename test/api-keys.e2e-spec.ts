@@ -1,5 +1,6 @@
 import { DataSource } from 'typeorm';
 import { KeyUsage } from '../src/api-keys/key-usage.js';
+import { succeeded } from './support/agent.js';
 import { startTestApp, useTestApp } from './support/app.js';
 import type { GivenUser } from './support/given.js';
 
@@ -95,7 +96,8 @@ describe('POST /v1/api-keys', () => {
       Array.from({ length: 20 }, () => create(ada, { name: 'laptop', expires_at: FUTURE })),
     );
 
-    expect(responses.map(({ status }) => status).sort()).toEqual([201, ...Array<number>(19).fill(409)]);
+    expect(responses.filter(succeeded)).toHaveLength(1);
+    expect(responses.filter(({ status }) => status === 409)).toHaveLength(19);
   });
 
   it('409 beyond 100 active keys, also when many are made at once; revoked and expired ones do not count', async () => {
@@ -113,8 +115,9 @@ describe('POST /v1/api-keys', () => {
       Array.from({ length: 20 }, (_, n) => create(ada, { name: `k-${String(n)}`, expires_at: FUTURE })),
     );
 
-    expect(responses.filter(({ status }) => status === 201)).toHaveLength(9);
-    expect(responses.find(({ status }) => status !== 201)?.body).toEqual({
+    expect(responses.filter(succeeded)).toHaveLength(9);
+    expect(responses.filter(({ status }) => status === 409)).toHaveLength(11);
+    expect(responses.find(({ status }) => status === 409)?.body).toEqual({
       status: 409,
       message: 'The user has 100 active API keys, which is the limit',
     });
@@ -270,7 +273,8 @@ describe('GET, PATCH and DELETE /v1/api-keys/{key_name}', () => {
         ...Array.from({ length: 3 }, () => app.as(other.owner).patch(other.path).send({ expires_at: FUTURE })),
       ]);
 
-      expect(renamed.map(({ status }) => status).sort()).toEqual([200, 404, 404, 404, 404]);
+      expect(renamed.filter(succeeded)).toHaveLength(1);
+      expect(renamed.filter(({ status }) => status === 404)).toHaveLength(4);
       for (const { status } of raced) expect([200, 201, 409]).toContain(status);
     }
   });
@@ -480,13 +484,10 @@ describe('last_used_at', () => {
   it('passes over a key that somebody is changing, and costs no request anything when it cannot be written', async () => {
     const ada = await app.given.user();
     await app.as(ada).get('/v1/users/me');
-    const runner = app.nest.get(DataSource).createQueryRunner();
-    await runner.startTransaction();
-    await runner.query('SELECT FROM api_keys WHERE user_id = $1 FOR UPDATE', [ada.id]);
+    const release = await app.hold('SELECT FROM api_keys WHERE user_id = $1 FOR UPDATE', [ada.id]);
 
     await app.nest.get(KeyUsage).flush();
-    await runner.rollbackTransaction();
-    await runner.release();
+    await release();
 
     expect(await lastUse(ada)).toBeNull();
     app.nest.get(KeyUsage).record('not a UUID');

@@ -3,6 +3,7 @@ import { InsufficientCreditsError, TransactionIdTakenError } from '../src/credit
 import { CreditsService, type Receipt } from '../src/credits/credits.service.js';
 import { startTestApp, type TestApp } from './support/app.js';
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
+import { patient } from './support/patience.js';
 
 /** What a ledger must be: balances, and for each transaction of a user what it moved and what it left. */
 class Model {
@@ -16,6 +17,9 @@ interface Real {
   readonly userIds: readonly string[];
   readonly database: TestDatabase;
 }
+
+/** Calls are repeated that a busy machine has no time for, which a ledger must allow. */
+const creditsOf = (app: TestApp): CreditsService => patient(app.nest.get(CreditsService, { strict: false }));
 
 /** One movement; the small ranges make repeats, conflicts and empty balances frequent. */
 class Move implements fc.AsyncCommand<Model, Real> {
@@ -31,7 +35,7 @@ class Move implements fc.AsyncCommand<Model, Real> {
     const key = `${String(this.user)} ${String(this.transaction)}`;
     const before = model.transactions.get(key);
     const balanceAfter = (model.balances[this.user] ?? 0) + this.credits;
-    const moving = this.call(app.nest.get(CreditsService, { strict: false }), userIds[this.user] ?? '');
+    const moving = this.call(creditsOf(app), userIds[this.user] ?? '');
 
     if (before && before.credits !== this.credits) await expect(moving).rejects.toThrow(TransactionIdTakenError);
     else if (before) expect(await moving).toMatchObject({ replayed: true, entry: before });
@@ -68,7 +72,7 @@ class MoveAtOnce implements fc.AsyncCommand<Model, Real> {
       amount: this.amount,
       transactionId: `t-${String(this.transaction)}`,
     };
-    const service = app.nest.get(CreditsService, { strict: false });
+    const service = creditsOf(app);
 
     const receipts = await Promise.all(Array.from({ length: 5 }, () => service.add(request)));
 
@@ -109,7 +113,7 @@ class CrashWhileMoving implements fc.AsyncCommand<Model, Real> {
     await moving;
     await restart(real);
 
-    const { entry } = await real.app.nest.get(CreditsService, { strict: false }).add(request);
+    const { entry } = await creditsOf(real.app).add(request);
 
     const balanceAfter = (model.balances[this.user] ?? 0) + this.amount;
     expect(entry).toMatchObject({ credits: this.amount, balanceAfter });
@@ -154,7 +158,7 @@ describe('The ledger', () => {
           expect((await real.app.stored(one)).creditsBalance).toBe(model.balances[n]);
         const rows = await real.app.rows('SELECT FROM credit_entries WHERE user_id = ANY ($1)', [real.userIds]);
         expect(rows).toHaveLength(model.transactions.size);
-        expect(await real.app.nest.get(CreditsService, { strict: false }).reconcile()).toEqual([]);
+        expect(await creditsOf(real.app).reconcile()).toEqual([]);
       }),
       { numRuns: 25, endOnFailure: true },
     );

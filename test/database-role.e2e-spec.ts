@@ -1,7 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { generateApiKey } from '../src/common/api-key-format.js';
-import { administer, createDatabase, type TestDatabase } from './support/database.js';
+import { administer, createDatabase, ownName, type TestDatabase } from './support/database.js';
 import { Programs } from './support/server-process.js';
 
 const FUTURE = '2099-01-01T00:00:00.000Z';
@@ -10,7 +9,7 @@ const FUTURE = '2099-01-01T00:00:00.000Z';
 async function createRole(database: TestDatabase): Promise<{ name: string; url: string }> {
   const [, block] = /```sql\n(CREATE ROLE users_api_app[^`]+)```/.exec(await readFile('README.md', 'utf8')) ?? [];
   if (block === undefined) throw new Error('The README has no role');
-  const name = `users_api_test_${randomBytes(6).toString('hex')}`;
+  const name = ownName();
   await administer(block.replaceAll('users_api_app', name), database.url);
   const url = new URL(database.directUrl); // a pooler would have to know the role
   [url.username, url.password] = [name, /PASSWORD '([^']+)'/.exec(block)?.[1] ?? ''];

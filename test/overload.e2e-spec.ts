@@ -40,7 +40,7 @@ describe('A session of the application', () => {
       const ada = await app.given.user();
       await conflicts(code, 3);
 
-      const { status, body } = await app.as(ada).patch('/v1/users/me').send({ name: 'Third Time Lucky' });
+      const { status, body } = await app.as(ada).patch('/v1/users/me').send({ name: 'Third Time Lucky' }).retry(0);
 
       const events = await app.rows(`SELECT FROM audit_events WHERE action = 'user.updated' AND user_id = $1`, [
         ada.id,
@@ -54,7 +54,7 @@ describe('A session of the application', () => {
       const ada = await app.given.user();
       await conflicts('40001', 4);
 
-      const { status, body, headers } = await app.as(ada).patch('/v1/users/me').send({ name: 'Never' });
+      const { status, body, headers } = await app.as(ada).patch('/v1/users/me').send({ name: 'Never' }).retry(0);
 
       expect([status, body, headers['retry-after']]).toEqual([503, UNAVAILABLE, '1']);
       expect(await app.stored(ada)).toEqual(ada.row);
@@ -68,7 +68,8 @@ describe('A session of the application', () => {
       const { status } = await app
         .as(admin)
         .post('/v1/billing/credits-add')
-        .send({ user_id: ada.id, amount: 5, transaction_id: 'a' });
+        .send({ user_id: ada.id, amount: 5, transaction_id: 'a' })
+        .retry(0);
 
       expect(status).toBe(200);
       expect(await app.stored(ada)).toMatchObject({ creditsBalance: 5 });
@@ -94,7 +95,7 @@ describe('More work than the pool can take', () => {
     const runner = app.nest.get(DataSource).createQueryRunner();
     await runner.connect(); // the only connection of the pool
 
-    const waiting = Array.from({ length: 150 }, () => app.as(ada).get('/v1/users/me'));
+    const waiting = Array.from({ length: 150 }, () => app.as(ada).get('/v1/users/me').retry(0));
     const live = await app.anyone().get('/livez');
     const answers = await Promise.all(waiting);
     await runner.release();
@@ -121,7 +122,7 @@ describe('More work than the pool can take', () => {
     await Promise.all(waiting);
 
     expect(atOnce).toEqual(Array(50).fill(expect.any(DatabaseBusyError)));
-    expect(refused).toHaveLength(50);
+    expect(refused.filter((error) => error instanceof DatabaseBusyError)).toHaveLength(50); // the others had their turn
   });
 });
 
@@ -145,7 +146,7 @@ describe('A connection that is lost after the database has committed', () => {
       });
     });
 
-    const first = await app.as(admin).post('/v1/billing/credits-add').send(body);
+    const first = await app.as(admin).post('/v1/billing/credits-add').send(body).retry(0);
     await lost;
     const second = await app.as(admin).post('/v1/billing/credits-add').send(body);
 

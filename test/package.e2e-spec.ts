@@ -1,12 +1,11 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { access, cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { access, cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { createDatabase, type TestDatabase } from './support/database.js';
 import { freePort } from './support/ports.js';
+import { type OwnProcess, startProcess, temporaryDirectory } from './support/processes.js';
 
 const run = promisify(execFile);
 
@@ -53,12 +52,11 @@ describe('The package', () => {
   let packed: Packed;
 
   beforeAll(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'users-api-package-'));
+    ({ path: directory } = await temporaryDirectory());
     // Without its scripts, since the tests beside this one run what is built.
     const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', directory]);
     [packed] = JSON.parse(stdout) as [Packed];
   });
-  afterAll(() => rm(directory, { recursive: true }));
 
   it('holds the programs, their types, the document, and nothing that only we need', () => {
     const paths = packed.files.map(({ path }) => path);
@@ -121,7 +119,7 @@ describe('The package', () => {
 
     describe.each(['module', 'commonjs'])('as a %s', (type) => {
       let database: TestDatabase;
-      let app: ChildProcess;
+      let app: OwnProcess;
       let url: string;
       let env: NodeJS.ProcessEnv;
 
@@ -132,12 +130,15 @@ describe('The package', () => {
         database = await createDatabase('empty');
         const port = String(await freePort());
         env = { ...environment, PORT: port, DATABASE_URL: database.directUrl, NEW_USER_CREDITS: '25', NO_COLOR: '1' };
-        app = spawn(process.execPath, ['dist/main.js'], { cwd: host, env, stdio: ['ignore', 'pipe', 'inherit'] });
-        url = await said(app, /^Listening on (\S+)$/m);
+        app = startProcess(process.execPath, ['dist/main.js'], {
+          cwd: host,
+          env,
+          stdio: ['ignore', 'pipe', 'inherit'],
+        });
+        url = await said(app.child, /^Listening on (\S+)$/m);
       }, 60_000);
       afterAll(async () => {
-        app.kill('SIGTERM');
-        if (app.exitCode === null) await once(app, 'exit');
+        await app.end();
         await database.drop();
       });
 

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { succeeded } from './support/agent.js';
 import { useTestApp } from './support/app.js';
 import { wireUser } from './support/given.js';
 
@@ -67,7 +68,7 @@ describe('Administration of users', () => {
         ),
       );
 
-      expect(responses.map(({ status }) => status).sort()).toEqual([201, 409]);
+      expect(responses.filter(succeeded)).toHaveLength(1);
       expect(responses.find(({ status }) => status === 409)?.body).toEqual({
         status: 409,
         message: 'There is already a user with this e-mail address',
@@ -242,7 +243,7 @@ describe('The last active administrator', () => {
       ]);
       const left = (await app.rows(`SELECT id FROM users WHERE is_admin AND status = 'ACTIVE'`)) as [{ id: string }];
 
-      expect(responses.filter(({ status }) => status < 300)).toHaveLength(1);
+      expect(responses.filter(succeeded)).toHaveLength(1);
       expect(left).toHaveLength(1);
       const last = left[0].id === ada.id ? ada : bob;
       for (const answer of [

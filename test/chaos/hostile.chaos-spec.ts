@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { randomInt } from 'node:crypto';
 import { chmod } from 'node:fs/promises';
@@ -6,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { generateApiKey } from '../../src/common/api-key-format.js';
 import { fuzz, randomFrom } from '../support/fuzz.js';
 import { scrape } from '../support/metrics.js';
+import { startProcess } from '../support/processes.js';
 import { Programs, type RunningServer } from '../support/server-process.js';
 
 const FUZZ_ROUNDS = Number(process.env.CHAOS_FUZZ_ROUNDS ?? 25);
@@ -98,7 +98,7 @@ describe('Hostile clients', () => {
   ] as const)(
     `${String(CONNECTIONS)} connections of slow %s leave a healthy client every answer, and soon`,
     async (name, mode, path) => {
-      const slow = spawn(
+      const { child: slow } = startProcess(
         'slowhttptest',
         [
           ...mode.map((word) => word.replace('KEY', key)), // the program takes no headers but this one

@@ -1,6 +1,5 @@
-import { mkdtemp, readFile, readdir, chmod, realpath, rm } from 'node:fs/promises';
+import { readFile, readdir, chmod, realpath, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
@@ -8,6 +7,7 @@ import { generateApiKey } from '../../src/common/api-key-format.js';
 import { findBinaries } from '../../src/database/embedded/binaries.js';
 import { Cluster } from '../../src/database/embedded/cluster.js';
 import { serverAccount } from '../../src/database/embedded/server-account.js';
+import { temporaryDirectory } from '../support/processes.js';
 import { type Proxy, startProxy } from '../support/proxy.js';
 import { Programs, type RunningServer } from '../support/server-process.js';
 
@@ -32,7 +32,7 @@ class Database {
   ) {}
 
   static async start(): Promise<Database> {
-    const home = await realpath(await mkdtemp(join(tmpdir(), 'users-api-chaos-')));
+    const home = await realpath((await temporaryDirectory()).path);
     await chmod(home, 0o755);
     const account = serverAccount();
     const cluster = new Cluster(

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -6,6 +5,7 @@ import { generateApiKey } from '../../src/common/api-key-format.js';
 import { openEmbeddedPostgres } from '../../src/database/embedded/open-embedded-postgres.js';
 import { Administrator } from '../support/administrator.js';
 import { freePort } from '../support/ports.js';
+import { startProcess } from '../support/processes.js';
 import { Programs, type RunningServer } from '../support/server-process.js';
 
 const RESTARTS = Number(process.env.CHAOS_RESTARTS ?? 10);
@@ -39,7 +39,7 @@ describe(`${String(RESTARTS)} rolling restarts of two instances behind HAProxy, 
           LOG_LEVEL: 'info',
         });
       const instances: [RunningServer, RunningServer] = [await start(ports[0]), await start(ports[1])];
-      const proxy = spawn('haproxy', ['-db', '-f', 'deploy/haproxy.cfg'], {
+      const { child: proxy, end: endProxy } = startProcess('haproxy', ['-db', '-f', 'deploy/haproxy.cfg'], {
         env: {
           PATH: `${process.env.PATH ?? ''}:/usr/sbin`,
           LISTEN: `127.0.0.1:${String(callers)}`,
@@ -105,8 +105,7 @@ describe(`${String(RESTARTS)} rolling restarts of two instances behind HAProxy, 
       going = false;
       await load;
       const seconds = (performance.now() - begun) / 1000;
-      proxy.kill('SIGTERM');
-      await once(proxy, 'exit');
+      await endProxy();
       await programs.dispose();
       await database.close();
       process.stdout.write(

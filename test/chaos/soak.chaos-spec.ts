@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
@@ -9,6 +8,7 @@ import { generateApiKey } from '../../src/common/api-key-format.js';
 import { openEmbeddedPostgres } from '../../src/database/embedded/open-embedded-postgres.js';
 import { Administrator } from '../support/administrator.js';
 import { freePort } from '../support/ports.js';
+import { startProcess } from '../support/processes.js';
 import { Programs } from '../support/server-process.js';
 
 const MINUTES = Number(process.env.CHAOS_SOAK_MINUTES ?? 20);
@@ -54,7 +54,7 @@ describe(`${String(MINUTES)} minutes at ${String(SHARE * 100)} % of what the ser
       const port = await freePort();
       const url = `http://127.0.0.1:${String(port)}`;
       const samplesFile = `${programs.cwd}/heap.jsonl`;
-      const server = spawn(
+      const { child: server } = startProcess(
         process.execPath,
         [
           ...['--expose-gc', '--no-memory-reducer', '--no-allocation-site-pretenuring'], // as the image starts it

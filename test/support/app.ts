@@ -2,25 +2,29 @@ import type { EventEmitter } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
+import { Client } from 'pg';
 import { pino } from 'pino';
-import request from 'supertest';
+import type { Test } from 'supertest';
 import { DataSource } from 'typeorm';
 import { AppModule } from '../../src/app.module.js';
 import { APP_OPTIONS, setUpApp } from '../../src/app.setup.js';
 import { BoundedExpressAdapter } from '../../src/common/http/bounded-express.adapter.js';
 import { AppConfig } from '../../src/config/app.config.js';
-import { poolOptions } from '../../src/database/data-source.options.js';
+import { poolOptions, SESSION_TIMEOUTS } from '../../src/database/data-source.options.js';
 import type { User } from '../../src/users/user.entity.js';
 import { UsersService } from '../../src/users/users.service.js';
+import { type Agent, agentOf, type Sent } from './agent.js';
 import { createDatabase, poolerEnvironment, type TestDatabase } from './database.js';
 import { Given, type GivenUser } from './given.js';
+import { ending } from './leftovers.js';
+import { patient, patiently } from './patience.js';
 import { isCarried, Prism } from './prism.js';
-
-type Agent = ReturnType<typeof request.agent>;
-type Sent = request.Test & { readonly method: string; url: string; readonly _data?: unknown };
 
 /** The real application, listening on a port of its own, on a database of its own. */
 export class TestApp {
+  /** Of `statementsDuring`, while it runs. */
+  private statements = 0;
+
   constructor(
     readonly nest: NestExpressApplication,
     readonly given: Given,
@@ -39,8 +43,16 @@ export class TestApp {
   /** A caller without a key. */
   anyone(): Agent {
     const { prism } = this;
-    if (!prism) return request.agent(`http://127.0.0.1:${String(this.port)}`);
-    return request.agent(prism.url).use((sent: Sent) => {
+    const agent = agentOf(prism?.url ?? `http://127.0.0.1:${String(this.port)}`, {
+      // Every change is recorded with the id of its request.
+      wasCarriedOut: async (id) => (await this.rows('SELECT FROM audit_events WHERE request_id = $1', [id])).length > 0,
+      repeated: () => {
+        this.statements = 0;
+      },
+    });
+    if (!prism) return agent;
+    return agent.use((test: Test) => {
+      const sent = test as Sent;
       const path = sent.url.slice(prism.url.length);
       const end = sent.end.bind(sent);
       sent.end = (...given) => {
@@ -54,6 +66,13 @@ export class TestApp {
     });
   }
 
+  /** Ends it where a test did not, with requests that still wait for an answer. */
+  async abandon(): Promise<void> {
+    const server = this.nest.getHttpServer();
+    server.closeAllConnections();
+    if (server.listening) await this.nest.close();
+  }
+
   /** @throws when an answer was not as the document says, as far as Prism looked */
   async close(): Promise<void> {
     await this.nest.close();
@@ -62,24 +81,45 @@ export class TestApp {
   }
 
   stored(user: GivenUser): Promise<User> {
-    return this.nest.get(UsersService).getById(user.id);
+    return patient(this.nest.get(UsersService)).getById(user.id);
   }
 
   rows(sql: string, parameters: unknown[] = []): Promise<unknown[]> {
-    return this.nest.get(DataSource).query(sql, parameters);
+    return patiently(() => this.nest.get(DataSource).query(sql, parameters));
   }
 
-  /** How often the pool lent a connection, once for each statement outside of a transaction, while `work` ran. */
+  /**
+   * Runs a statement, such as one that locks rows, in a transaction of another session, which has none of the application's
+   * time limits.
+   *
+   * @returns what undoes it, and ends that session
+   */
+  async hold(sql: string, parameters: unknown[] = []): Promise<() => Promise<void>> {
+    const client = new Client({ connectionString: (this.nest.get(DataSource).options as { url: string }).url });
+    await client.connect();
+    await client.query('BEGIN');
+    for (const limit of Object.keys(SESSION_TIMEOUTS)) await client.query(`SET LOCAL ${limit} = 0`);
+    await client.query(sql, parameters);
+    return ending(async () => {
+      await client.query('ROLLBACK');
+      await client.end();
+    });
+  }
+
+  /**
+   * How often the pool lent a connection, once for each statement outside of a transaction, while `work` ran. Work that
+   * sends requests sends one at a time, of which the last attempt counts.
+   */
   async statementsDuring(work: () => Promise<unknown>): Promise<number> {
     const { master: pool } = this.nest.get(DataSource).driver as unknown as { master: EventEmitter };
-    let count = 0;
-    const counted = (): void => {
-      count += 1;
+    const count = (): void => {
+      this.statements += 1;
     };
-    pool.on('acquire', counted);
+    this.statements = 0;
+    pool.on('acquire', count);
     await work();
-    pool.off('acquire', counted);
-    return count;
+    pool.off('acquire', count);
+    return this.statements;
   }
 }
 
@@ -99,7 +139,9 @@ export async function startTestApp(databaseUrl: string, env: NodeJS.ProcessEnv =
   setUpApp(nest, logger, config);
   await nest.listen(0, '127.0.0.1');
   const prism = process.env.TEST_PRISM === 'true' ? await Prism.before(await nest.getUrl()) : undefined;
-  return new TestApp(nest, new Given(nest), prism);
+  const app = new TestApp(nest, new Given(nest), prism);
+  ending(() => app.abandon());
+  return app;
 }
 
 /** The application for the tests of one suite. Its rows are nobody else's; each test makes its own. */

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { ending } from './leftovers.js';
 
 interface Attribute {
   readonly key: string;
@@ -74,11 +75,11 @@ export class Collector {
     );
   }
 
-  async close(): Promise<void> {
+  readonly close = ending(async () => {
     this.server.close();
     this.server.closeAllConnections();
     await once(this.server, 'close');
-  }
+  });
 }
 
 const plain = (attributes: readonly Attribute[]): Record<string, unknown> =>

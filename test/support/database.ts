@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 import { SESSION_TIMEOUTS } from '../../src/database/data-source.options.js';
+import { ending } from './leftovers.js';
 
-const setting = (name: 'TEST_SERVER_URL' | 'TEST_TEMPLATE'): string => {
+const setting = (name: 'TEST_SERVER_URL' | 'TEST_TEMPLATE' | 'TEST_PREFIX'): string => {
   const value = process.env[name];
   if (!value) throw new Error(`${name} is not set: run the end-to-end tests through npm`);
   return value;
@@ -33,9 +34,12 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
+/** A name for a database or a role, which is removed after the run of Jest at the latest. */
+export const ownName = (): string => `${setting('TEST_PREFIX')}_${randomBytes(6).toString('hex')}`;
+
 /** A database of its own: a copy of the migrated template, or an empty one. */
 export async function createDatabase(content: 'migrated' | 'empty' = 'migrated'): Promise<TestDatabase> {
-  const name = `users_api_test_${randomBytes(6).toString('hex')}`;
+  const name = ownName();
   const template = content === 'migrated' ? setting('TEST_TEMPLATE') : 'template0';
   await administer(`CREATE DATABASE ${name} TEMPLATE ${template} ENCODING 'UTF8'`);
   const url = new URL(serverUrl());
@@ -50,8 +54,6 @@ export async function createDatabase(content: 'migrated' | 'empty' = 'migrated')
   return {
     url: url.href,
     directUrl,
-    drop: async () => {
-      await administer(`DROP DATABASE ${name} WITH (FORCE)`);
-    },
+    drop: ending(() => administer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)),
   };
 }

@@ -1,10 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import type { INestApplicationContext } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { ApiKeysService } from '../../src/api-keys/api-keys.service.js';
 import { withoutTimeouts } from '../../src/database/without-timeouts.js';
-import { OnboardingService } from '../../src/onboarding/onboarding.service.js';
+import {
+  DEFAULT_KEY_DAYS,
+  daysFromNow,
+  FIRST_KEY_NAME,
+  OnboardingService,
+} from '../../src/onboarding/onboarding.service.js';
 import { UserResponse } from '../../src/users/dto/user.response.js';
 import type { User } from '../../src/users/user.entity.js';
+import { EmailTakenError } from '../../src/users/users.errors.js';
+import { UsersService } from '../../src/users/users.service.js';
+import { patiently } from './patience.js';
 
 /** A user of a test, with the key that it calls with. */
 export interface GivenUser {
@@ -22,13 +31,29 @@ export class Given {
     email = `${randomUUID()}@example.com`,
     isAdmin = false,
   } = {}): Promise<GivenUser> {
-    const { user, secret } = await this.app.get(OnboardingService).createUserWithKey({ name, email, isAdmin });
+    const { user, secret } = await patiently(async (attempt) => {
+      try {
+        return await this.app.get(OnboardingService).createUserWithKey({ name, email, isAdmin });
+      } catch (error) {
+        if (attempt === 1 || !(error instanceof EmailTakenError)) throw error;
+        return this.another(email);
+      }
+    });
     return { row: user, id: user.id, key: secret };
   }
 
   /** Changes rows behind the API's back, however many, in the time that it takes. */
   async sql(sql: string, parameters: unknown[] = []): Promise<void> {
-    await withoutTimeouts(this.app.get(DataSource), (query) => query(sql, parameters));
+    await patiently(() => withoutTimeouts(this.app.get(DataSource), (query) => query(sql, parameters)));
+  }
+
+  /** The user that an earlier attempt made, whose secret was lost with the connection: its key gets another one. */
+  private async another(email: string): Promise<{ user: User; secret: string }> {
+    const user = await this.app.get(UsersService).findByEmail(email);
+    if (!user) throw new EmailTakenError();
+    const rotation = { expiresAt: daysFromNow(DEFAULT_KEY_DAYS), overlapSeconds: 0 };
+    const { secret } = await this.app.get(ApiKeysService).rotate(user.id, FIRST_KEY_NAME, rotation);
+    return { user, secret };
   }
 }
 

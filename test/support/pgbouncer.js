@@ -1,20 +1,20 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Starts PgBouncer in transaction mode before a PostgreSQL server, on a port of its own; it ends with this process.
+ * Starts PgBouncer in transaction mode before a PostgreSQL server, on a port of its own; it ends with the run of Jest.
  *
  * @param {string} server the URL of an administrator of that server
  * @returns {Promise<string>} the address of the pooler, as host:port
  */
 export async function startPgBouncer(server) {
   const { hostname, port, username, password } = new URL(server);
-  const directory = mkdtempSync(join(tmpdir(), 'users-api-pgbouncer-'));
+  const directory = join(process.env.TEST_RUN_DIRECTORY, 'pgbouncer');
+  mkdirSync(directory);
   const listen = await freePort();
   const [config, users] = [join(directory, 'pgbouncer.ini'), join(directory, 'users.txt')];
   writeFileSync(users, `"${decodeURIComponent(username)}" "${decodeURIComponent(password)}"\n`);
@@ -40,12 +40,10 @@ server_idle_timeout = 5
   const pooler = spawn('pgbouncer', ['-q', ...asRoot, config], {
     env: { PATH: `${process.env.PATH}:/usr/sbin` },
     stdio: ['ignore', 'ignore', 'inherit'],
+    detached: true,
   });
   await once(pooler, 'spawn'); // or its error, when there is no such program
-  process.once('exit', () => {
-    pooler.kill('SIGKILL');
-    rmSync(directory, { recursive: true, force: true });
-  });
+  writeFileSync(join(process.env.TEST_RUN_DIRECTORY, 'processes', String(pooler.pid)), '');
   while (!(await listens(listen))) {
     if (pooler.exitCode !== null) throw new Error(`PgBouncer ended with ${String(pooler.exitCode)}`);
     await sleep(20);

@@ -1,7 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from './ports.js';
+import { startProcess } from './processes.js';
 
 /** Exact, so that a run tells of our changes and not of theirs. */
 const PRISM = '@stoplight/prism-cli@5.16.0';
@@ -48,7 +47,7 @@ export class Prism {
 
   private constructor(
     readonly url: string,
-    private readonly child: ChildProcess,
+    readonly stop: () => Promise<void>,
   ) {}
 
   static async before(upstream: string): Promise<Prism> {
@@ -64,11 +63,8 @@ export class Prism {
       '--verboseLevel',
       'silent',
     ];
-    const child = spawn('npx', words, { stdio: 'ignore', detached: true });
-    process.once('exit', () => {
-      end(child);
-    });
-    const prism = new Prism(`http://127.0.0.1:${String(port)}`, child);
+    const { child, end } = startProcess('npx', words, { stdio: 'ignore' });
+    const prism = new Prism(`http://127.0.0.1:${String(port)}`, end);
     while (!(await fetch(`${prism.url}/livez`).catch(() => null))?.ok) {
       if (child.exitCode !== null) throw new Error(`${PRISM} did not start`);
       await sleep(100);
@@ -84,14 +80,4 @@ export class Prism {
       if (location[0] === 'request') this.requestViolations += 1;
       else this.violations.push(`${request} ${String(status)}: ${location.join('.')} ${message}`);
   }
-
-  async stop(): Promise<void> {
-    end(this.child);
-    if (this.child.exitCode === null) await once(this.child, 'exit');
-  }
-}
-
-/** With its children: npx starts the program as one of its own. */
-function end({ pid, exitCode, signalCode }: ChildProcess): void {
-  if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, 'SIGTERM');
 }

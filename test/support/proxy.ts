@@ -1,4 +1,5 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { ending } from './leftovers.js';
 
 /** A wire to the database that can be cut. */
 export interface Proxy {
@@ -72,9 +73,9 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
       mode = 'pass';
       cut();
     },
-    close: async () => {
+    close: ending(async () => {
       cut();
       await new Promise((closed) => server.close(closed));
-    },
+    }),
   };
 }

@@ -1,9 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { poolerEnvironment } from './database.js';
+import { type OwnProcess, startProcess, temporaryDirectory } from './processes.js';
 
 /** Where `npm run build` puts the programs. */
 const programs = { server: resolve('dist/app/main.js'), cli: resolve('dist/src/cli.js') };
@@ -29,6 +28,7 @@ export interface Account {
 
 /** A program of ours in a process of its own. */
 class Program {
+  private readonly process: OwnProcess;
   private readonly child: ChildProcess;
   private readonly closed: Promise<unknown>;
   stdout = '';
@@ -41,15 +41,20 @@ class Program {
     cwd: string,
     account?: Account,
   ) {
-    this.child = spawn(process.execPath, [programs[program], ...words], {
+    this.process = startProcess(process.execPath, [programs[program], ...words], {
       ...account,
       env: environment(env),
       cwd,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    this.child = this.process.child;
     this.closed = once(this.child, 'close');
     this.child.stdout?.on('data', (chunk) => (this.stdout += String(chunk)));
     this.child.stderr?.on('data', (chunk) => (this.stderr += String(chunk)));
+  }
+
+  get pid(): number {
+    return this.child.pid ?? NaN;
   }
 
   /** Waits until the output so far matches, and gives the match. */
@@ -71,9 +76,15 @@ class Program {
     await this.closed;
     return { code: this.child.exitCode, stdout: this.stdout, stderr: this.stderr };
   }
+
+  /** Ends it, be it by force. */
+  dispose(): Promise<void> {
+    return this.process.end();
+  }
 }
 
 export interface RunningServer {
+  readonly pid: number;
   readonly url: string;
   readonly output: () => string;
   readonly says: (pattern: RegExp) => Promise<RegExpExecArray>;
@@ -86,10 +97,14 @@ export class Programs {
   /** The account that programs run as from now on; undefined: that of the tests. */
   account: Account | undefined;
 
-  private constructor(readonly cwd: string) {}
+  private constructor(
+    readonly cwd: string,
+    private readonly removeDirectory: () => Promise<void>,
+  ) {}
 
-  static async inEmptyDirectory(parent = tmpdir()): Promise<Programs> {
-    return new Programs(await mkdtemp(join(parent, 'users-api-test-')));
+  static async inEmptyDirectory(): Promise<Programs> {
+    const { path, remove } = await temporaryDirectory();
+    return new Programs(path, remove);
   }
 
   /** For a program that is to be ended before it ends. */
@@ -103,6 +118,7 @@ export class Programs {
     const program = this.start('server', [], { PORT: '0', ...env });
     const [, url = ''] = await program.says(/Listening on (http:\/\/[^"\s]+)/);
     return {
+      pid: program.pid,
       url,
       output: () => program.stdout + program.stderr,
       says: (pattern: RegExp) => program.says(pattern),
@@ -112,10 +128,9 @@ export class Programs {
 
   /** Starts the server and, after some milliseconds, ends all of its process group, as a closing terminal does. */
   async startAndEndGroup(delayMs: number): Promise<void> {
-    const child = spawn(process.execPath, [programs.server], {
+    const { child } = startProcess(process.execPath, [programs.server], {
       env: environment({ PORT: '0' }),
       cwd: this.cwd,
-      detached: true,
       stdio: 'ignore',
     });
     const closed = once(child, 'close');
@@ -134,7 +149,7 @@ export class Programs {
   }
 
   async dispose(): Promise<void> {
-    await Promise.all([...this.running].map((program) => program.end('SIGTERM')));
-    await rm(this.cwd, { recursive: true, force: true });
+    await Promise.all([...this.running].map((program) => program.dispose()));
+    await this.removeDirectory();
   }
 }
