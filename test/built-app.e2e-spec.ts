@@ -110,5 +110,5 @@ describe('npm start', () => {
     expect(again).toBe(changed);
     expect(await readFile(main, 'utf8')).toContain('process.title="changed"');
     await rm(checkout, { recursive: true });
-  });
+  }, 300_000); // the compiler takes its time on a busy machine
 });

@@ -81,20 +81,17 @@ describe('A start with nothing but this repository', () => {
     expect(await readdir(programs.cwd)).toEqual(['.env']);
   });
 
-  it.each(['dol$HOME', 'tick`id`', 'quo"te', "apo'strophe", 'spa ce', 'ha#sh', 'per%20cent'])(
-    'works in a checkout below a directory named %s',
-    async (name) => {
-      const checkout = join(programs.cwd, name);
-      await copyOfTheProgram(checkout);
+  it('works in a checkout whose path has a meaning for a shell or in a URL', async () => {
+    const checkout = join(programs.cwd, `dol$HOME tick\`id\` quo"te apo'strophe ha#sh per%20cent semi;colon`);
+    await copyOfTheProgram(checkout);
 
-      const program = run(process.execPath, [join(checkout, 'dist/src/cli.js'), 'users', 'list', '--json'], {
-        cwd: checkout,
-        env: { PATH: process.env.PATH },
-      });
+    const program = run(process.execPath, [join(checkout, 'dist/src/cli.js'), 'users', 'list', '--json'], {
+      cwd: checkout,
+      env: { PATH: process.env.PATH },
+    });
 
-      expect(await program).toEqual({ stdout: '[]\n', stderr: expect.stringMatching(/^Ran the migrations .+\n$/) });
-    },
-  );
+    expect(await program).toEqual({ stdout: '[]\n', stderr: expect.stringMatching(/^Ran the migrations .+\n$/) });
+  });
 });
 
 /** The package that holds PostgreSQL is a copy, since Node.js and PostgreSQL would follow a link back to this checkout. */
