@@ -13,7 +13,8 @@ describe('visible', () => {
   });
 
   it('leaves letters, marks, emoji and spaces as they are', () => {
-    for (const kept of ['Ada Lovelace', 'Zoë', 'अदा', '👩‍👩‍👧', 'a\u00a0b', '\ufeff', '🏴󠁧󠁢󠁥󠁮󠁧󠁿']) expect(visible(kept)).toBe(kept);
+    for (const kept of ['Ada Lovelace', 'Zoë', 'अदा', '👩‍👩‍👧', 'a\u00a0b', '\ufeff', '🏴󠁧󠁢󠁥󠁮󠁧󠁿'])
+      expect(visible(kept)).toBe(kept);
   });
 
   it('leaves nothing that a terminal executes, and JSON equal to what it was', () => {
