@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
@@ -13,6 +14,7 @@ import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.err
 import { PendingMigrationsError } from './database/run-migrations.js';
 import { greet } from './onboarding/greeting.js';
 import { OnboardingService } from './onboarding/onboarding.service.js';
+import { handleFailedOutput } from './standard-streams.js';
 import { onStopSignal } from './stop-signal.js';
 
 async function start(): Promise<void> {
@@ -58,6 +60,7 @@ async function start(): Promise<void> {
   collectWhenIdle();
 }
 
+handleFailedOutput();
 start().catch((error: unknown) => {
   // What the system or the database says needs no stack; a bug does.
   const explained =
@@ -66,6 +69,6 @@ start().catch((error: unknown) => {
     error instanceof PendingMigrationsError ||
     error instanceof UnusableDatabaseError;
   const said = typeof (error as { code?: unknown } | null)?.code === 'string';
-  console.error(explained || said ? (error as Error).message : error);
-  process.exit(1);
+  // Only an exit ends what a failed start has left open, and it would discard what a pipe has not taken yet.
+  process.stderr.write(`${explained || said ? (error as Error).message : inspect(error)}\n`, () => process.exit(1));
 });

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import { type Actor, APPLICATION } from '../common/audit/actor.js';
+import type { KeyView } from '../api-keys/api-keys.repository.js';
 import { ApiKeysService } from '../api-keys/api-keys.service.js';
 import { retryingConflicts } from '../database/retry.js';
 import type { User } from '../users/user.entity.js';
@@ -34,20 +35,19 @@ export class OnboardingService {
   ) {}
 
   /**
-   * @returns the user and the secret of the key, which can never be had again
+   * @returns the user, the key and its secret, which can never be had again
    * @throws what `UsersService.create` and `ApiKeysService.create` throw, and then neither is made
    */
   createUserWithKey(
     user: UserRequest,
     key: FirstKey = {},
     by: Actor = APPLICATION,
-  ): Promise<{ user: User; secret: string }> {
-    const work = async (manager: EntityManager): Promise<{ user: User; secret: string }> => {
+  ): Promise<{ user: User; key: KeyView; secret: string }> {
+    const work = async (manager: EntityManager): Promise<{ user: User; key: KeyView; secret: string }> => {
       const created = await this.users.create(user, by, manager);
       const { days = DEFAULT_KEY_DAYS, secret } = key;
       const request = { userId: created.id, name: FIRST_KEY_NAME, expiresAt: daysFromNow(days), secret };
-      const made = await this.apiKeys.create(request, by, manager);
-      return { user: created, secret: made.secret };
+      return { user: created, ...(await this.apiKeys.create(request, by, manager)) };
     };
     return retryingConflicts(() => this.database.transaction(work));
   }
