@@ -5,6 +5,7 @@ export {
   type ApiKeyRequest,
   type KeyWithSecret,
   type RotationRequest,
+  type SecretRevocation,
 } from './api-keys/api-keys.service.js';
 export type { ApiKeyFilter } from './api-keys/api-key-lists.repository.js';
 export type { ApiKeyChanges, ApiKeyStatus, KeyView } from './api-keys/api-keys.repository.js';

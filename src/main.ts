@@ -1,4 +1,5 @@
 import './database/javascript-client.js';
+import { inspect } from 'node:util';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
@@ -15,6 +16,7 @@ import { UnsuitableSettingsError } from './database/session-settings.js';
 import { PendingMigrationsError } from './database/run-migrations.js';
 import { bootstrapped, greet } from './onboarding/greeting.js';
 import { OnboardingService } from './onboarding/onboarding.service.js';
+import { handleFailedOutput } from './standard-streams.js';
 import { onStopSignal } from './stop-signal.js';
 
 async function start(): Promise<void> {
@@ -62,6 +64,7 @@ async function start(): Promise<void> {
   collectWhenIdle();
 }
 
+handleFailedOutput();
 start().catch((error: unknown) => {
   // What the system or the database says needs no stack; a bug does.
   const explained =
@@ -71,6 +74,6 @@ start().catch((error: unknown) => {
     error instanceof UnsuitableSettingsError ||
     error instanceof UnusableDatabaseError;
   const said = typeof (error as { code?: unknown } | null)?.code === 'string';
-  console.error(explained || said ? (error as Error).message : error);
-  process.exit(1);
+  // Only an exit ends what a failed start has left open, and it would discard what a pipe has not taken yet.
+  process.stderr.write(`${explained || said ? (error as Error).message : inspect(error)}\n`, () => process.exit(1));
 });

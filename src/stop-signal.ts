@@ -1,24 +1,38 @@
+import { constants } from 'node:os';
+
 /** Milliseconds. Enough for every request in flight: none takes longer than 3 s. What is left of 10 s is for the app's own database. */
 const GRACE_MS = 6_000;
 
 /** Milliseconds in which two signals are one: a terminal sends Ctrl-C to npm and to us, and npm passes its own on to us. */
 const SAME_SIGNAL_MS = 100;
 
+export interface StopSignal {
+  /** Runs `close` at the first signal, no longer than the grace period, which begins after `drainMs`; then the process ends. */
+  with(close: () => Promise<void>, drainMs: number): void;
+  /**
+   * Runs work that ends itself in order: the first signal aborts `interrupted` instead of ending the process. Its reason is the exit status
+   * that a shell expects of the signal.
+   */
+  interrupting<T>(work: (interrupted: AbortSignal) => Promise<T>): Promise<T>;
+}
+
 /**
- * Ends the process in order on SIGTERM, SIGINT and SIGHUP: what `with` was given runs first, but no longer than its
- * grace, which begins after `drainMs`. Before that, and at a second signal, the process ends at once; 'exit' handlers run either way.
+ * Ends the process in order on SIGTERM, SIGINT and SIGHUP, as the methods of the returned object say. Without any of them, and at a second
+ * signal, the process ends at once; 'exit' handlers run either way.
  */
-export function onStopSignal(): { with: (close: () => Promise<void>, drainMs: number) => void } {
-  let close: (() => Promise<void>) | undefined;
+export function onStopSignal(): StopSignal {
+  let close: ((status: number) => Promise<void>) | undefined;
   let graceMs = GRACE_MS;
   let stoppingSince = NaN;
+  let end: NodeJS.Timeout | undefined;
 
   const stop = (signal: NodeJS.Signals): void => {
+    const status = 128 + constants.signals[signal];
     if (performance.now() - stoppingSince < SAME_SIGNAL_MS) return;
-    if (!close) process.exit(signal === 'SIGINT' ? 130 : 143);
+    if (!close) process.exit(status);
     stoppingSince = performance.now();
-    setTimeout(() => process.exit(1), graceMs).unref();
-    const closing = close();
+    end = setTimeout(() => process.exit(1), graceMs).unref();
+    const closing = close(status);
     close = undefined;
     closing.then(
       () => process.exit(0),
@@ -31,6 +45,19 @@ export function onStopSignal(): { with: (close: () => Promise<void>, drainMs: nu
     with: (action, drainMs) => {
       close = action;
       graceMs = GRACE_MS + drainMs;
+    },
+    interrupting: async (work) => {
+      const interruption = new AbortController();
+      close = (status) => {
+        interruption.abort(status);
+        return new Promise(() => undefined); // the work ends, and with it the process
+      };
+      try {
+        return await work(interruption.signal);
+      } finally {
+        close = undefined;
+        clearTimeout(end);
+      }
     },
   };
 }

@@ -38,17 +38,31 @@ describe('users-api', () => {
         credits_balance: 0,
       },
       api_key: expect.stringMatching(KEY),
+      api_key_expires_at: expect.any(String),
     });
+    const [stored] = await administer<{ expiry: Date }>(
+      `SELECT expires_at AS expiry FROM api_keys`,
+      database.directUrl,
+    );
+    expect(JSON.parse(stdout)).toMatchObject({ api_key_expires_at: stored?.expiry.toISOString() });
   });
 
-  it('users create shows the key once to people', async () => {
+  it('users create shows the key and its expiry once to people', async () => {
     const { code, stdout } = await programs.cli(
-      ['users', 'create', '--email', 'bob@example.com', '--name', 'Bob', '--admin'],
+      ['users', 'create', '--email', 'bob@example.com', '--name', 'Bob', '--admin', '--expires-in-days', '7'],
       env,
     );
 
     expect(code).toBe(0);
-    expect(stdout).toMatch(/User [0-9a-f-]{36} <bob@example.com> was made\./);
+    const [, expiry = ''] =
+      /^User [0-9a-f-]{36} <bob@example\.com> was made\. Its API key expires at (\S+), and is shown only now:$/m.exec(
+        stdout,
+      ) ?? [];
+    const [stored] = await administer<{ expiry: Date }>(
+      `SELECT k.expires_at AS expiry FROM api_keys k JOIN users u ON u.id = k.user_id WHERE u.email = 'bob@example.com'`,
+      database.directUrl,
+    );
+    expect(expiry).toBe(stored?.expiry.toISOString());
     expect(stdout.match(new RegExp(KEY, 'g'))).toHaveLength(1);
   });
 
@@ -80,7 +94,24 @@ describe('users-api', () => {
     expect(table.stdout).toMatch(/E-MAIL[\s\S]+new@example\.com[\s\S]+old@example\.com/);
     expect(table.stderr).toBe('');
     expect(JSON.parse(json.stdout)).toEqual([expect.objectContaining({ email: 'new@example.com' })]);
-    expect(json.stderr).toBe('These are the newest 1, and there are more: --limit takes up to 10000.\n');
+    expect(json.stderr).toBe('This is the newest one, and there are more: --limit takes up to 10000.\n');
+  });
+
+  it('users list filters by status and by the whole address, as HTTP does', async () => {
+    const own = await createDatabase();
+    await administer(
+      `INSERT INTO users (name, email, status) VALUES ('A', 'a@example.com', 'ACTIVE'), ('B', 'B@example.com', 'INACTIVE')`,
+      own.directUrl,
+    );
+    const listed = async (...filter: string[]): Promise<unknown> => {
+      const { code, stdout } = await programs.cli(['users', 'list', '--json', ...filter], { DATABASE_URL: own.url });
+      return { code, emails: (JSON.parse(stdout) as { email: string }[]).map(({ email }) => email) };
+    };
+
+    expect(await listed('--status', 'INACTIVE')).toEqual({ code: 0, emails: ['B@example.com'] });
+    expect(await listed('--email', 'b@EXAMPLE.com')).toEqual({ code: 0, emails: ['B@example.com'] });
+    expect(await listed('--email', 'b@example.com', '--status', 'ACTIVE')).toEqual({ code: 0, emails: [] });
+    await own.drop();
   });
 
   it('users show, deactivate and activate print the user, and change whether its keys work', async () => {
@@ -114,7 +145,10 @@ describe('users-api', () => {
     const listed = await programs.cli(['keys', 'list', ...zoe, '--json'], env);
     const again = await programs.cli(['keys', 'rotate', ...zoe, '--name', 'first-key'], env);
 
-    expect(JSON.parse(rotated.stdout)).toEqual({ api_key: expect.stringMatching(KEY) });
+    expect(JSON.parse(rotated.stdout)).toEqual({
+      api_key: expect.stringMatching(KEY),
+      api_key_expires_at: (JSON.parse(listed.stdout) as { expires_at: string }[])[0]?.expires_at,
+    });
     expect(revoked.stdout).toMatch(/NAME[\s\S]+first-key[\s\S]+REVOKED/);
     expect(JSON.parse(listed.stdout)).toEqual([
       expect.objectContaining({ name: 'first-key', status: 'REVOKED', last_used_at: null }),
@@ -189,11 +223,47 @@ describe('users-api', () => {
     expect(JSON.parse(disproof.stdout)).toEqual([
       { userId: expect.any(String), entryId: null, stored: 7, expected: 6 },
     ]);
-    expect([disproof.code, disproof.stderr]).toEqual([1, 'users-api: 1 differences\n']);
+    expect([disproof.code, disproof.stderr]).toEqual([1, 'users-api: 1 difference\n']);
     await own.drop();
   });
 
+  it('credits add takes the largest amount that there is', async () => {
+    await programs.cli(['users', 'create', '--email', 'rich@example.com', '--name', 'Rich'], env);
+
+    const { stdout } = await programs.cli(
+      [
+        'credits',
+        'add',
+        '--email',
+        'rich@example.com',
+        '--amount',
+        '9007199254740991',
+        '--transaction-id',
+        'a',
+        '--json',
+      ],
+      env,
+    );
+
+    expect(JSON.parse(stdout)).toMatchObject({ credits: 9007199254740991, balance_after: 9007199254740991 });
+  });
+
+  it('keys list says when there are more keys than it prints', async () => {
+    await programs.cli(['users', 'create', '--email', 'two@example.com', '--name', 'Two'], env);
+    await programs.cli(['keys', 'create', '--email', 'two@example.com', '--name', 'second'], env);
+
+    const { stdout, stderr } = await programs.cli(
+      ['keys', 'list', '--email', 'two@example.com', '--limit', '1', '--json'],
+      env,
+    );
+
+    expect(JSON.parse(stdout)).toEqual([expect.objectContaining({ name: 'second' })]);
+    expect(stderr).toBe('This is the newest one, and there are more: --limit takes up to 10000.\n');
+  });
+
   it.each([
+    [['users', 'list', '--email', 'not-an-address'], 'email must be an e-mail address'],
+    [['users', 'list', '--status', 'GONE'], "'GONE' is invalid. Allowed choices are ACTIVE, INACTIVE"],
     [['users', 'create', '--email', 'not-an-address', '--name', 'X'], 'email must be an e-mail address'],
     [
       ['users', 'create', '--email', 'x@example.com', '--name', '\u202eX'],
@@ -209,6 +279,11 @@ describe('users-api', () => {
       'User with e-mail address nobody@example.com not found',
     ],
     [['keys', 'create', '--email', 'nobody@example.com', '--name', 'x', '--frob'], "unknown option '--frob'"],
+    [
+      ['keys', 'revoke', '--email', 'nobody@example.com'],
+      'Name the key with --email and --name, or give it on standard',
+    ],
+    [['keys', 'revoke', '--key', '-', '--name', 'x'], '--key - takes neither --email nor --name'],
     [['frob'], "unknown command 'frob'"],
     [['users', 'frob'], "unknown command 'frob'"],
   ])('%j fails on stderr, with a status other than 0 and nothing on stdout', async (words, message) => {

@@ -108,6 +108,8 @@ describe('users-api users import', () => {
         '[]',
         '{"email": "c@example.com", "name": "C", "age": 1}',
         '{"email": "d@example.com", "name": "D", "name": "E"}',
+        '{"email": "e@example.com", "name": "E\u2028E\u2029E", "x": 1}',
+        '{"email": "f@example.com"}',
       ].join('\n'),
     );
 
@@ -118,18 +120,23 @@ describe('users-api users import', () => {
       { line: 4, message: 'the line must be a JSON object' },
       { line: 5, message: 'the property "age" is not known here' },
       { line: 6, message: 'the line gives the property "name" twice' },
+      { line: 7, message: 'the property "x" is not known here' }, // one line, although it contains U+2028 and U+2029
+      { line: 8, message: 'email and name must be strings' },
     ]);
     expect(await stored()).toEqual([]);
   });
 
-  it.each([
-    ['users.csv', 'email;name\na@example.com;A\n', 1],
-    ['users.csv', '', 1],
-    ['users.csv', 'email,name\n"a@example.com,A\n', 2],
-  ])('tells what is wrong with the whole of %s: %j', async (name, content, line) => {
-    const { problems, code } = await summary(await file(name, content));
+  it('reports a misplaced quotation mark by its line, and the problems around it', async () => {
+    const csv = await file('users.csv', 'email,name\nnonsense,A\nb@example.com,Ada "The" L\nc@example.com\n');
 
-    expect([problems.map((problem) => problem.line), code]).toEqual([[line], 1]);
+    expect(await summary(csv)).toMatchObject({
+      problems: [
+        { line: 2, message: 'email must be an e-mail address' },
+        { line: 3, message: 'the line is not CSV: a quotation mark is missing or misplaced' },
+        { line: 4, message: 'the line has 1 field instead of 2' },
+      ],
+      code: 1,
+    });
   });
 
   it('refuses a file that is not in UTF-8, that is not there, or whose kind it cannot tell', async () => {
@@ -210,7 +217,7 @@ describe('users-api users import', () => {
     const shown = await inTerminal(command);
     const reconciled = await inTerminal(`${process.execPath} dist/src/cli.js credits reconcile`);
 
-    expect([piped.stdout, piped.stderr]).toEqual(['1 users could be imported.\n', '']);
+    expect([piped.stdout, piped.stderr]).toEqual(['1 user could be imported.\n', '']);
     expect(shown.stdout).toMatch(/Checking .*100 %/);
     expect(reconciled.stdout).toMatch(/Reconciling .*100 %/);
   });

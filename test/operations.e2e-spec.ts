@@ -1,6 +1,7 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { useTestApp } from './support/app.js';
@@ -82,9 +83,15 @@ describe('docs/operations.md', () => {
 
     const rotated = keyIn(await shell(ofAda('npm run cli -- keys rotate')));
     expect([await status(ada.key), await status(rotated)]).toEqual([200, 200]);
-    await shell(ofAda('npm run cli -- keys revoke'));
+    await shell(ofAda('npm run cli -- keys revoke --email'));
     expect([await status(ada.key), await status(rotated)]).toEqual([401, 401]);
     const recovered = keyIn(await shell(ofAda('npm run cli -- keys create')));
     expect(await status(recovered)).toBe(200);
+    const directory = mkdtempSync(join(tmpdir(), 'users-api-leak-'));
+    const leak = join(directory, 'leaked-key.txt');
+    writeFileSync(leak, `${recovered}\n`);
+    await shell(ofAda('npm run cli -- keys revoke --key').replace('leaked-key.txt', leak));
+    rmSync(directory, { recursive: true });
+    expect(await status(recovered)).toBe(401);
   });
 });

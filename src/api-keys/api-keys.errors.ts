@@ -74,6 +74,14 @@ export class ApiKeyNotFoundError extends DomainError {
   }
 }
 
+export class UnknownSecretError extends DomainError {
+  readonly kind = 'not_found';
+
+  constructor() {
+    super('No API key has this secret. A rotation may have replaced it, and then it works no longer');
+  }
+}
+
 export class ApiKeyNameTakenError extends DomainError {
   readonly kind = 'conflict';
 

@@ -54,6 +54,13 @@ export interface LiveSecret {
   readonly supersededUntil: Date | null;
 }
 
+/** The key that a secret belongs to, whatever became of the two. */
+export interface SecretOwner extends KeyView {
+  readonly userId: string;
+  /** Whether a rotation has replaced the secret and its overlap is over, so that it works no longer although its key may. */
+  readonly isSuperseded: boolean;
+}
+
 /** What a look-up returns for each digest that was asked for. */
 type SecretRow =
   (LiveSecret & { readonly refusal: null }) | { readonly refusal: SecretRefusal; readonly digest: Buffer };
@@ -133,6 +140,20 @@ export class ApiKeysRepository {
    */
   find(digest: Buffer): Promise<LiveSecret | SecretRefusal> {
     return this.secrets.ask(digest);
+  }
+
+  /** For those who may learn which key a dead secret belonged to: administrators and operators, never a caller who presents it. */
+  async findBySecret(digest: Buffer): Promise<SecretOwner | null> {
+    const [row] = await this.database.query<SecretOwner[]>(
+      `SELECT ${view('k')}, k.user_id AS "userId", owner."isSuperseded"
+         FROM (SELECT id, false FROM api_keys WHERE digest = $1
+               UNION ALL
+               SELECT api_key_id, expires_at <= statement_timestamp() FROM superseded_secrets WHERE digest = $1)
+              AS owner (id, "isSuperseded")
+         JOIN api_keys k ON k.id = owner.id`,
+      [digest],
+    );
+    return row ?? null;
   }
 
   async findByName(userId: string, name: string): Promise<KeyView | null> {

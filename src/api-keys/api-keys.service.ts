@@ -19,8 +19,9 @@ import {
   InvalidInstantError,
   MalformedApiKeyError,
   TooManyApiKeysError,
+  UnknownSecretError,
 } from './api-keys.errors.js';
-import { type ApiKeyChanges, ApiKeysRepository, type KeyView } from './api-keys.repository.js';
+import { type ApiKeyChanges, ApiKeysRepository, type ApiKeyStatus, type KeyView } from './api-keys.repository.js';
 
 export interface ApiKeyRequest {
   readonly userId: string;
@@ -42,6 +43,17 @@ export interface RotationRequest {
 export interface KeyWithSecret {
   readonly key: KeyView;
   readonly secret: string;
+}
+
+/** What became of a leaked secret, and of its key. */
+export interface SecretRevocation {
+  readonly userId: string;
+  readonly key: KeyView;
+  /**
+   * Whether the secret worked until now, or why it did not. Only after `SUPERSEDED` may the key be ACTIVE still, by another secret: a rotation
+   * had replaced this one, and its overlap was over.
+   */
+  readonly before: ApiKeyStatus | 'SUPERSEDED';
 }
 
 /** The same as the constraint `ck_api_keys_name`. */
@@ -143,6 +155,21 @@ export class ApiKeysService {
     if (key) return key;
     await this.getById(userId, id);
     throw new IncompleteResultError();
+  }
+
+  /**
+   * Revokes the key that a leaked secret belongs to, whoever owns it; within the overlap of a rotation, the old secret revokes its whole key too.
+   * For administrators and operators: it tells more about a secret than a caller who presents it may learn. Safe to repeat.
+   *
+   * @throws MalformedApiKeyError for what is no secret, without a query; UnknownSecretError
+   */
+  async revokeBySecret(secret: string, by: Actor = APPLICATION): Promise<SecretRevocation> {
+    if (!isApiKey(secret)) throw new MalformedApiKeyError();
+    const owner = await this.apiKeys.findBySecret(digestOf(secret));
+    if (!owner) throw new UnknownSecretError();
+    const { userId, isSuperseded, ...key } = owner;
+    if (isSuperseded) return { userId, key, before: 'SUPERSEDED' };
+    return { userId, key: await this.revokeById(userId, key.id, by), before: key.status };
   }
 
   /**

@@ -1,27 +1,35 @@
 import { createRequire } from 'node:module';
 import { Command } from 'commander';
-import { generateApiKey } from '../common/api-key-format.js';
+import { generateApiKey, redactKeys } from '../common/api-key-format.js';
+import type { StopSignal } from '../stop-signal.js';
 import { addCreditCommands } from './credit-commands.js';
 import { addKeyCommands } from './key-commands.js';
+import { printLine } from './output.js';
 import { addUserCommands } from './user-commands.js';
+import { visibleLines } from './visible.js';
 
 const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string };
 
 /** `users-api`: the operator's commands. Answers go to stdout, all else to stderr; a failure ends with a status other than 0. */
-export function commandLine(): Command {
+export function commandLine(stop: StopSignal): Command {
   const program = new Command('users-api')
     .description('Look after the users, API keys and credits of a Users API database')
     .version(version)
     .exitOverride()
-    .showHelpAfterError('(--help tells how)');
-  addUserCommands(program.command('users').description('Users'));
+    .showHelpAfterError('(--help tells how)')
+    .configureOutput({
+      outputError: (message, write) => {
+        write(visibleLines(redactKeys(message))); // it repeats words of the command
+      },
+    });
+  addUserCommands(program.command('users').description('Users'), stop);
   const keys = program.command('keys').description('API keys');
   addKeyCommands(keys);
   keys
     .command('generate')
     .description('Print a key that is stored nowhere, for BOOTSTRAP_ADMIN_KEY; needs no database')
     .action(() => {
-      process.stdout.write(`${generateApiKey()}\n`);
+      printLine(generateApiKey());
     });
   addCreditCommands(program.command('credits').description('Credits'));
   return program;

@@ -4,9 +4,10 @@ import { type CreditRequest, CreditsService, type Receipt } from '../credits/cre
 import { CreditEntryResponse } from '../credits/dto/credit-entry.response.js';
 import { DEFAULT_TRANSACTION_TYPE } from '../credits/transaction-type.js';
 import { integer } from './integer.js';
-import { MAX_LISTED, print, printTable, sayThereAreMore } from './output.js';
+import { MAX_LISTED, print, printLine, printTable, say, sayThereAreMore } from './output.js';
 import { withProgress } from './progress.js';
 import { userByEmail } from './user-commands.js';
+import { counted, visible } from './visible.js';
 import { withApp } from './with-app.js';
 
 const EMAIL = ['--email <address>', "the user's e-mail address"] as const;
@@ -55,7 +56,7 @@ export function addCreditCommands(credits: Command): void {
         withProgress('Reconciling', (onProgress) => app.get(CreditsService, { strict: false }).reconcile(onProgress)),
       );
       if (json) print(differences);
-      else if (differences.length === 0) process.stdout.write('Every balance is the sum of its entries.\n');
+      else if (differences.length === 0) printLine('Every balance is the sum of its entries.');
       else {
         printTable(
           ['USER', 'ENTRY', 'STORED', 'EXPECTED'],
@@ -65,7 +66,7 @@ export function addCreditCommands(credits: Command): void {
           ]),
         );
       }
-      if (differences.length > 0) throw new Error(`${String(differences.length)} differences`);
+      if (differences.length > 0) throw new Error(counted(differences.length, 'difference'));
     });
 }
 
@@ -95,7 +96,7 @@ function addMovement(
       });
       if (json) print(CreditEntryResponse.from(entry));
       else printEntries([CreditEntryResponse.from(entry)]);
-      if (replayed) console.error(`Transaction ${transactionId} was there already: nothing was moved this time.`);
+      if (replayed) say(`Transaction ${visible(transactionId)} was there already: nothing was moved this time.`);
     });
 }
 

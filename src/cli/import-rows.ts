@@ -1,10 +1,10 @@
 import { createReadStream } from 'node:fs';
 import { extname } from 'node:path';
-import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
-import { CsvError, parse } from 'csv-parse';
-import { parseJsonObject } from '../common/http/json-object.js';
+import { parse } from 'csv-parse';
+import { parseJsonObject, quoted } from '../common/http/json-object.js';
+import { counted } from './visible.js';
 
 /** A row of a file as it stands there, or what makes it none. Lines are counted from 1. */
 export type ImportRow =
@@ -12,6 +12,13 @@ export type ImportRow =
   | { readonly line: number; readonly problem: string };
 
 const FIELDS = ['email', 'name'] as const;
+const COLUMNS = `the first line must name the columns ${FIELDS.join(' and ')}`;
+
+/** Separators that spreadsheets write where ours is not the one of the country, or of the format that was chosen. */
+const OTHER_SEPARATORS = { ';': 'semicolons', '\t': 'tabs', '|': 'vertical bars' };
+
+/** A record of RFC 4180 without its line break: a field with a quotation mark in it stands in quotation marks, where it has two of them. */
+const WELL_QUOTED = /^(?:"[^"]*(?:""[^"]*)*"|[^",]*)(?:,(?:"[^"]*(?:""[^"]*)*"|[^",]*))*$/;
 
 /**
  * Reads users from a file: `.csv` (RFC 4180) with `email` and `name` in its first line, or `.jsonl`, one object with these two a
@@ -41,29 +48,34 @@ async function* explained(rows: AsyncGenerator<ImportRow>): AsyncGenerator<Impor
 }
 
 async function* readCsv(text: Readable): AsyncGenerator<ImportRow> {
-  const parser = text.pipe(parse({ raw: true, relax_column_count: true, skip_empty_lines: true }));
+  // A misplaced quotation mark is taken as text and refused below, so that it spoils no other line, before it or after.
+  const parser = parse({
+    raw: true,
+    record_delimiter: ['\r\n', '\n', '\r'],
+    relax_column_count: true,
+    relax_quotes: true,
+    skip_empty_lines: true,
+    skip_records_with_error: true, // the only error that is left: the file ends within quotation marks
+    on_skip: (_error, raw) => void parser.push({ record: [], raw }),
+  });
+  text.pipe(parser);
   text.once('error', (error) => parser.destroy(error));
   let columns: readonly string[] | undefined;
   let next = 1; // the parser's own count takes a CRLF between quotation marks for two
   try {
     for await (const { record, raw } of parser as AsyncIterable<CsvRecord>) {
-      const line = next + lineBreaks(raw.slice(0, raw.search(/[^\r\n]/)));
+      const content = raw.replace(/^[\r\n]+/, '');
+      const line = next + lineBreaks(raw.slice(0, raw.length - content.length));
       next += lineBreaks(raw);
-      if (columns) yield toRow(line, columns, record);
-      else {
-        columns = record.map((column) => column.trim());
-        const wrong = columnProblem(columns);
-        if (wrong !== undefined) {
-          yield { line, problem: wrong };
-          return;
-        }
-      }
+      const row = toRow(line, columns, record, content.replace(/[\r\n]+$/, ''));
+      if ('columns' in row) ({ columns } = row);
+      else yield row;
+      if (!columns) return;
     }
-  } catch (error) {
-    if (!(error instanceof CsvError)) throw error;
-    yield { line: next, problem: 'the line is not CSV: a quotation mark is missing or misplaced' };
+  } finally {
+    text.destroy();
   }
-  if (!columns) yield { line: 1, problem: `the first line must name the columns ${FIELDS.join(' and ')}` };
+  if (!columns) yield { line: 1, problem: COLUMNS };
 }
 
 const lineBreaks = (text: string): number => text.match(/\r\n|\r|\n/g)?.length ?? 0;
@@ -73,24 +85,59 @@ interface CsvRecord {
   readonly raw: string;
 }
 
-function columnProblem(columns: readonly string[]): string | undefined {
-  const right = columns.length === FIELDS.length && FIELDS.every((field) => columns.includes(field));
-  return right ? undefined : `the first line must name the columns ${FIELDS.join(' and ')}, and no others`;
-}
-
-function toRow(line: number, columns: readonly string[], record: readonly string[]): ImportRow {
+/** @param columns undefined for the first record, which names them */
+function toRow(
+  line: number,
+  columns: readonly string[] | undefined,
+  record: readonly string[],
+  content: string,
+): ImportRow | { readonly columns: readonly string[] } {
+  if (!columns) {
+    const separator = otherSeparator(content);
+    if (separator !== undefined)
+      return { line, problem: `the columns are separated by ${separator} instead of commas` };
+  }
+  if (!WELL_QUOTED.test(content))
+    return { line, problem: 'the line is not CSV: a quotation mark is missing or misplaced' };
+  if (!columns) return toColumns(line, record);
   if (record.length !== columns.length)
-    return { line, problem: `the line has ${String(record.length)} fields instead of ${String(columns.length)}` };
+    return { line, problem: `the line has ${counted(record.length, 'field')} instead of ${String(columns.length)}` };
   const [email = '', name = ''] = FIELDS.map((field) => record[columns.indexOf(field)]);
   return { line, email, name };
 }
 
+function toColumns(line: number, record: readonly string[]): ImportRow | { readonly columns: readonly string[] } {
+  const columns = record.map((column) => column.trim());
+  const isRight = columns.length === FIELDS.length && FIELDS.every((field) => columns.includes(field));
+  return isRight ? { columns } : { line, problem: `${COLUMNS}, and no others` };
+}
+
+/** What separates the columns instead of commas, if both of ours are found that way. */
+function otherSeparator(header: string): string | undefined {
+  const found = Object.entries(OTHER_SEPARATORS).find(([separator]) => {
+    const names = header.split(separator).map((name) => name.replaceAll('"', '').trim().toLowerCase());
+    return FIELDS.every((field) => names.includes(field));
+  });
+  return found?.[1];
+}
+
 async function* readJsonLines(text: Readable): AsyncGenerator<ImportRow> {
   let line = 0;
-  for await (const content of createInterface({ input: text, crlfDelay: Infinity })) {
+  for await (const content of linesOf(text)) {
     line += 1;
     if (content.trim() !== '') yield toObject(line, content);
   }
+}
+
+/** Not `readline`, which also ends a line at U+2028 and U+2029: JSON may have these within a string. */
+async function* linesOf(text: Readable): AsyncGenerator<string> {
+  let rest = '';
+  for await (const chunk of text as AsyncIterable<string>) {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop() ?? '';
+    yield* lines;
+  }
+  yield rest;
 }
 
 function toObject(line: number, content: string): ImportRow {
@@ -102,7 +149,7 @@ function toObject(line: number, content: string): ImportRow {
   }
   const { email, name, ...others } = row;
   const [unknown] = Object.keys(others);
-  if (unknown !== undefined) return { line, problem: `the property ${JSON.stringify(unknown)} is not known here` };
+  if (unknown !== undefined) return { line, problem: `the property ${quoted(unknown)} is not known here` };
   if (typeof email !== 'string' || typeof name !== 'string') return { line, problem: 'email and name must be strings' };
   return { line, email, name };
 }

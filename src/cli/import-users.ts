@@ -24,10 +24,11 @@ export interface Checked {
   readonly problemCount: number;
 }
 
+/** How far an import has come. */
 export interface Imported {
-  readonly created: number;
+  created: number;
   /** Users who were there already, by their address; they are left as they are. */
-  readonly existing: number;
+  existing: number;
 }
 
 /** Reads the whole file and writes nothing: names and addresses by the rules of the API, no address twice. */
@@ -61,16 +62,23 @@ function problemOf(row: ImportRow, lineOf: Map<string, number>): string | undefi
 }
 
 /**
- * Makes the users of a checked file, some hundreds in each transaction. Safe to repeat, also after it was interrupted: who is there
- * is passed over.
+ * Makes the users of a checked file, some hundreds in each transaction. Safe to repeat, also after it was interrupted: users who exist are
+ * passed over.
+ *
+ * @param done is counted up with each transaction, and so is right also when this throws
+ * @param interrupted ends the import after the transaction that is in flight
  */
-export async function importFile(file: string, users: UsersService): Promise<Imported> {
-  let created = 0;
-  let read = 0;
+export async function importFile(
+  file: string,
+  users: UsersService,
+  done: Imported,
+  interrupted: AbortSignal,
+): Promise<void> {
   let chunk: UserRequest[] = [];
   const write = async (): Promise<void> => {
-    created += (await users.createMissing(chunk, COMMAND_LINE)).length;
-    read += chunk.length;
+    const { length } = await users.createMissing(chunk, COMMAND_LINE);
+    done.created += length;
+    done.existing += chunk.length - length;
     chunk = [];
   };
   await readWithProgress('Importing', file, async (rows) => {
@@ -78,10 +86,10 @@ export async function importFile(file: string, users: UsersService): Promise<Imp
       if ('problem' in row) throw new Error(`line ${String(row.line)}: ${row.problem}`); // the file has changed since
       chunk.push({ email: row.email, name: row.name });
       if (chunk.length === CHUNK) await write();
+      if (interrupted.aborted) return;
     }
     if (chunk.length > 0) await write();
   });
-  return { created, existing: read - created };
 }
 
 async function readWithProgress(

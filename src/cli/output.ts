@@ -1,28 +1,74 @@
+import { fstatSync, writeFileSync } from 'node:fs';
 import Table from 'cli-table3';
+import { redactKeys } from '../common/api-key-format.js';
+import { InvalidEnvironmentError } from '../config/app.config.js';
+import { EmbeddedPostgresError } from '../database/embedded/embedded-postgres.error.js';
+import { visible, visibleLines } from './visible.js';
 
 /** Rows that a list prints at most. */
 export const MAX_LISTED = 10_000;
 
-/** JSON for scripts: one line, alone on stdout. */
+/** A signal has ended a command before its work was done. */
+export class InterruptedError extends Error {
+  /** @param status the exit status that a shell expects of the signal */
+  constructor(
+    message: string,
+    readonly status: number,
+  ) {
+    super(message);
+    this.name = 'InterruptedError';
+  }
+}
+
+/**
+ * Writes to stdout.
+ *
+ * @throws Error when stdout is a file that has no room left; `process.stdout` would then write a part of the text and report success
+ */
+function write(text: string): void {
+  const { fd } = process.stdout;
+  if (fstatSync(fd).isFile()) writeFileSync(fd, text);
+  else process.stdout.write(text);
+}
+
+/** JSON for scripts: one line, alone on stdout. Its unsafe characters are escaped, which leaves the parsed value as it is. */
 export const print = (value: unknown): void => {
-  process.stdout.write(`${JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined)}\n`);
+  write(`${visibleLines(JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined))}\n`);
 };
 
-export const printSecret = (sentence: string, secret: string): void => {
-  process.stdout.write(`${sentence}\nIts API key is shown only now:\n\n  ${secret}\n\n`);
+/** A sentence on stdout. */
+export const printLine = (sentence: string): void => {
+  write(`${visible(sentence)}\n`);
+};
+
+/** @param expiresAt when the key expires */
+export const printSecret = (sentence: string, secret: string, expiresAt: Date): void => {
+  printLine(`${sentence} Its API key expires at ${expiresAt.toISOString()}, and is shown only now:`);
+  write(`\n  ${secret}\n\n`);
 };
 
 export function printTable(head: string[], rows: readonly string[][]): void {
   const table = new Table({ head, style: { head: [], border: [] } });
-  table.push(...rows);
-  process.stdout.write(`${table.toString()}\n`);
+  table.push(...rows.map((row) => row.map(visible)));
+  write(`${table.toString()}\n`);
 }
 
-/** On stderr, so that what stdout has stays a list. */
+/** Writes a text to stderr, so that stdout has nothing but the answer. Its line feeds must be ours: values are passed through `visible`. */
+export const say = (text: string): void => {
+  process.stderr.write(`${visibleLines(text)}\n`);
+};
+
 export const sayThereAreMore = (limit: number): void => {
-  console.error(
-    limit < MAX_LISTED
-      ? `These are the newest ${String(limit)}, and there are more: --limit takes up to ${String(MAX_LISTED)}.`
-      : `These are the newest ${String(limit)}, and there are more, which the HTTP API lists.`,
+  const shown = `${limit === 1 ? 'This is the newest one' : `These are the newest ${String(limit)}`}, and there are more`;
+  say(
+    limit < MAX_LISTED ? `${shown}: --limit takes up to ${String(MAX_LISTED)}.` : `${shown}, which the HTTP API lists.`,
   );
 };
+
+/** What a failed command says. Only these two errors have several lines; in any other message a line feed is part of a value. */
+export function messageOf(error: unknown): string {
+  const message = redactKeys(error instanceof Error ? error.message : String(error));
+  return error instanceof InvalidEnvironmentError || error instanceof EmbeddedPostgresError
+    ? message
+    : visible(message);
+}

@@ -1,15 +1,24 @@
 import type { INestApplicationContext } from '@nestjs/common';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { COMMAND_LINE } from '../common/audit/actor.js';
+import { isEmailAddress } from '../common/validation/email.js';
 import { DEFAULT_KEY_DAYS, MAX_KEY_DAYS, OnboardingService } from '../onboarding/onboarding.service.js';
 import { UserResponse } from '../users/dto/user.response.js';
-import type { User, UserStatus } from '../users/user.entity.js';
-import { UserNotFoundError } from '../users/users.errors.js';
+import type { StopSignal } from '../stop-signal.js';
+import { type User, USER_STATUSES, type UserStatus } from '../users/user.entity.js';
+import { InvalidEmailError, UserNotFoundError } from '../users/users.errors.js';
 import { UsersService } from '../users/users.service.js';
-import { checkFile, importFile } from './import-users.js';
+import { addImportCommand } from './import-command.js';
 import { integer } from './integer.js';
 import { MAX_LISTED, print, printSecret, printTable, sayThereAreMore } from './output.js';
 import { withApp } from './with-app.js';
+
+interface ListOptions {
+  readonly status?: UserStatus;
+  readonly email?: string;
+  readonly limit: number;
+  readonly json?: true;
+}
 
 /** The user whom an `--email` option names, whatever its case. */
 export async function userByEmail(app: INestApplicationContext, email: string): Promise<User> {
@@ -18,7 +27,7 @@ export async function userByEmail(app: INestApplicationContext, email: string): 
   return user;
 }
 
-export function addUserCommands(users: Command): void {
+export function addUserCommands(users: Command, stop: StopSignal): void {
   users
     .command('create')
     .description('Add a user together with a first API key, which is shown once')
@@ -26,24 +35,28 @@ export function addUserCommands(users: Command): void {
     .requiredOption('--name <name>', 'display name')
     .option('--admin', 'make the user an administrator')
     .option('--expires-in-days <days>', 'days until the key expires', integer(1, MAX_KEY_DAYS), DEFAULT_KEY_DAYS)
-    .option('--json', 'print { "user", "api_key" } instead of text')
+    .option('--json', 'print { "user", "api_key", "api_key_expires_at" } instead of text')
     .action(async (options: { email: string; name: string; admin?: true; expiresInDays: number; json?: true }) => {
       const { email, name, admin: isAdmin = false, expiresInDays: days } = options;
       const made = await withApp((app) =>
         app.get(OnboardingService).createUserWithKey({ email, name, isAdmin }, { days }, COMMAND_LINE),
       );
       const user = UserResponse.from(made.user);
-      if (options.json) print({ user, api_key: made.secret });
-      else printSecret(`User ${user.id} <${user.email}> was made.`, made.secret);
+      const { expiresAt } = made.key;
+      if (options.json) print({ user, api_key: made.secret, api_key_expires_at: expiresAt.toISOString() });
+      else printSecret(`User ${user.id} <${user.email}> was made.`, made.secret, expiresAt);
     });
   users
     .command('list')
     .description('List users, the newest first')
+    .addOption(new Option('--status <status>', 'only users with this status').choices(USER_STATUSES))
+    .option('--email <address>', 'only the user with this e-mail address, without regard to case')
     .option('--limit <count>', 'how many at most', integer(1, MAX_LISTED), 100)
     .option('--json', 'print an array of users instead of a table')
-    .action(async ({ limit, json }: { limit: number; json?: true }) => {
+    .action(async ({ status, email, limit, json }: ListOptions) => {
+      if (email !== undefined && !isEmailAddress(email)) throw new InvalidEmailError();
       const slice = { limit, offset: 0, after: null };
-      const { rows, more } = await withApp((app) => app.get(UsersService).list({}, slice));
+      const { rows, more } = await withApp((app) => app.get(UsersService).list({ status, email }, slice));
       printUsers(rows, json);
       if (more) sayThereAreMore(limit);
     });
@@ -55,30 +68,7 @@ export function addUserCommands(users: Command): void {
     .action(async ({ email, json }: { email: string; json?: true }) => {
       printUser(await withApp((app) => userByEmail(app, email)), json);
     });
-  users
-    .command('import')
-    .description(
-      'Add the users of a file, .csv with the columns email and name or .jsonl with such objects, without keys. ' +
-        'Nothing is written if a line is bad. Safe to repeat, also after an interruption: users who are there are left as they are',
-    )
-    .argument('<file>', 'where the users are')
-    .option('--dry-run', 'only tell what is bad')
-    .option('--json', 'print { "users", "problems", "created", "existing" } instead of text')
-    .action(async (file: string, { dryRun, json }: { dryRun?: true; json?: true }) => {
-      const { users: found, problems, problemCount } = await checkFile(file);
-      const bad = problemCount > 0;
-      const done = bad || dryRun ? null : await withApp((app) => importFile(file, app.get(UsersService)));
-      if (json) print({ users: found, problems, created: done?.created ?? 0, existing: done?.existing ?? 0 });
-      else {
-        for (const { line, message } of problems) console.error(`${file}:${String(line)}: ${message}`);
-        if (done)
-          process.stdout.write(
-            `${String(done.created)} users were made; ${String(done.existing)} were there already.\n`,
-          );
-        else if (!bad) process.stdout.write(`${String(found)} users could be imported.\n`);
-      }
-      if (bad) throw new Error(`${String(problemCount)} lines of ${file} are bad, and nothing was written`);
-    });
+  addImportCommand(users, stop);
   addStatusCommand(users, 'deactivate', 'INACTIVE', 'Deactivate a user: its keys stop working at once');
   addStatusCommand(users, 'activate', 'ACTIVE', 'Activate a user again, and with it the keys');
 }

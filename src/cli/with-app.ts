@@ -6,17 +6,14 @@ import { createLogger, NestLogger } from '../common/logging/logger.js';
 import { AppConfig, readDotEnv } from '../config/app.config.js';
 import { dataSourceOptions } from '../database/data-source.options.js';
 import { openDatabase } from '../database/open-database.js';
-import { onStopSignal } from '../stop-signal.js';
+import { say } from './output.js';
 
 /** Runs one piece of work with the application's services, on the same database, without listening. */
 export async function withApp<T>(work: (app: INestApplicationContext) => Promise<T>): Promise<T> {
-  onStopSignal();
   readDotEnv();
   const config = new AppConfig(process.env, process.stderr.isTTY);
   const logger = await createLogger({ ...config.log, level: 'warn' }, 2);
-  const database = await openDatabase(config, false, (message) => {
-    console.error(message);
-  });
+  const database = await openDatabase(config, false, say);
   try {
     return await withDatabase(config, database.url, logger, work);
   } finally {

@@ -1,11 +1,15 @@
-import type { ChildProcess } from 'node:child_process';
+import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { poolerEnvironment } from './database.js';
 import { type OwnProcess, startProcess, temporaryDirectory } from './processes.js';
 
 /** Where `npm run build` puts the programs. */
-const programs = { server: resolve('dist/app/main.js'), cli: resolve('dist/src/cli.js') };
+const programs = {
+  server: resolve('dist/app/main.js'),
+  cli: resolve('dist/src/cli.js'),
+  migrate: resolve('dist/src/database/migrate.js'),
+};
 
 /** The environment of a program: nothing of ours but what a test gives it, and no `.env` of the developer's. */
 const environment = (extra: NodeJS.ProcessEnv): NodeJS.ProcessEnv => ({
@@ -27,7 +31,7 @@ export interface Account {
 }
 
 /** A program of ours in a process of its own. */
-class Program {
+export class Program {
   private readonly process: OwnProcess;
   private readonly child: ChildProcess;
   private readonly closed: Promise<unknown>;
@@ -35,18 +39,14 @@ class Program {
   stderr = '';
 
   constructor(
-    program: keyof typeof programs,
-    words: readonly string[],
+    command: readonly [string, ...string[]],
     env: NodeJS.ProcessEnv,
     cwd: string,
+    stdio: StdioOptions,
     account?: Account,
   ) {
-    this.process = startProcess(process.execPath, [programs[program], ...words], {
-      ...account,
-      env: environment(env),
-      cwd,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const [file, ...words] = command;
+    this.process = startProcess(file, words, { ...account, env: environment(env), cwd, stdio });
     this.child = this.process.child;
     this.closed = once(this.child, 'close');
     this.child.stdout?.on('data', (chunk) => (this.stdout += String(chunk)));
@@ -55,6 +55,15 @@ class Program {
 
   get pid(): number {
     return this.child.pid ?? NaN;
+  }
+
+  /** Writes to stdin. */
+  type(text: string): void {
+    this.child.stdin?.write(text);
+  }
+
+  get hasEnded(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
   }
 
   /** Waits until the output so far matches, and gives the match. */
@@ -108,8 +117,29 @@ export class Programs {
   }
 
   /** For a program that is to be ended before it ends. */
-  start(program: keyof typeof programs, words: readonly string[], env: NodeJS.ProcessEnv): Program {
-    const started = new Program(program, words, env, this.cwd, this.account);
+  start(
+    program: keyof typeof programs,
+    words: readonly string[],
+    env: NodeJS.ProcessEnv,
+    stdio: StdioOptions = ['ignore', 'pipe', 'pipe'],
+  ): Program {
+    return this.run([process.execPath, programs[program], ...words], env, stdio);
+  }
+
+  /** For a line of shell that starts the command line as `$CLI`. */
+  shell(line: string, env: NodeJS.ProcessEnv): Promise<Ended> {
+    const cli = { CLI: `${process.execPath} ${programs.cli}` };
+    return this.run(['sh', '-c', line], { ...env, ...cli }, ['ignore', 'pipe', 'pipe']).end();
+  }
+
+  /** Starts the command line in a pseudo-terminal: what is typed goes to it, and what it shows is the stdout of the returned program. */
+  startInTerminal(words: readonly string[], env: NodeJS.ProcessEnv): Program {
+    const line = [process.execPath, programs.cli, ...words].join(' ');
+    return this.run(['script', '-qefc', line, '/dev/null'], { TERM: 'xterm', ...env }, ['pipe', 'pipe', 'pipe']);
+  }
+
+  private run(command: readonly [string, ...string[]], env: NodeJS.ProcessEnv, stdio: StdioOptions): Program {
+    const started = new Program(command, env, this.cwd, stdio, this.account);
     this.running.add(started);
     return started;
   }

@@ -1,0 +1,23 @@
+import { assert, bigInt, maxSafeInteger, property, tuple } from 'fast-check';
+import { integer } from './integer.js';
+
+const MAX = BigInt(Number.MAX_SAFE_INTEGER);
+
+describe('integer', () => {
+  it('takes exactly the integers between its bounds, however they are padded', () => {
+    const bounds = tuple(maxSafeInteger(), maxSafeInteger()).map((two) => two.map(Math.abs).sort((a, b) => a - b));
+    assert(
+      property(bounds, bigInt({ min: 0n, max: 2n * MAX }), ([from = 0, to = 0], n) => {
+        for (const text of [String(n), `000${String(n)}`, String(from), String(to), String(to + 1), String(MAX + 1n)]) {
+          const isWithin = BigInt(text) >= BigInt(from) && BigInt(text) <= BigInt(to);
+          if (isWithin) expect(integer(from, to)(text)).toBe(Number(text));
+          else expect(() => integer(from, to)(text)).toThrow(`from ${String(from)} to ${String(to)}`);
+        }
+      }),
+    );
+  });
+
+  it.each(['', ' 1', '1 ', '+1', '-1', '1.0', '1e3', '0x1', '१', 'one'])('refuses %j', (text) => {
+    expect(() => integer(0, 10_000)(text)).toThrow('It must be an integer from 0 to 10000.');
+  });
+});

@@ -1,0 +1,16 @@
+import type { KeyView } from '../api-keys/api-keys.repository.js';
+import { ApiKeyResponse } from '../api-keys/dto/api-key.response.js';
+import { print, printTable } from './output.js';
+
+export function printKeys(keys: readonly KeyView[], json?: true): void {
+  if (json) print(keys.map((key) => ApiKeyResponse.from(key)));
+  else {
+    printTable(
+      ['NAME', 'PREFIX', 'STATUS', 'CREATED', 'LAST USED', 'EXPIRES'],
+      keys.map(({ name, prefix, status, createdAt, lastUsedAt, expiresAt }) => [
+        ...[name, prefix, status, createdAt.toISOString()],
+        ...[lastUsedAt?.toISOString() ?? 'never', expiresAt.toISOString()],
+      ]),
+    );
+  }
+}

@@ -1,0 +1,73 @@
+import type { Command } from 'commander';
+import { ApiKeysService, type SecretRevocation } from '../api-keys/api-keys.service.js';
+import { ApiKeyResponse } from '../api-keys/dto/api-key.response.js';
+import { COMMAND_LINE } from '../common/audit/actor.js';
+import { UsersService } from '../users/users.service.js';
+import { print, printLine } from './output.js';
+import { printKeys } from './print-keys.js';
+import { readSecret } from './read-secret.js';
+import { userByEmail } from './user-commands.js';
+import { withApp } from './with-app.js';
+
+interface Options {
+  readonly email?: string;
+  readonly name?: string;
+  readonly key?: string;
+  readonly json?: true;
+}
+
+export function addRevokeCommand(keys: Command): void {
+  keys
+    .command('revoke')
+    .description('Revoke an API key for good, by its name or by a leaked secret; safe to repeat')
+    .option('--email <address>', "the user's e-mail address, with --name")
+    .option('--name <name>', 'the name of the key, with --email')
+    .option('--key <->', 'read the leaked key itself from standard input, instead of --email and --name')
+    .option('--json', 'print the key as JSON')
+    .action(async ({ email, name, key, json }: Options) => {
+      if (key !== undefined) await revokeLeaked(key, email !== undefined || name !== undefined, json);
+      else if (email !== undefined && name !== undefined) await revokeNamed(email, name, json);
+      else throw new Error('Name the key with --email and --name, or give it on standard input with --key -');
+    });
+}
+
+async function revokeNamed(email: string, name: string, json?: true): Promise<void> {
+  const key = await withApp(async (app) => {
+    const { id } = await userByEmail(app, email);
+    return app.get(ApiKeysService).revoke(id, name, COMMAND_LINE);
+  });
+  if (json) print(ApiKeyResponse.from(key));
+  else printKeys([key]);
+}
+
+async function revokeLeaked(source: string, isAlsoNamed: boolean, json?: true): Promise<void> {
+  if (source !== '-')
+    throw new Error(
+      '--key takes only "-", for standard input: other processes and the history of the shell can read arguments',
+    );
+  if (isAlsoNamed) throw new Error('--key - takes neither --email nor --name: the secret alone identifies the key');
+  const secret = await readSecret('Paste the leaked key and press Enter; it is not shown:');
+  const { revocation, email } = await withApp(async (app) => {
+    const done = await app.get(ApiKeysService).revokeBySecret(secret, COMMAND_LINE);
+    return { revocation: done, email: (await app.get(UsersService).getById(done.userId)).email };
+  });
+  const { userId: user_id, key, before } = revocation;
+  if (json) print({ ...ApiKeyResponse.from(key), user_id, email, status_before: before });
+  else {
+    printLine(`${outcomeOf(revocation)} It belongs to <${email}>.`);
+    printKeys([key]);
+  }
+}
+
+function outcomeOf({ key: { name }, before }: SecretRevocation): string {
+  switch (before) {
+    case 'ACTIVE':
+      return `The API key ${name} was revoked.`;
+    case 'EXPIRED':
+      return `The API key ${name} had expired already, and was revoked.`;
+    case 'REVOKED':
+      return `The API key ${name} had been revoked already.`;
+    case 'SUPERSEDED':
+      return `This secret of the API key ${name} works no longer, since a rotation has replaced it; the key was left as it is.`;
+  }
+}

@@ -1,0 +1,188 @@
+import { DataSource } from 'typeorm';
+import { generateApiKey } from '../src/common/api-key-format.js';
+import { MalformedApiKeyError, UnknownSecretError } from '../src/api-keys/api-keys.errors.js';
+import { ApiKeysService } from '../src/api-keys/api-keys.service.js';
+import { FIRST_KEY_NAME } from '../src/onboarding/onboarding.service.js';
+import { useTestApp } from './support/app.js';
+import type { GivenUser } from './support/given.js';
+import { type Ended, Programs } from './support/server-process.js';
+
+const EXPIRES = new Date('2999-01-01T00:00:00Z');
+
+describe('A leaked key', () => {
+  const app = useTestApp();
+  const keys = (): ApiKeysService => app.nest.get(ApiKeysService);
+  const statusWith = async (secret: string): Promise<number> =>
+    (await app.anyone().get('/v1/users/me').set('x-api-key', secret)).status;
+  const rotate = async (user: GivenUser, overlapSeconds: number): Promise<string> =>
+    (await keys().rotate(user.id, FIRST_KEY_NAME, { expiresAt: EXPIRES, overlapSeconds })).secret;
+  const events = (user: GivenUser): Promise<unknown[]> =>
+    app.rows(`SELECT actor, changes FROM audit_events WHERE user_id = $1 AND action = 'api_key.revoked'`, [user.id]);
+  const REVOKED = { revoked_at: { after: expect.any(String) } };
+
+  describe('ApiKeysService.revokeBySecret', () => {
+    it('revokes the key alone, whoever owns it, and once however often it is repeated', async () => {
+      const ada = await app.given.user();
+      const bob = await app.given.user();
+
+      const first = await keys().revokeBySecret(ada.key);
+      const second = await keys().revokeBySecret(ada.key);
+
+      const { id } = await keys().getByName(ada.id, FIRST_KEY_NAME);
+      expect(first).toEqual({
+        userId: ada.id,
+        key: expect.objectContaining({ id, name: FIRST_KEY_NAME, status: 'REVOKED' }),
+        before: 'ACTIVE',
+      });
+      expect(second).toMatchObject({ userId: ada.id, key: { id, status: 'REVOKED' }, before: 'REVOKED' });
+      expect(await events(ada)).toEqual([{ actor: 'APPLICATION', changes: REVOKED }]);
+      expect([await statusWith(ada.key), await statusWith(bob.key)]).toEqual([401, 200]);
+    });
+
+    it('revokes an expired key, and says that it had expired', async () => {
+      const ada = await app.given.user();
+      await app.given.sql(`UPDATE api_keys SET expires_at = statement_timestamp() WHERE user_id = $1`, [ada.id]);
+
+      expect(await keys().revokeBySecret(ada.key)).toMatchObject({ key: { status: 'REVOKED' }, before: 'EXPIRED' });
+    });
+
+    it('revokes the whole key for a superseded secret in its overlap', async () => {
+      const ada = await app.given.user();
+      const next = await rotate(ada, 3600);
+
+      expect(await keys().revokeBySecret(ada.key)).toMatchObject({ key: { status: 'REVOKED' }, before: 'ACTIVE' });
+
+      expect([await statusWith(ada.key), await statusWith(next)]).toEqual([401, 401]);
+    });
+
+    it('leaves the key alone for a superseded secret that works no longer', async () => {
+      const ada = await app.given.user();
+      const next = await rotate(ada, 3600);
+      await app.given.sql(`UPDATE superseded_secrets SET expires_at = statement_timestamp()`);
+
+      expect(await keys().revokeBySecret(ada.key)).toMatchObject({ key: { status: 'ACTIVE' }, before: 'SUPERSEDED' });
+
+      expect([await statusWith(ada.key), await statusWith(next)]).toEqual([401, 200]);
+      expect(await events(ada)).toEqual([]);
+    });
+
+    it('throws UnknownSecretError for a secret of no key, such as one that was replaced without overlap', async () => {
+      const ada = await app.given.user();
+      const next = await rotate(ada, 0);
+
+      await expect(keys().revokeBySecret(ada.key)).rejects.toThrow(UnknownSecretError);
+      await expect(keys().revokeBySecret(generateApiKey())).rejects.toThrow(UnknownSecretError);
+
+      expect(await statusWith(next)).toBe(200);
+    });
+
+    it('throws MalformedApiKeyError, and asks no database, for what is no secret', async () => {
+      const statements = await app.statementsDuring(async () => {
+        for (const text of ['', 'secret', `${generateApiKey()}x`, generateApiKey().replace(/.$/, '!')])
+          await expect(keys().revokeBySecret(text)).rejects.toThrow(MalformedApiKeyError);
+      });
+
+      expect(statements).toBe(0);
+    });
+  });
+
+  describe('users-api keys revoke --key', () => {
+    let programs: Programs;
+    beforeAll(async () => {
+      programs = await Programs.inEmptyDirectory();
+    });
+    afterAll(async () => {
+      await programs.dispose();
+    });
+
+    const env = (): NodeJS.ProcessEnv => ({
+      DATABASE_URL: (app.nest.get(DataSource).options as { url: string }).url,
+    });
+    /** Gives a secret on standard input, as a text editor may: with a byte order mark and a line break. */
+    const revoke = (secret: string, ...options: string[]): Promise<Ended> =>
+      programs.shell(`printf '\\357\\273\\277%s\\r\\n' "$LEAKED" | $CLI keys revoke --key - ${options.join(' ')}`, {
+        ...env(),
+        LEAKED: secret,
+      });
+
+    it('revokes the key that is on standard input, says whose it was, and is safe to repeat', async () => {
+      const ada = await app.given.user({ email: 'ada@example.com' });
+
+      const first = await revoke(ada.key);
+      const second = await revoke(ada.key, '--json');
+
+      expect(first).toMatchObject({ code: 0, stderr: '' });
+      expect(first.stdout).toMatch(/^The API key first-key was revoked\. It belongs to <ada@example\.com>\.\n/);
+      expect(JSON.parse(second.stdout)).toEqual({
+        id: expect.any(String),
+        created_at: expect.any(String),
+        last_used_at: null,
+        expires_at: expect.any(String),
+        status: 'REVOKED',
+        name: FIRST_KEY_NAME,
+        prefix: ada.key.slice(0, 8),
+        user_id: ada.id,
+        email: 'ada@example.com',
+        status_before: 'REVOKED',
+      });
+      expect(await statusWith(ada.key)).toBe(401);
+      expect(await events(ada)).toEqual([{ actor: 'COMMAND_LINE', changes: REVOKED }]);
+      const trail = JSON.stringify(await app.rows('SELECT * FROM audit_events'));
+      for (const text of [trail, first.stdout, second.stdout]) expect(text).not.toContain(ada.key.slice(8));
+    });
+
+    it('fails for a secret of no key, and for what is none, without repeating it', async () => {
+      const unknown = generateApiKey();
+      const malformed = `${unknown.slice(0, -1)}!`;
+
+      const results = [
+        await revoke(unknown),
+        await revoke(malformed),
+        await revoke('x'.repeat(100_000)),
+        await revoke(''),
+      ];
+
+      expect(results.map(({ code, stdout }) => [code, stdout])).toEqual(results.map(() => [1, '']));
+      const shape = 'users-api: The secret does not have the shape and checksum of an API key\n';
+      expect(results.map(({ stderr }) => stderr)).toEqual([
+        'users-api: No API key has this secret. A rotation may have replaced it, and then it works no longer\n',
+        ...[shape, shape, shape],
+      ]);
+    });
+
+    it('refuses a key among its arguments, with the reason and without repeating it', async () => {
+      const { key } = await app.given.user();
+
+      for (const words of [['--key', key], [`--key=${key}`], ['--key', '-', key], ['--key', key, '--limit', key]]) {
+        const { code, stdout, stderr } = await programs.cli(['keys', 'revoke', ...words], env());
+
+        expect([code, stdout]).toEqual([1, '']);
+        expect(stderr).not.toContain(key.slice(8));
+      }
+      const { stderr } = await programs.cli(['keys', 'revoke', '--key', key], env());
+      expect(stderr).toMatch(/^users-api: --key takes only "-", for standard input: other processes .* can read arg/);
+      expect(await statusWith(key)).toBe(200);
+    });
+
+    it('asks at a terminal, and shows nothing of what is typed', async () => {
+      const { key } = await app.given.user();
+
+      const program = programs.startInTerminal(['keys', 'revoke', '--key', '-'], env());
+      await program.says(/not shown:\r\n/);
+      program.type(`${key}\r`);
+      const { code, stdout } = await program.end();
+
+      expect(code).toBe(0);
+      expect(stdout).toContain('The API key first-key was revoked.');
+      expect(stdout).not.toContain(key.slice(8));
+    });
+
+    it('ends at a Ctrl-C when it asks, and revokes nothing', async () => {
+      const program = programs.startInTerminal(['keys', 'revoke', '--key', '-'], env());
+      await program.says(/not shown:\r\n/);
+      program.type('\x03');
+
+      expect(await program.end()).toMatchObject({ code: 130, stdout: expect.not.stringContaining('users-api:') });
+    });
+  });
+});
