@@ -3,6 +3,8 @@ import type { Request } from 'express';
 
 /** An address with a port, as some proxies write it into `X-Forwarded-For`. */
 const WITH_PORT = /^(?:([\d.]+)|\[([\da-f:.]+)\])(?::\d{1,5})?$/i;
+/** The zone of a link-local address (RFC 4007), which may be any text: `isIP` lets it pass. */
+const ZONE = /%.*$/s;
 const IPV4_MAPPED = /^::ffff:(?=[\d.]+$)/i;
 
 /**
@@ -11,6 +13,6 @@ const IPV4_MAPPED = /^::ffff:(?=[\d.]+$)/i;
  */
 export function callerAddress({ ip = '' }: Request): string | undefined {
   const [, v4, v6] = isIP(ip) ? [] : (WITH_PORT.exec(ip) ?? []);
-  const address = (v4 ?? v6 ?? ip).replace(IPV4_MAPPED, '');
+  const address = (v4 ?? v6 ?? ip).replace(ZONE, '').replace(IPV4_MAPPED, '');
   return isIP(address) ? address : undefined;
 }
