@@ -1,6 +1,6 @@
 import { DomainError } from './domain.error.js';
 
-/** Why the database fails a request, with a clause for the log: "requests fail, since …". */
+/** Why the database fails requests: the label of the metric, and a clause for the log. */
 export const DATABASE_FAILURES = {
   full: 'the disk of the database is full',
   read_only: 'the database takes no writes',
