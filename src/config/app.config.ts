@@ -1,9 +1,20 @@
+import { readFileSync } from 'node:fs';
 import { isIPv4, isIPv6 } from 'node:net';
+import { parseEnv } from 'node:util';
 import { plainToInstance } from 'class-transformer';
 import { IsOptional, validateSync } from 'class-validator';
 import { isApiKey } from '../common/api-key-format.js';
 import { isEmailAddress } from '../common/validation/email.js';
-import { IntegerVariable, Fits, Flag, isRedisUrl, isWellFormedUrl, MAX_COUNT, REDIS_URL } from './rules.js';
+import {
+  Fits,
+  Flag,
+  IntegerVariable,
+  isRedisUrl,
+  isWellFormedUrl,
+  MAX_COUNT,
+  REDIS_URL,
+  WELL_FORMED_URL,
+} from './rules.js';
 
 /** Everything wrong with the environment, one line each; no value is repeated, since some of them are secrets. */
 export class InvalidEnvironmentError extends Error {
@@ -27,6 +38,9 @@ function isSubnet(proxy: string): boolean {
   );
 }
 
+/** OpenTelemetry repeats an endpoint that it cannot read in the log. Without "@" there is no password in it. */
+const hasNoStrayPassword = (value: string): boolean => !value.includes('@') || isWellFormedUrl(value);
+
 /** The environment variables the process reads. `.env.example` documents each of them. */
 class Environment {
   @IntegerVariable(0, 65535)
@@ -35,11 +49,14 @@ class Environment {
   readonly HOST: string = '127.0.0.1';
 
   @IsOptional()
-  @Fits('must be a well-formed URL: in a password, # / ? @ and % are to be percent-encoded', isWellFormedUrl)
+  @Fits(`${WELL_FORMED_URL}, or the password left to PGPASSWORD`, isWellFormedUrl)
   @Fits('must be a URL that begins with postgres:// or postgresql://', (value: string) =>
     /^postgres(ql)?:\/\//.test(value),
   )
   readonly DATABASE_URL?: string = undefined;
+
+  /** Read by `pg`. */
+  readonly PGPASSWORD?: string = undefined;
 
   readonly DATA_DIR?: string = undefined;
 
@@ -73,8 +90,14 @@ class Environment {
   @IntegerVariable(0, 65535)
   readonly METRICS_PORT?: number = undefined;
 
+  @IsOptional()
+  @Fits(WELL_FORMED_URL, hasNoStrayPassword)
   readonly OTEL_EXPORTER_OTLP_ENDPOINT?: string = undefined;
+
+  @IsOptional()
+  @Fits(WELL_FORMED_URL, hasNoStrayPassword)
   readonly OTEL_EXPORTER_OTLP_TRACES_ENDPOINT?: string = undefined;
+
   readonly OTEL_EXPORTER_OTLP_PROTOCOL: string = 'http/protobuf';
   readonly OTEL_EXPORTER_OTLP_TRACES_PROTOCOL?: string = undefined;
   readonly OTEL_TRACES_EXPORTER: string = 'otlp';
@@ -172,11 +195,27 @@ const wantsTraces = (given: Environment): boolean =>
   given.OTEL_TRACES_EXPORTER.split(',').includes('otlp') &&
   given.OTEL_SDK_DISABLED.toLowerCase() !== 'true';
 
-/** Reads `.env` in the working directory, if there is one; what the environment already says wins. */
+/** Variables that may hold a secret with a "#". */
+const CUT_AT_HASH =
+  /^[^\S\n]*(?:export\s+)?(DATABASE_URL|PGPASSWORD|REDIS_URL|OTEL_\w+)[^\S\n]*=(?:[^\S\n]*[^\s'"`#](?:[^\n#]*[^\s#])?)?#/gm;
+
+/**
+ * Reads `.env` in the working directory, if there is one; what the environment already says wins.
+ *
+ * @throws InvalidEnvironmentError when it cannot be read, or when a "#" that is not in quotes cuts a secret short
+ */
 export function readDotEnv(): void {
+  let text: string;
   try {
-    process.loadEnvFile();
+    text = readFileSync('.env', 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return;
+    throw new InvalidEnvironmentError([`.env cannot be read: ${code === 'EISDIR' ? 'it is a directory' : message}`]);
   }
+  const cut = [...text.matchAll(CUT_AT_HASH)].map(
+    ([, name = '']) => `.env cuts ${name} at its #, which begins a comment there: put the value in quotes`,
+  );
+  if (cut.length > 0) throw new InvalidEnvironmentError(cut);
+  for (const [name, value] of Object.entries(parseEnv(text))) process.env[name] ??= value;
 }

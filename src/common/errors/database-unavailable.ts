@@ -35,6 +35,7 @@ const MESSAGES = [
   /^timeout exceeded when trying to connect$/,
   /^Connection terminated/,
   /^Query read timeout$/,
+  /^The database did not answer in time$/, // `PoolClient`
   /^Client has encountered a connection error/,
   /^Client was closed and is not queryable$/,
   /^Cannot use a pool after calling end on the pool$/,
