@@ -41,11 +41,17 @@ export function grantsTo(role: string, schema: string): string[] {
  * @throws MissingPrivilegesError
  */
 export async function refuseMissingPrivileges(database: DataSource, tables: readonly Table[]): Promise<void> {
-  const [session] = await database.query<{ role: string; schema: string | null }[]>(
-    'SELECT quote_ident(current_user) AS role, current_schema() AS schema',
+  const [session] = await database.query<{ role: string; path: string; schema: string | null; hidden: string[] }[]>(
+    `SELECT quote_ident(current_user) AS role, current_setting('search_path') AS path, current_schema() AS schema,
+            ARRAY(SELECT format('GRANT USAGE ON SCHEMA %I TO %I', nspname, current_user) FROM pg_namespace
+                   WHERE nspname = ANY (regexp_split_to_array(replace(current_setting('search_path'), '"', ''), '\\s*,\\s*'))
+                     AND NOT has_schema_privilege(oid, 'USAGE')) AS hidden`,
   );
-  const { role = '', schema = null } = session ?? {};
-  if (schema === null) throw missing(role, [`GRANT USAGE ON SCHEMA public TO ${role}`]); // which hides the tables, too
+  const { role = '', path = '', schema = null, hidden = [] } = session ?? {};
+  if (schema === null) {
+    if (hidden.length > 0) throw missing(role, hidden);
+    throw new MissingPrivilegesError(`There is no schema of the search_path (${path}) in the database: create it.`);
+  }
   const needed = tables.flatMap((table) => PRIVILEGES[table].map((privilege) => [table, privilege] as const));
   const lacking = await database.query<{ statement: string }[]>(
     `SELECT format('GRANT %s ON %s TO %I', string_agg(privilege, ', ' ORDER BY position), to_regclass(relation), current_user) AS statement
