@@ -88,7 +88,7 @@ const EXPLAINED = [
 ];
 
 start().catch((error: unknown) => {
-  const { message, stack, code } = error as Partial<NodeJS.ErrnoException>;
+  const { message, stack, code } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
   // What the system or the database says needs no stack either. Nothing else of an error is printed: it may hold parameters.
   const isExplained = EXPLAINED.some((kind) => error instanceof kind) || typeof code === 'string';
   console.error((isExplained ? message : stack) ?? error);

@@ -1,5 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -7,6 +8,9 @@ import { TLSSocket } from 'node:tls';
 import { administer, createDatabase, serverUrl, type TestDatabase } from './support/database.js';
 import { SELF_SIGNED } from './support/self-signed.js';
 import { type Ended, Programs } from './support/server-process.js';
+
+/** Its first label is longer than a name can be, so it does not resolve, and no name server is asked. */
+const NOWHERE = `${'x'.repeat(64)}.invalid`;
 
 const SSL_REQUEST_BYTES = 8;
 
@@ -57,11 +61,11 @@ describe('A start that cannot succeed', () => {
 
   describe('because of its database does not wait for it, and says why:', () => {
     it('a name that does not resolve', async () => {
-      const ended = await programs.failToStart({ DATABASE_URL: 'postgres://app:secret@nowhere.invalid/x' });
+      const ended = await programs.failToStart({ DATABASE_URL: `postgres://app:secret@${NOWHERE}/x` });
 
       expectRefusal(
         ended,
-        'The database at nowhere.invalid/x cannot be used: the name of its host does not resolve (ENOTFOUND)',
+        `The database at ${NOWHERE}/x cannot be used: the name of its host does not resolve (ENOTFOUND)`,
       );
     });
 
@@ -134,17 +138,37 @@ describe('A start that cannot succeed', () => {
       expectRefusal(ended, /^The database at \S+\/nowhere cannot be used: database "nowhere" does not exist\n$/);
     });
 
-    it('an encoding other than UTF8', async () => {
-      await administer(
-        `CREATE DATABASE users_api_test_latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`,
+    it('a password that is wrong, or none', async () => {
+      await chmod(programs.cwd, 0o755);
+      const embedded = await programs.startServer();
+      const port =
+        (await readFile(join(programs.cwd, '.data/postgres-18/postmaster.pid'), 'utf8')).split('\n')[3] ?? '';
+      const at = `127.0.0.1:${port}/postgres`;
+
+      const wrong = await programs.failToStart({ DATABASE_URL: `postgres://postgres:guess@${at}` });
+      const none = await programs.failToStart({ DATABASE_URL: `postgres://postgres@${at}` });
+      const variable = await programs.failToStart({ DATABASE_URL: `postgres://postgres@${at}`, PGPASSWORD: 'guess' });
+      await embedded.end('SIGTERM');
+
+      const refused = `The database at ${at} cannot be used: password authentication failed for user "postgres"`;
+      expectRefusal(wrong, refused);
+      expectRefusal(variable, refused);
+      expectRefusal(
+        none,
+        `The database at ${at} cannot be used: it asks for a password, and neither DATABASE_URL nor PGPASSWORD has one`,
       );
-      const url = direct((other) => (other.pathname = '/users_api_test_latin'));
+    });
+
+    it('an encoding other than UTF8', async () => {
+      const latin = `users_api_test_${randomBytes(6).toString('hex')}`;
+      await administer(`CREATE DATABASE ${latin} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`);
+      const url = direct((other) => (other.pathname = `/${latin}`));
       try {
         const ended = await programs.failToStart({ DATABASE_URL: url });
 
         expectRefusal(ended, /cannot be used: its encoding is LATIN1 and must be UTF8, as of CREATE DATABASE … /);
       } finally {
-        await administer('DROP DATABASE users_api_test_latin WITH (FORCE)');
+        await administer(`DROP DATABASE ${latin} WITH (FORCE)`);
       }
     });
 
@@ -161,11 +185,11 @@ describe('A start that cannot succeed', () => {
 
   describe('because of where it is to listen names the variables:', () => {
     it('a HOST that does not resolve', async () => {
-      const ended = await programs.failToStart({ DATABASE_URL: database.url, HOST: 'nowhere.invalid' });
+      const ended = await programs.failToStart({ DATABASE_URL: database.url, HOST: NOWHERE });
 
       expect(ended).toMatchObject({
         code: 1,
-        stderr: 'Cannot listen with HOST=nowhere.invalid, PORT=0: getaddrinfo ENOTFOUND nowhere.invalid\n',
+        stderr: `Cannot listen with HOST=${NOWHERE}, PORT=0: getaddrinfo ENOTFOUND ${NOWHERE}\n`,
       });
     });
 
@@ -240,7 +264,7 @@ describe('A start that cannot succeed', () => {
   );
 
   it('because of a URL that a tool has cut at the "#" of a password repeats nothing of it', async () => {
-    const ended = await programs.failToStart({ DATABASE_URL: 'postgres://nowhere.invalid:12' });
+    const ended = await programs.failToStart({ DATABASE_URL: `postgres://${NOWHERE}:12` });
 
     expectRefusal(
       ended,

@@ -39,6 +39,8 @@ export function reasonOf(url: string, error: unknown): string {
   if (message === NO_TLS) return 'the server has no TLS, which sslmode in the URL asks for';
   if (message.startsWith(REFUSES_SETTINGS))
     return `a connection pooler before it takes no settings of a session (${message}). Set DATABASE_TRANSACTION_POOLER=true, and see "Production" in the README`;
+  if (message.includes('password must be a'))
+    return 'it asks for a password, and neither DATABASE_URL nor PGPASSWORD has one'; // in the driver's words, a "SASL" error
   if (/certificate/i.test(message))
     return `its certificate cannot be verified (${message}). sslrootcert in the URL names the file with the certificate of its authority`;
   // An `AggregateError`, of a host with several addresses, has a code and no message.
@@ -51,7 +53,8 @@ export function reasonOf(url: string, error: unknown): string {
  */
 export async function lastingReason(url: string, error: unknown): Promise<string | undefined> {
   const saidByServer = failureOf(error) instanceof pg.DatabaseError;
-  if (!saidByServer && (await speaksAnotherProtocol(url))) return 'the server at that address is not PostgreSQL';
+  if (!saidByServer && (await speaksAnotherProtocol(url).catch(() => false)))
+    return 'the server at that address is not PostgreSQL';
   return mayRecover(error) ? undefined : reasonOf(url, error);
 }
 
