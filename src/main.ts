@@ -1,5 +1,4 @@
 import './database/javascript-client.js';
-import { inspect } from 'node:util';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
@@ -8,12 +7,15 @@ import { collectWhenIdle } from './collect-when-idle.js';
 import { BoundedExpressAdapter } from './common/http/bounded-express.adapter.js';
 import { createLogger, NestLogger } from './common/logging/logger.js';
 import { AppConfig, InvalidEnvironmentError, readDotEnv } from './config/app.config.js';
+import { misspelledVariables } from './config/misspelled-variables.js';
 import { poolOptions } from './database/data-source.options.js';
 import { MetricsServer } from './metrics/metrics.server.js';
-import { openDatabase, untilAvailable, UnusableDatabaseError } from './database/open-database.js';
+import { openDatabase, untilAvailable } from './database/open-database.js';
 import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.error.js';
-import { UnsuitableSettingsError } from './database/session-settings.js';
+import { MissingPrivilegesError } from './database/privileges.js';
 import { PendingMigrationsError } from './database/run-migrations.js';
+import { UnsuitableSettingsError } from './database/session-settings.js';
+import { UnusableDatabaseError } from './database/unusable-database.js';
 import { bootstrapped, greet } from './onboarding/greeting.js';
 import { OnboardingService } from './onboarding/onboarding.service.js';
 import { handleFailedOutput } from './standard-streams.js';
@@ -24,6 +26,7 @@ async function start(): Promise<void> {
   readDotEnv();
   const config = new AppConfig(process.env);
   const logger = await createLogger(config.log);
+  for (const warning of misspelledVariables(process.env)) logger.warn(warning);
   const tracing = config.traces
     ? (await import('./tracing/tracing.js')).startTracing(config.traces.protocol, logger)
     : undefined;
@@ -32,23 +35,28 @@ async function start(): Promise<void> {
   };
   const database = await openDatabase(config, true, log);
 
-  const app = await NestFactory.create<NestExpressApplication>(
-    AppModule.forRoot(config, poolOptions(database.url, config, tracing?.PoolClient)),
-    new BoundedExpressAdapter(),
-    {
-      ...APP_OPTIONS,
-      logger: new NestLogger(logger),
-      abortOnError: false,
-    },
+  const app = await untilAvailable(database.url, log, () =>
+    NestFactory.create<NestExpressApplication>(
+      AppModule.forRoot(config, poolOptions(database.url, config, tracing?.PoolClient)),
+      new BoundedExpressAdapter(),
+      {
+        ...APP_OPTIONS,
+        logger: new NestLogger(logger),
+        abortOnError: false,
+      },
+    ),
   );
   setUpApp(app, logger, config, tracing?.traceRequests);
-  await app.listen(config.port, config.host);
+  const { host: HOST, port: PORT } = config;
+  await app.listen(PORT, HOST).catch(explainedBy({ HOST, PORT }));
   stop.with(async () => {
     await app.close();
     await tracing?.shutdown();
   }, config.shutdownDrainMs);
   if (config.metricsPort !== undefined) {
-    const port = await app.get(MetricsServer, { strict: false }).listen(config.metricsPort, config.host);
+    const { metricsPort: METRICS_PORT } = config;
+    const metrics = app.get(MetricsServer, { strict: false });
+    const port = await metrics.listen(METRICS_PORT, HOST).catch(explainedBy({ HOST, METRICS_PORT }));
     logger.info(`Metrics on port ${String(port)}`);
   }
 
@@ -56,7 +64,9 @@ async function start(): Promise<void> {
   const url = await app.getUrl();
   const { email, key: secret, keyDays: days } = config.bootstrapAdmin;
   const onboarding = app.get(OnboardingService);
-  const created = await untilAvailable(log, () => onboarding.createFirstAdministrator(email, { secret, days }));
+  const created = await untilAvailable(database.url, log, () =>
+    onboarding.createFirstAdministrator(email, { secret, days }),
+  );
   if (created && secret === undefined) process.stdout.write(greet(url, email, created));
   else if (created) logger.info(bootstrapped(email, created.key));
   logger.info(`The database is in ${database.place}, the documentation at ${url}/docs`);
@@ -64,16 +74,32 @@ async function start(): Promise<void> {
   collectWhenIdle();
 }
 
+/** Names the variables that say where to listen, which the system's reason does not. */
+const explainedBy =
+  (variables: Readonly<Record<string, string | number>>) =>
+  (error: unknown): never => {
+    const given = Object.entries(variables).map(([name, value]) => `${name}=${String(value)}`);
+    throw new CannotListenError(`Cannot listen with ${given.join(', ')}: ${(error as Error).message}`);
+  };
+
+class CannotListenError extends Error {}
+
+/** Failures whose message has all that an operator needs: no stack. */
+const EXPLAINED = [
+  CannotListenError,
+  EmbeddedPostgresError,
+  InvalidEnvironmentError,
+  MissingPrivilegesError,
+  PendingMigrationsError,
+  UnsuitableSettingsError,
+  UnusableDatabaseError,
+];
+
 handleFailedOutput();
 start().catch((error: unknown) => {
-  // What the system or the database says needs no stack; a bug does.
-  const explained =
-    error instanceof InvalidEnvironmentError ||
-    error instanceof EmbeddedPostgresError ||
-    error instanceof PendingMigrationsError ||
-    error instanceof UnsuitableSettingsError ||
-    error instanceof UnusableDatabaseError;
-  const said = typeof (error as { code?: unknown } | null)?.code === 'string';
+  const { message, stack, code } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
+  // What the system or the database says needs no stack either. Nothing else of an error is printed: it may hold parameters.
+  const isExplained = EXPLAINED.some((kind) => error instanceof kind) || typeof code === 'string';
   // Only an exit ends what a failed start has left open, and it would discard what a pipe has not taken yet.
-  process.stderr.write(`${explained || said ? (error as Error).message : inspect(error)}\n`, () => process.exit(1));
+  process.stderr.write(`${(isExplained ? message : stack) ?? String(error)}\n`, () => process.exit(1));
 });

@@ -147,7 +147,9 @@ describe('A start with nothing but this repository', () => {
     const server = await programs.startServer();
 
     expect(failed.code).toBe(1);
-    expect(failed.stderr).toBe(`listen EADDRINUSE: address already in use 127.0.0.1:${String(port)}\n`);
+    expect(failed.stderr).toBe(
+      `Cannot listen with HOST=127.0.0.1, PORT=${String(port)}: listen EADDRINUSE: address already in use 127.0.0.1:${String(port)}\n`,
+    );
     expect(server.output()).toMatch(CURL);
   });
 

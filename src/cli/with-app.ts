@@ -1,11 +1,14 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { Logger } from 'pino';
+import { DataSource } from 'typeorm';
 import { AppModule } from '../app.module.js';
 import { createLogger, NestLogger } from '../common/logging/logger.js';
 import { AppConfig, readDotEnv } from '../config/app.config.js';
+import { misspelledVariables } from '../config/misspelled-variables.js';
 import { dataSourceOptions } from '../database/data-source.options.js';
 import { openDatabase } from '../database/open-database.js';
+import { NOT_ALLOWED, refuseMissingPrivileges, TABLES } from '../database/privileges.js';
 import { say } from './output.js';
 
 /** Runs one piece of work with the application's services, on the same database, without listening. */
@@ -13,6 +16,7 @@ export async function withApp<T>(work: (app: INestApplicationContext) => Promise
   readDotEnv();
   const config = new AppConfig(process.env, process.stderr.isTTY);
   const logger = await createLogger({ ...config.log, level: 'warn' }, 2);
+  for (const warning of misspelledVariables(process.env)) say(warning);
   const database = await openDatabase(config, false, say);
   try {
     return await withDatabase(config, database.url, logger, work);
@@ -35,6 +39,9 @@ async function withDatabase<T>(
   });
   try {
     return await work(app);
+  } catch (error) {
+    if ((error as { code?: unknown }).code === NOT_ALLOWED) await refuseMissingPrivileges(app.get(DataSource), TABLES);
+    throw error;
   } finally {
     await app.close();
   }

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
 import { parseEnv } from 'node:util';
 import { generateApiKey } from '../common/api-key-format.js';
 import { AppConfig, InvalidEnvironmentError, VARIABLES } from './app.config.js';
@@ -55,7 +56,13 @@ describe('AppConfig', () => {
     ['DATABASE_URL', 'localhost:5432'],
     ['DATABASE_URL', 'postgres://ada:pa#ss@localhost/x'],
     ['DATABASE_URL', 'postgres://ada:pa%zz@localhost/x'],
+    ['DATABASE_URL', 'postgres://ada:12#ss@localhost/x'],
+    ['DATABASE_URL', 'postgres://ada:12/ss@localhost/x'],
+    ['DATABASE_URL', 'postgres://ada:p@12?ss@localhost/x'],
     ['REDIS_URL', 'http://localhost'],
+    ['REDIS_URL', 'redis://ada:12#ss@localhost/0'],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'http://ada:12/ss@localhost:4318'],
+    ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'http://ada:pa#ss@localhost:4318/v1/traces'],
     ['TRUST_PROXY', '10.0.0.0/33'],
     ['METRICS_PORT', ''.padEnd(10, '1')],
     ['DATABASE_POOL_SIZE', '0'],
@@ -74,6 +81,37 @@ describe('AppConfig', () => {
 
     expect(problems).toEqual([expect.stringMatching(new RegExp(`^${name} must `))]);
     expect(problems[0]).not.toContain(` ${value} `);
+  });
+
+  // Otherwise what stands behind such a sign would be taken for a host, a port or a database, which messages repeat.
+  it('takes a URL only if its password ends where the host begins, whatever characters it has', () => {
+    const password = fc.string({ unit: fc.constantFrom(...'#/?@%:[]\\\\ab1'), maxLength: 8 });
+    fc.assert(
+      fc.property(password, fc.constantFrom('DATABASE_URL', 'REDIS_URL'), (given, name) => {
+        const scheme = name === 'DATABASE_URL' ? 'postgres' : 'redis';
+        const value = `${scheme}://app:${given}@db.example.com/0`;
+        if (problemsOf({ [name]: value }).length > 0) return;
+        const { username, host, pathname, search, hash } = new URL(value);
+        expect({ username, host, pathname, search, hash }).toEqual({
+          username: 'app',
+          host: 'db.example.com',
+          pathname: '/0',
+          search: '',
+          hash: '',
+        });
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('takes any password that is encoded', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), (password) => {
+        const encoded = encodeURIComponent(password);
+        expect(problemsOf({ DATABASE_URL: `postgres://app:${encoded}@db.example.com/x` })).toEqual([]);
+        expect(problemsOf({ REDIS_URL: `redis://:${encoded}@cache.example.com/0` })).toEqual([]);
+      }),
+    );
   });
 
   it('refuses one connection alone where the ledger is checked beside the requests', () => {

@@ -7,14 +7,15 @@ import { isApiKey } from '../common/api-key-format.js';
 import { isEmailAddress } from '../common/validation/email.js';
 import {
   DEFAULT_KEY_DAYS,
-  IntegerVariable,
   Fits,
   Flag,
+  IntegerVariable,
   isRedisUrl,
   isWellFormedUrl,
   MAX_COUNT,
   MAX_KEY_DAYS,
   REDIS_URL,
+  WELL_FORMED_URL,
 } from './rules.js';
 
 /** Everything wrong with the environment, one line each; no value is repeated, since some of them are secrets. */
@@ -39,6 +40,9 @@ function isSubnet(proxy: string): boolean {
   );
 }
 
+/** OpenTelemetry repeats an endpoint that it cannot read in the log. Without "@" there is no password in it. */
+const hasNoStrayPassword = (value: string): boolean => !value.includes('@') || isWellFormedUrl(value);
+
 /** The environment variables the process reads. `.env.example` documents each of them. */
 class Environment {
   @IntegerVariable(0, 65535)
@@ -47,11 +51,14 @@ class Environment {
   readonly HOST: string = '127.0.0.1';
 
   @IsOptional()
-  @Fits('must be a well-formed URL: in a password, # / ? @ and % are to be percent-encoded', isWellFormedUrl)
+  @Fits(`${WELL_FORMED_URL}, or the password left to PGPASSWORD`, isWellFormedUrl)
   @Fits('must be a URL that begins with postgres:// or postgresql://', (value: string) =>
     /^postgres(ql)?:\/\//.test(value),
   )
   readonly DATABASE_URL?: string = undefined;
+
+  /** Read by `pg`. */
+  readonly PGPASSWORD?: string = undefined;
 
   readonly DATA_DIR?: string = undefined;
 
@@ -85,8 +92,14 @@ class Environment {
   @IntegerVariable(0, 65535)
   readonly METRICS_PORT?: number = undefined;
 
+  @IsOptional()
+  @Fits(WELL_FORMED_URL, hasNoStrayPassword)
   readonly OTEL_EXPORTER_OTLP_ENDPOINT?: string = undefined;
+
+  @IsOptional()
+  @Fits(WELL_FORMED_URL, hasNoStrayPassword)
   readonly OTEL_EXPORTER_OTLP_TRACES_ENDPOINT?: string = undefined;
+
   readonly OTEL_EXPORTER_OTLP_PROTOCOL: string = 'http/protobuf';
   readonly OTEL_EXPORTER_OTLP_TRACES_PROTOCOL?: string = undefined;
   readonly OTEL_TRACES_EXPORTER: string = 'otlp';
@@ -192,20 +205,30 @@ const wantsTraces = (given: Environment): boolean =>
   given.OTEL_TRACES_EXPORTER.split(',').includes('otlp') &&
   given.OTEL_SDK_DISABLED.toLowerCase() !== 'true';
 
+/** Variables that may hold a secret with a "#". */
+const CUT_AT_HASH =
+  /^[^\S\n]*(?:export\s+)?(DATABASE_URL|PGPASSWORD|REDIS_URL|OTEL_\w+)[^\S\n]*=(?:[^\S\n]*[^\s'"`#](?:[^\n#]*[^\s#])?)?#/gm;
+
 /**
  * Reads `.env` in the working directory, if there is one; what the environment already says wins.
  *
- * @throws InvalidEnvironmentError if it cannot be read or is no text: a variable that is dropped must not look like one that
- * is not set
+ * @throws InvalidEnvironmentError if it cannot be read, is no text, or has a "#" outside quotes that cuts a secret short: a
+ *   variable that is dropped must not look like one that is not set
  */
 export function readDotEnv(): void {
+  let text: string;
   try {
-    const given = parseEnv(decodeText(readFileSync('.env')));
-    for (const [name, value] of Object.entries(given)) process.env[name] ??= value;
+    text = decodeText(readFileSync('.env'));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw new InvalidEnvironmentError([`.env cannot be read: ${(error as Error).message}`]);
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return;
+    throw new InvalidEnvironmentError([`.env cannot be read: ${code === 'EISDIR' ? 'it is a directory' : message}`]);
   }
+  const cut = [...text.matchAll(CUT_AT_HASH)].map(
+    ([, name = '']) => `.env cuts ${name} at its #, which begins a comment there: put the value in quotes`,
+  );
+  if (cut.length > 0) throw new InvalidEnvironmentError(cut);
+  for (const [name, value] of Object.entries(parseEnv(text))) process.env[name] ??= value;
 }
 
 /** Decodes UTF-8 or, after its byte order mark, UTF-16, which Windows PowerShell writes. Removes the mark of either. */

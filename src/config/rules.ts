@@ -9,16 +9,26 @@ export const MAX_COUNT = 999_999_999;
 export const DEFAULT_KEY_DAYS = 365;
 export const MAX_KEY_DAYS = 3650;
 
+/**
+ * Whether a URL is well-formed and its password in its place. In `postgres://app:12/ab@db/x`, whose "/" is not encoded, "app" would
+ * be the host and a part of the password the port and the database, which messages repeat.
+ */
 export function isWellFormedUrl(value: string): boolean {
   try {
-    return decodeURIComponent(new URL(value).href) !== '';
+    const { href, pathname, search } = new URL(value);
+    return decodeURIComponent(href) !== '' && !value.includes('#') && !`${pathname}${search}`.includes('@');
   } catch {
     return false;
   }
 }
 
+/** What follows a variable's name where a URL is not well-formed. */
+export const WELL_FORMED_URL =
+  'must be a well-formed URL: in a user, a password or a parameter, # / ? @ and % are to be percent-encoded';
+
 export const isRedisUrl = (value: string): boolean => /^rediss?:\/\//.test(value) && isWellFormedUrl(value);
-export const REDIS_URL = 'must be a URL that begins with redis:// or rediss://';
+export const REDIS_URL =
+  'must be a well-formed URL that begins with redis:// or rediss://: in a password, # / ? @ and % are to be percent-encoded';
 
 /** The value passes a check; `must` says which, behind its name and without repeating it, since it may be a secret. */
 export const Fits = (must: string, check: (value: never) => boolean): PropertyDecorator =>

@@ -1,22 +1,32 @@
 import './javascript-client.js';
+import { parseArgs } from 'node:util';
 import { AppConfig, readDotEnv } from '../config/app.config.js';
+import { misspelledVariables } from '../config/misspelled-variables.js';
 import { handleFailedOutput } from '../standard-streams.js';
-import { locateDatabase } from './open-database.js';
+import { locateDatabase, untilAvailable } from './open-database.js';
 import { runMigrations } from './run-migrations.js';
 
 /*
- * `npm run migration:run`: what the app does at its start, as a command of its own, under the same lock. The process ends by itself, once
- * stdout and stderr have taken what it printed.
+ * `npm run migration:run`: what the app does at its start, as a command of its own, under the same lock. With `--grant-to <role>`
+ * that role then gets the rights that the instances need. The process ends by itself, once stdout and stderr have taken what it
+ * printed.
  */
 
 handleFailedOutput();
 try {
+  const { values } = parseArgs({ options: { 'grant-to': { type: 'string' } } });
   readDotEnv();
   const config = new AppConfig(process.env);
+  for (const warning of misspelledVariables(process.env)) console.error(warning);
   const database = await locateDatabase(config, false, console.error);
+  const { transactionPooler } = config;
+  const grantTo = values['grant-to'];
   try {
-    const done = await runMigrations(database.url, config.transactionPooler);
+    const done = await untilAvailable(database.url, console.error, () =>
+      runMigrations(database.url, { transactionPooler, grantTo }),
+    );
     console.log(done.length > 0 ? `Ran ${done.join(', ')}` : 'The schema is up to date');
+    if (grantTo !== undefined) console.log(`The role ${grantTo} may run the application on it`);
   } finally {
     await database.close();
   }

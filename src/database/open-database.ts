@@ -2,35 +2,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
 import type { AppConfig } from '../config/app.config.js';
 import { type OpenDatabase, openEmbeddedPostgres } from './embedded/open-embedded-postgres.js';
+import { TABLES } from './privileges.js';
 import { refusePendingMigrations, runMigrations } from './run-migrations.js';
+import { lastingReason, reasonOf, UnusableDatabaseError } from './unusable-database.js';
 
 /** Milliseconds that a start waits for the database, and between two tries. */
 const PATIENCE_MS = 30_000;
 const PAUSE_MS = 1_000;
 
-/** Wrong credentials and a database that does not exist: waiting mends neither. */
-const PERMANENT = /^(28|3D)/;
-
-/** An `AggregateError`, of a host with several addresses, has a code and no message. */
-const saying = (error: unknown): string => {
-  const { message, code } = error as { readonly message: string; readonly code?: string };
-  return message || (code ?? 'no reason given');
-};
-
-/** What DATABASE_URL leads to cannot be used. Says where that is, and never the password. */
-export class UnusableDatabaseError extends Error {
-  constructor(url: string, cause: unknown) {
-    const { host, pathname } = new URL(url);
-    super(`The database at ${host}${pathname} cannot be used: ${saying(cause)}`, { cause });
-    this.name = 'UnusableDatabaseError';
-  }
-}
-
 /**
  * Finds the database, waits for it, and brings its schema up to date unless `MIGRATIONS_RUN=false`.
  *
  * @param owner true for the application, false for a command: see `EmbeddedPostgresOptions`
- * @throws EmbeddedPostgresError, PendingMigrationsError, UnsuitableSettingsError, or UnusableDatabaseError when it stays away for half a minute
+ * @throws EmbeddedPostgresError, PendingMigrationsError, MissingPrivilegesError, UnsuitableSettingsError or UnusableDatabaseError
  */
 export async function openDatabase(
   config: AppConfig,
@@ -39,32 +23,37 @@ export async function openDatabase(
 ): Promise<OpenDatabase> {
   const database = await locateDatabase(config, owner, log);
   const { url } = database;
-  try {
-    await untilAvailable(log, async () => {
-      if (!config.migrationsRun) return refusePendingMigrations(url, config.transactionPooler);
-      const done = await runMigrations(url, config.transactionPooler);
-      if (done.length > 0) log(`Ran the migrations ${done.join(', ')}`);
-    });
-    return database;
-  } catch (error) {
-    throw isDatabaseUnavailable(error) ? new UnusableDatabaseError(url, error) : error;
-  }
+  const { transactionPooler } = config;
+  // A command may run with less than the application needs, such as a role that only reads.
+  const tables = owner ? TABLES : (['migrations'] as const);
+  await untilAvailable(url, log, async () => {
+    if (!config.migrationsRun) return refusePendingMigrations(url, { transactionPooler, tables });
+    const done = await runMigrations(url, { transactionPooler, tables });
+    if (done.length > 0) log(`Ran the migrations ${done.join(', ')}`);
+  });
+  return database;
 }
 
 /**
  * Does some work at a start, again and again while the database is away or too slow for it, for half a minute.
  *
- * @throws the database's own error after that; any other error at once
+ * @throws UnusableDatabaseError after that, and at once when waiting does not help; any other error at once
  */
-export async function untilAvailable<T>(log: (message: string) => void, work: () => Promise<T>): Promise<T> {
+export async function untilAvailable<T>(
+  url: string,
+  log: (message: string) => void,
+  work: () => Promise<T>,
+): Promise<T> {
   const start = performance.now();
   for (let first = true; ; first = false) {
     try {
       return await work();
     } catch (error) {
-      const isPermanent = PERMANENT.test(String((error as { code?: unknown }).code));
-      if (!isDatabaseUnavailable(error) || isPermanent || performance.now() - start > PATIENCE_MS) throw error;
-      if (first) log(`The database does not answer yet: ${saying(error)}`);
+      if (!isDatabaseUnavailable(error)) throw error;
+      const lasting = await lastingReason(url, error);
+      if (lasting !== undefined || performance.now() - start > PATIENCE_MS)
+        throw new UnusableDatabaseError(url, lasting ?? reasonOf(url, error), error);
+      if (first) log(`The database does not answer yet: ${reasonOf(url, error)}`);
       await sleep(PAUSE_MS);
     }
   }

@@ -1,6 +1,13 @@
-import { DataSource, MigrationExecutor } from 'typeorm';
-import { dataSourceOptions, type PostgresOptions } from './data-source.options.js';
+import { DataSource, type EntityManager, MigrationExecutor } from 'typeorm';
+import { DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
+import { dataSourceOptions } from './data-source.options.js';
+import { grantsTo, NOT_ALLOWED, refuseMissingPrivileges, refusedMigrations, type Table } from './privileges.js';
 import { COMMAND_SETTINGS, refuseUnsuitableSettings } from './session-settings.js';
+import { UnusableDatabaseError } from './unusable-database.js';
+
+/** What the text of the schema's rules needs, and the oldest server that they are tested with. */
+const ENCODING = 'UTF8';
+const OLDEST_VERSION = 130_000;
 
 /** Any number that nobody else locks in the same database. */
 const MIGRATION_LOCK = 7_573_002;
@@ -17,51 +24,111 @@ export class PendingMigrationsError extends Error {
   }
 }
 
+export interface SchemaOptions {
+  /** See `dataSourceOptions`. */
+  readonly transactionPooler?: boolean;
+  /** Tables on which the connecting role must have the rights of the application, if they exist. */
+  readonly tables?: readonly Table[];
+}
+
+export interface MigrationOptions extends SchemaOptions {
+  /** A role that gets, after the migrations, the rights to run the application on their tables. */
+  readonly grantTo?: string | undefined;
+}
+
 /**
  * Brings the schema up to date. Each migration is a transaction of its own, so that one that reads a whole table does not
  * keep the locks of the one before. Safe to repeat, after a failure too, and to run from many processes at once: a lock that
  * belongs to the transaction lets one of them run each migration, and works through any connection pooler.
  *
- * @param transactionPooler see `dataSourceOptions`
  * @returns the names of the migrations that this call ran
- * @throws UnsuitableSettingsError
+ * @throws MissingPrivilegesError, UnsuitableSettingsError, or UnusableDatabaseError for an unsupported version or encoding
  */
-export function runMigrations(url: string, transactionPooler?: boolean): Promise<string[]> {
-  return withDataSource(dataSourceOptions(url, transactionPooler), async (dataSource) => {
+export function runMigrations(url: string, options: MigrationOptions = {}): Promise<string[]> {
+  return withDataSource(url, options, async (dataSource) => {
     const done: string[] = [];
-    for (;;) {
-      const name = await runNextMigration(dataSource);
-      if (name === null) return done;
-      done.push(name);
+    try {
+      for (;;) {
+        const name = await locked(dataSource, runNextMigration);
+        if (name === null) break;
+        done.push(name);
+      }
+      const { grantTo } = options;
+      if (grantTo !== undefined) await locked(dataSource, (manager) => grant(manager, grantTo));
+      return done;
+    } catch (error) {
+      const { code, message } = error as { readonly code?: unknown; readonly message: string };
+      throw code === NOT_ALLOWED ? await refusedMigrations(dataSource, message) : error;
     }
   });
 }
 
-/** @returns its name, or null when the schema is up to date */
-const runNextMigration = (dataSource: DataSource): Promise<string | null> =>
-  dataSource.transaction(async ({ queryRunner }) => {
-    await queryRunner?.query(SET_LOCALLY, [Object.keys(COMMAND_SETTINGS), Object.values(COMMAND_SETTINGS)]);
-    await queryRunner?.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
-    const executor = new MigrationExecutor(dataSource, queryRunner);
-    const [next] = await executor.getPendingMigrations();
-    return next ? (await executor.executeMigration(next)).name : null;
+const locked = <T>(dataSource: DataSource, work: (manager: EntityManager) => Promise<T>): Promise<T> =>
+  dataSource.transaction(async (manager) => {
+    await manager.query(SET_LOCALLY, [Object.keys(COMMAND_SETTINGS), Object.values(COMMAND_SETTINGS)]);
+    await manager.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
+    return work(manager);
   });
 
-/** @throws PendingMigrationsError unless the schema is up to date, or UnsuitableSettingsError; needs no right to change it */
-export async function refusePendingMigrations(url: string, transactionPooler?: boolean): Promise<void> {
-  const pending = await withDataSource(dataSourceOptions(url, transactionPooler), (dataSource) =>
+/** @returns its name, or null when the schema is up to date */
+async function runNextMigration({ dataSource, queryRunner }: EntityManager): Promise<string | null> {
+  const executor = new MigrationExecutor(dataSource, queryRunner);
+  const [next] = await executor.getPendingMigrations();
+  return next ? (await executor.executeMigration(next)).name : null;
+}
+
+async function grant(manager: EntityManager, role: string): Promise<void> {
+  const [{ schema }] = await manager.query<[{ schema: string }]>('SELECT current_schema() AS schema');
+  for (const statement of grantsTo(role, schema)) await manager.query(statement);
+}
+
+/**
+ * Needs no right to change the schema.
+ *
+ * @throws PendingMigrationsError unless the schema is up to date; MissingPrivilegesError, UnsuitableSettingsError,
+ *   UnusableDatabaseError
+ */
+export async function refusePendingMigrations(url: string, options: SchemaOptions = {}): Promise<void> {
+  const pending = await withDataSource(url, { tables: ['migrations'], ...options }, (dataSource) =>
     new MigrationExecutor(dataSource).getPendingMigrations(),
   );
   if (pending.length > 0) throw new PendingMigrationsError(pending.map(({ name }) => name));
 }
 
-async function withDataSource<T>(options: PostgresOptions, work: (dataSource: DataSource) => Promise<T>): Promise<T> {
-  const dataSource = new DataSource(options);
-  await dataSource.initialize();
+async function withDataSource<T>(
+  url: string,
+  { transactionPooler, tables = [] }: SchemaOptions,
+  work: (dataSource: DataSource) => Promise<T>,
+): Promise<T> {
+  const dataSource = new DataSource(dataSourceOptions(url, transactionPooler));
   try {
+    await dataSource.initialize();
+  } catch (error) {
+    throw new DatabaseUnreachableError(error);
+  }
+  try {
+    await refuseUnsupported(url, dataSource);
     await refuseUnsuitableSettings(dataSource);
+    // Before anything else, since a table without rights on it looks to TypeORM like one that does not exist.
+    await refuseMissingPrivileges(dataSource, tables);
     return await work(dataSource);
   } finally {
     await dataSource.destroy();
   }
+}
+
+async function refuseUnsupported(url: string, dataSource: DataSource): Promise<void> {
+  const [{ encoding, version, number }] = await dataSource.query<
+    [{ encoding: string; version: string; number: number }]
+  >(
+    `SELECT current_setting('server_encoding') AS encoding, current_setting('server_version') AS version,
+            current_setting('server_version_num')::int AS number`,
+  );
+  if (number < OLDEST_VERSION)
+    throw new UnusableDatabaseError(url, `its server is PostgreSQL ${version}, and 13 or newer is needed`);
+  if (encoding !== ENCODING)
+    throw new UnusableDatabaseError(
+      url,
+      `its encoding is ${encoding} and must be ${ENCODING}, as of CREATE DATABASE … ENCODING '${ENCODING}' TEMPLATE template0`,
+    );
 }

@@ -60,6 +60,7 @@ const MESSAGES: readonly (readonly [RegExp, DatabaseFailure])[] = [
   [/^timeout exceeded when trying to connect$/, 'busy'], // of a caller that waited for a connection of the pool
   [/^Connection terminated/, 'unreachable'],
   [/^Query read timeout$/, 'timeout'],
+  [/^The database did not answer in time$/, 'timeout'], // `PoolClient`
   [/^Client has encountered a connection error/, 'unreachable'],
   [/^Client was closed and is not queryable$/, 'unreachable'],
   [/^Cannot use a pool after calling end on the pool$/, 'unreachable'],

@@ -1,0 +1,46 @@
+import { VARIABLES } from './app.config.js';
+
+/** Names of the environment that are probably meant to be one of ours, one sentence each. No value is repeated. */
+export function misspelledVariables(env: NodeJS.ProcessEnv): string[] {
+  const ours: readonly string[] = VARIABLES;
+  return Object.keys(env)
+    .filter((name) => !ours.includes(name))
+    .flatMap((name) => {
+      const meant = ours.find((variable) => resembles(name, variable));
+      return meant === undefined ? [] : [`${name} in the environment has no meaning here; ${meant} is meant, perhaps`];
+    });
+}
+
+/** One typing error in a short name, two in a longer one; or the same words in another case or order. */
+function resembles(name: string, variable: string): boolean {
+  if (name.startsWith(variable) && /^_?\d+$/.test(name.slice(variable.length))) return false; // PORT0, PORT1: of schedulers
+  const allowed = variable.length < 9 ? 1 : 2;
+  if (Math.abs(name.length - variable.length) > allowed) return false;
+  const [given, known] = [name.toUpperCase(), variable.toUpperCase()];
+  return distance(given, known) <= allowed || wordsOf(given) === wordsOf(known);
+}
+
+const wordsOf = (name: string): string => name.split('_').sort().join('_');
+
+/** How many insertions, deletions, substitutions and exchanges of neighbours lead from one text to another. */
+function distance(from: string, to: string): number {
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: to.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= from.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= to.length; j += 1) {
+      const isSame = from[i - 1] === to[j - 1];
+      const isExchange = i > 1 && j > 1 && from[i - 1] === to[j - 2] && from[i - 2] === to[j - 1];
+      next[j] = Math.min(
+        at(last, j) + 1,
+        at(next, j - 1) + 1,
+        at(last, j - 1) + (isSame ? 0 : 1),
+        isExchange ? at(beforeLast, j - 2) + 1 : Infinity,
+      );
+    }
+    [beforeLast, last] = [last, next];
+  }
+  return at(last, to.length);
+}
+
+const at = (row: readonly number[], index: number): number => row[index] ?? Infinity;

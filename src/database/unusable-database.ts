@@ -1,0 +1,82 @@
+import pg from 'pg';
+import { DatabaseUnreachableError, isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
+import { speaksAnotherProtocol } from './speaks-another-protocol.js';
+
+/** Credentials that are refused, and a database that does not exist. */
+const REFUSED = /^(28|3D)/;
+
+/** What a pooler in transaction mode says of a setting of the session, and of a user or database that it does not know. */
+const REFUSES_SETTINGS = 'unsupported startup parameter';
+const UNKNOWN_TO_POOLER = /^no such (user|database)/;
+
+const NO_TLS = 'The server does not support SSL connections';
+
+/** The database of `DATABASE_URL` cannot be used. The message names its address and the reason, and no part of the password. */
+export class UnusableDatabaseError extends Error {
+  constructor(url: string, reason: string, cause?: unknown) {
+    super(`The database ${placeOf(url)} cannot be used: ${reason}`, { cause });
+    this.name = 'UnusableDatabaseError';
+  }
+}
+
+/** Whether waiting may help at a start: the server is there, or will be, and does not serve yet. */
+export const mayRecover = (error: unknown): boolean => {
+  const { code, message } = failureOf(error);
+  return (
+    isDatabaseUnavailable(failureOf(error)) &&
+    !REFUSED.test(code ?? '') &&
+    code !== 'ENOTFOUND' &&
+    message !== NO_TLS &&
+    !message.startsWith(REFUSES_SETTINGS) &&
+    !UNKNOWN_TO_POOLER.test(message)
+  );
+};
+
+/** Why the database cannot be used, for the operator. */
+export function reasonOf(url: string, error: unknown): string {
+  const { code, message } = failureOf(error);
+  if (code === 'ENOTFOUND') return `the name of its host does not resolve (${code})`;
+  if (message === NO_TLS) return 'the server has no TLS, which sslmode in the URL asks for';
+  if (message.startsWith(REFUSES_SETTINGS))
+    return `a connection pooler before it takes no settings of a session (${message}). Set DATABASE_TRANSACTION_POOLER=true, and see "Production" in the README`;
+  if (message.includes('password must be a'))
+    return 'it asks for a password, and neither DATABASE_URL nor PGPASSWORD has one'; // in the driver's words, a "SASL" error
+  if (/certificate/i.test(message))
+    return `its certificate cannot be verified (${message}). sslrootcert in the URL names the file with the certificate of its authority`;
+  // An `AggregateError`, of a host with several addresses, has a code and no message.
+  return (namesUser(url) ? message || code : (code ?? message)) ?? 'no reason given';
+}
+
+/**
+ * Why waiting for the database does not help, or undefined if it may. A server that closes the connection without an answer may
+ * be a proxy whose database is still to come.
+ */
+export async function lastingReason(url: string, error: unknown): Promise<string | undefined> {
+  const saidByServer = failureOf(error) instanceof pg.DatabaseError;
+  if (!saidByServer && (await speaksAnotherProtocol(url).catch(() => false)))
+    return 'the server at that address is not PostgreSQL';
+  return mayRecover(error) ? undefined : reasonOf(url, error);
+}
+
+interface Failure {
+  readonly code?: string;
+  readonly message: string;
+}
+
+/** What the driver said, below the errors of ours and of TypeORM around it. */
+function failureOf(error: unknown): Failure {
+  if (error instanceof DatabaseUnreachableError && error.cause !== undefined) return failureOf(error.cause);
+  const { driverError } = error as { readonly driverError?: unknown };
+  return driverError !== undefined && driverError !== error ? failureOf(driverError) : (error as Failure);
+}
+
+/**
+ * `at host:port/database`. A URL without a user is not repeated: `postgres://app:12` may be what a tool left of a URL by taking the
+ * "#" of a password for the start of a comment.
+ */
+function placeOf(url: string): string {
+  const { host, pathname, searchParams } = new URL(url);
+  return namesUser(url) ? `at ${searchParams.get('host') ?? host}${pathname}` : 'of DATABASE_URL';
+}
+
+const namesUser = (url: string): boolean => new URL(url).username !== '';

@@ -1,0 +1,21 @@
+/** A key and a certificate for localhost that no authority has signed, for a server that nothing should trust. Valid until 2126. */
+export const SELF_SIGNED = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgmTeYH0VKdf7dk9gy
+HAr6j76A9Rax7BqGN4O8w3LJZ1ahRANCAATa/pSdvvDD87n12fdZTfmgGliMkAB4
+Zqsudf5t/UM2V+6BwJdyQvx0YHDM61RjGHWqHJ8zuwy2W/5DrZVUZ2qa
+-----END PRIVATE KEY-----
+`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBfzCCASWgAwIBAgIUWhSCr3zeHgFuCi+hZHq+ni4QaBAwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyNjA3MTM0NFoYDzIxMjYxMTAy
+MDcxMzQ0WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAATa/pSdvvDD87n12fdZTfmgGliMkAB4Zqsudf5t/UM2V+6BwJdyQvx0
+YHDM61RjGHWqHJ8zuwy2W/5DrZVUZ2qao1MwUTAdBgNVHQ4EFgQUF8nhhr0o4bFZ
+yPI6AcNLjAtcufkwHwYDVR0jBBgwFoAUF8nhhr0o4bFZyPI6AcNLjAtcufkwDwYD
+VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiAqqmX5LdlgCBJ/RpfU6RbI
++U9zzXxWoIZMp5zG3pvDUQIhAIvfeHcCe9SY0LXWslQc/uOVx1Z59339ibJP2os1
+zA4y
+-----END CERTIFICATE-----
+`,
+};
