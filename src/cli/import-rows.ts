@@ -129,7 +129,7 @@ async function* readJsonLines(text: Readable): AsyncGenerator<ImportRow> {
   }
 }
 
-/** Not `readline`, which also ends a line at U+2028 and U+2029: JSON may have these within a string. */
+/** Not `readline`, which in newer versions of Node also ends a line at U+2028 and U+2029: JSON may have these within a string. */
 async function* linesOf(text: Readable): AsyncGenerator<string> {
   let rest = '';
   for await (const chunk of text as AsyncIterable<string>) {
