@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { KeyView } from '../api-keys/api-keys.repository.js';
-import { ApiKeysService } from '../api-keys/api-keys.service.js';
+import { ApiKeysService, MAX_OVERLAP_SECONDS } from '../api-keys/api-keys.service.js';
 import { ApiKeyResponse } from '../api-keys/dto/api-key.response.js';
 import { COMMAND_LINE } from '../common/audit/actor.js';
 import { daysFromNow, DEFAULT_KEY_DAYS, MAX_KEY_DAYS } from '../onboarding/onboarding.service.js';
@@ -9,7 +9,6 @@ import { MAX_LISTED, print, printSecret, printTable } from './output.js';
 import { userByEmail } from './user-commands.js';
 import { withApp } from './with-app.js';
 
-const MAX_OVERLAP_SECONDS = 604_800;
 const EMAIL = ['--email <address>', "the user's e-mail address"] as const;
 const NAME = ['--name <name>', 'the name of the key'] as const;
 const EXPIRY = [

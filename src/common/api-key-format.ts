@@ -29,8 +29,8 @@ export function generateApiKey(): string {
 }
 
 /** Whether a text could be a key of ours: right shape and right checksum. Says nothing about whether it is one. */
-export const isApiKey = (text: string): boolean =>
-  ONE_KEY.test(text) && withChecksum(text.slice(0, -CHECKSUM_LENGTH)) === text;
+export const isApiKey = (value: unknown): value is string =>
+  typeof value === 'string' && ONE_KEY.test(value) && withChecksum(value.slice(0, -CHECKSUM_LENGTH)) === value;
 
 /** Replaces every key in a text: the last line of defence for logs and messages. */
 export const redactKeys = (text: string): string => text.replace(ANY_KEYS, `${PREFIX}[redacted]`);

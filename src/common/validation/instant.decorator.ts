@@ -1,10 +1,7 @@
 import { applyDecorators } from '@nestjs/common';
 import { Transform } from 'class-transformer';
 import { IsDate, isRFC3339, type ValidationOptions } from 'class-validator';
-import { isDate } from './date.js';
-
-/** The last instant that RFC 3339 can write: an offset may carry one beyond it. */
-const LAST = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+import { isDate, isInstant } from './date.js';
 
 /**
  * The field is an instant in RFC 3339, and becomes a `Date`. Both rules are needed: the one takes only whole instants
@@ -21,5 +18,5 @@ function parse(value: unknown): Date | null {
   const text = value.toUpperCase(); // a `t` and a `z` may be small
   if (!isRFC3339(text) || !isDate(text.slice(0, 10))) return null;
   const date = new Date(text);
-  return date.getTime() <= LAST ? date : null;
+  return isInstant(date) ? date : null; // an offset may carry it out of the years that RFC 3339 can write
 }
