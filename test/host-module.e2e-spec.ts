@@ -196,6 +196,27 @@ describe('UsersApiModule in another Nest application', () => {
     expect(await messageFor('page=1&page=1')).toBe('The query gives "page" twice');
   });
 
+  it('records a change, and no id of its request, where the host gives ids that the trail could not hold', async () => {
+    const host = await start([defaultConnection(), UsersApiModule.forRoot({})], (app) => {
+      app.use((incoming: { id: unknown }, _: unknown, next: () => void) => {
+        incoming.id = 'x'.repeat(129);
+        next();
+      });
+    });
+    const { id, key } = await callerOf(host);
+
+    const { status } = await request(host.getHttpServer())
+      .patch('/v1/users/me')
+      .set('x-api-key', key)
+      .send({ name: 'New' });
+
+    const events = await host
+      .get(DataSource)
+      .query<unknown[]>(`SELECT request_id FROM audit_events WHERE user_id = $1 AND action = 'user.updated'`, [id]);
+    expect(status).toBe(200);
+    expect(events).toEqual([{ request_id: null }]);
+  });
+
   it('adds to what the host says of caches, and takes nothing away', async () => {
     const host = await start([defaultConnection(), UsersApiModule.forRoot({})], (app) => {
       app.enableCors({ origin: 'https://app.example.com' });

@@ -1,6 +1,7 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import { DatabaseUnreachableError, isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
+import { isRequestId } from '../common/audit/actor.js';
 import { callerAddress } from '../common/http/caller-address.js';
 import { InvalidApiKeyError, MissingApiKeyError, NotAdministratorError } from './api-keys.errors.js';
 import { AuthenticationService } from './authentication.service.js';
@@ -34,7 +35,7 @@ export class ApiKeyGuard implements CanActivate {
       userId,
       keyId,
       isAdmin,
-      requestId: typeof request.id === 'string' ? request.id : null,
+      requestId: isRequestId(request.id) ? request.id : null, // in another application it may be anything
     };
     const limit = await this.limits.countCall(keyId);
     if (limit) response.set(rateLimitHeaders(limit));

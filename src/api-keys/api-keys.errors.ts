@@ -42,6 +42,22 @@ export class InvalidApiKeyNameError extends DomainError {
   }
 }
 
+export class InvalidApiKeyExpiryError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super('expires_at must be an instant, before the year 10000');
+  }
+}
+
+export class InvalidOverlapError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor(maximum: number) {
+    super(`overlap_seconds must be an integer from 0 to ${String(maximum)}`);
+  }
+}
+
 export class ApiKeyExpiryError extends DomainError {
   readonly kind = 'invalid';
 
@@ -61,8 +77,8 @@ export class InvalidInstantError extends DomainError {
 export class ApiKeyOwnerNotFoundError extends DomainError {
   readonly kind = 'not_found';
 
-  constructor(userId: string) {
-    super(`User with ID ${userId} not found`);
+  constructor(userId: unknown) {
+    super(`User with ID ${typeof userId === 'string' ? userId : `(${typeof userId})`} not found`);
   }
 }
 
@@ -87,6 +103,14 @@ export class ApiKeyNameTakenError extends DomainError {
 
   constructor(name: string) {
     super(`There is already an API key named ${name}`);
+  }
+}
+
+export class ApiKeySecretTakenError extends DomainError {
+  readonly kind = 'conflict';
+
+  constructor() {
+    super('There is already an API key with this secret');
   }
 }
 

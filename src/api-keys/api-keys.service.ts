@@ -4,7 +4,7 @@ import { type Actor, APPLICATION } from '../common/audit/actor.js';
 import { generateApiKey, isApiKey } from '../common/api-key-format.js';
 import { violates } from '../common/errors/constraint.js';
 import type { Page, Slice } from '../common/pagination/page.js';
-import { isInstant } from '../common/validation/instant.js';
+import { isInstant } from '../common/validation/date.js';
 import { isUuid } from '../common/validation/uuid.js';
 import { IncompleteResultError } from '../database/statement.js';
 import { digestOf, prefixOf } from './api-key.secret.js';
@@ -15,8 +15,11 @@ import {
   ApiKeyNotActiveError,
   ApiKeyNotFoundError,
   ApiKeyOwnerNotFoundError,
+  ApiKeySecretTakenError,
+  InvalidApiKeyExpiryError,
   InvalidApiKeyNameError,
   InvalidInstantError,
+  InvalidOverlapError,
   MalformedApiKeyError,
   TooManyApiKeysError,
   UnknownSecretError,
@@ -35,7 +38,7 @@ export interface ApiKeyRequest {
 
 export interface RotationRequest {
   readonly expiresAt: Date;
-  /** How long the old secret goes on working; 0 ends it at once. */
+  /** How long the old secret goes on working: an integer from 0, which ends it at once, to a week. */
   readonly overlapSeconds: number;
 }
 
@@ -56,6 +59,8 @@ export interface SecretRevocation {
   readonly before: ApiKeyStatus | 'SUPERSEDED';
 }
 
+export const MAX_OVERLAP_SECONDS = 7 * 24 * 60 * 60;
+
 /** The same as the constraint `ck_api_keys_name`. */
 export const API_KEY_NAME = '^[a-z0-9-]{1,255}$';
 
@@ -74,17 +79,19 @@ export class ApiKeysService {
    * Makes a key for a user. Not safe to repeat: a second call with the same name is refused.
    *
    * @param manager joins the caller's transaction
-   * @throws InvalidApiKeyNameError, MalformedApiKeyError, ApiKeyExpiryError, ApiKeyOwnerNotFoundError, ApiKeyNameTakenError,
-   *   TooManyApiKeysError
+   * @throws InvalidApiKeyNameError, InvalidApiKeyExpiryError, MalformedApiKeyError, ApiKeyExpiryError, ApiKeyOwnerNotFoundError,
+   *   ApiKeyNameTakenError, ApiKeySecretTakenError, TooManyApiKeysError
    */
   async create(request: ApiKeyRequest, by: Actor = APPLICATION, manager?: EntityManager): Promise<KeyWithSecret> {
     const { userId, name, expiresAt, secret = generateApiKey() } = request;
     refuseBadName(name);
+    refuseBadExpiry(expiresAt);
     if (!isApiKey(secret)) throw new MalformedApiKeyError();
     if (!isUuid(userId)) throw new ApiKeyOwnerNotFoundError(userId);
     const row = { userId, name, expiresAt, prefix: prefixOf(secret), digest: digestOf(secret) };
     const key = await this.apiKeys.insert(row, by, manager).catch((error: unknown) => {
       if (violates(error, 'uq_api_keys_user_id_name')) throw new ApiKeyNameTakenError(name);
+      if (violates(error, 'uq_api_keys_digest')) throw new ApiKeySecretTakenError();
       if (violates(error, 'ck_api_keys_active_limit')) throw new TooManyApiKeysError();
       if (violates(error, 'fk_api_keys_user_id')) throw new ApiKeyOwnerNotFoundError(userId);
       throw error;
@@ -124,17 +131,19 @@ export class ApiKeysService {
   /**
    * Renames a key or moves its expiry, of which the latter takes an active key. Safe to repeat.
    *
-   * @throws ApiKeyNotFoundError, InvalidApiKeyNameError, ApiKeyExpiryError, ApiKeyNameTakenError, ApiKeyNotActiveError
+   * @throws ApiKeyNotFoundError, InvalidApiKeyNameError, InvalidApiKeyExpiryError, ApiKeyExpiryError, ApiKeyNameTakenError,
+   *   ApiKeyNotActiveError
    */
   async update(userId: string, name: string, changes: ApiKeyChanges, by: Actor = APPLICATION): Promise<KeyView> {
-    const { name: newName } = changes;
+    const { name: newName, expiresAt } = changes;
     if (newName !== undefined) refuseBadName(newName);
+    if (expiresAt !== undefined) refuseBadExpiry(expiresAt);
     if (!canExist(userId, name)) throw new ApiKeyNotFoundError();
     const key = await this.apiKeys.patch(userId, name, changes, by).catch((error: unknown) => {
       if (newName !== undefined && violates(error, 'uq_api_keys_user_id_name')) throw new ApiKeyNameTakenError(newName);
       throw error;
     });
-    return key ?? this.explainRefusal(userId, name, changes.expiresAt);
+    return key ?? this.explainRefusal(userId, name, expiresAt);
   }
 
   /**
@@ -175,7 +184,7 @@ export class ApiKeysService {
   /**
    * Gives an active key a new secret. Not safe to repeat: each call makes another.
    *
-   * @throws ApiKeyNotFoundError, ApiKeyExpiryError, ApiKeyNotActiveError
+   * @throws ApiKeyNotFoundError, InvalidApiKeyExpiryError, InvalidOverlapError, ApiKeyExpiryError, ApiKeyNotActiveError
    */
   async rotate(
     userId: string,
@@ -183,6 +192,9 @@ export class ApiKeysService {
     { expiresAt, overlapSeconds }: RotationRequest,
     by: Actor = APPLICATION,
   ): Promise<KeyWithSecret> {
+    refuseBadExpiry(expiresAt);
+    const isOverlap = Number.isInteger(overlapSeconds) && overlapSeconds >= 0 && overlapSeconds <= MAX_OVERLAP_SECONDS;
+    if (!isOverlap) throw new InvalidOverlapError(MAX_OVERLAP_SECONDS);
     if (!canExist(userId, name)) throw new ApiKeyNotFoundError();
     const secret = generateApiKey();
     const rotation = { expiresAt, overlapSeconds, prefix: prefixOf(secret), digest: digestOf(secret) };
@@ -203,12 +215,16 @@ export class ApiKeysService {
 
 const NAME = new RegExp(API_KEY_NAME);
 
-const isName = (name: string): boolean => NAME.test(name) && name !== CURRENT;
+const isName = (name: unknown): name is string => typeof name === 'string' && NAME.test(name) && name !== CURRENT;
 
 const canExist = (userId: string, name: string): boolean => isUuid(userId) && isName(name);
 
 function refuseBadName(name: string): void {
   if (!isName(name)) throw new InvalidApiKeyNameError();
+}
+
+function refuseBadExpiry(expiresAt: Date): void {
+  if (!isInstant(expiresAt)) throw new InvalidApiKeyExpiryError();
 }
 
 function found(key: KeyView | null): KeyView {

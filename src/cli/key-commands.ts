@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { ApiKeysService, type KeyWithSecret } from '../api-keys/api-keys.service.js';
+import { ApiKeysService, type KeyWithSecret, MAX_OVERLAP_SECONDS } from '../api-keys/api-keys.service.js';
 import { COMMAND_LINE } from '../common/audit/actor.js';
 import { daysFromNow, DEFAULT_KEY_DAYS, MAX_KEY_DAYS } from '../onboarding/onboarding.service.js';
 import { integer } from './integer.js';
@@ -9,7 +9,6 @@ import { addRevokeCommand } from './revoke-command.js';
 import { userByEmail } from './user-commands.js';
 import { withApp } from './with-app.js';
 
-const MAX_OVERLAP_SECONDS = 604_800;
 const EMAIL = ['--email <address>', "the user's e-mail address"] as const;
 const EXPIRY = [
   '--expires-in-days <days>',

@@ -29,8 +29,8 @@ export function generateApiKey(): string {
 }
 
 /** Whether a text has the format and checksum of a key. Whether such a key exists is for the database to say. */
-export const isApiKey = (text: string): boolean =>
-  ONE_KEY.test(text) && withChecksum(text.slice(0, -CHECKSUM_LENGTH)) === text;
+export const isApiKey = (value: unknown): value is string =>
+  typeof value === 'string' && ONE_KEY.test(value) && withChecksum(value.slice(0, -CHECKSUM_LENGTH)) === value;
 
 /** Replaces every key in a text: the last protection of logs and messages. */
 export const redactKeys = (text: string): string => text.replace(ANY_KEYS, `${PREFIX}[redacted]`);

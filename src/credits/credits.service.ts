@@ -139,5 +139,9 @@ function replay(entry: CreditEntry, { credits, transactionType }: Movement): Rec
   return { entry, replayed: true };
 }
 
-const isTransactionId = (text: string): boolean =>
-  text !== '' && !text.includes('\0') && text.isWellFormed() && Array.from(text).length <= MAX_TRANSACTION_ID_LENGTH;
+const isTransactionId = (text: unknown): text is string =>
+  typeof text === 'string' &&
+  text !== '' &&
+  !text.includes('\0') &&
+  text.isWellFormed() &&
+  Array.from(text).length <= MAX_TRANSACTION_ID_LENGTH;

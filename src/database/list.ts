@@ -1,5 +1,5 @@
 import type { DataSource, ObjectLiteral } from 'typeorm';
-import { type Page, PageOutOfReachError, type Slice } from '../common/pagination/page.js';
+import { checkSlice, type Page, PageOutOfReachError, type Slice } from '../common/pagination/page.js';
 
 /**
  * Rows from the newest that are counted, and that a page number may pass over: some milliseconds of work. Beyond them the total is
@@ -31,13 +31,15 @@ export interface List {
  * One slice of a list, the newest rows first: two rows never share a place, so the order is total. It takes some milliseconds however
  * long the list is.
  *
- * @throws PageOutOfReachError when the rows before the slice are too many to pass over
+ * @throws InvalidSliceError, or PageOutOfReachError when the rows before the slice are too many to pass over
  */
 export async function findNewest<Row extends ObjectLiteral>(
   database: DataSource,
   list: List,
-  { limit, offset, after }: Slice,
+  slice: Slice,
 ): Promise<Page<Row>> {
+  checkSlice(slice);
+  const { limit, offset, after } = slice;
   if (offset > REACH && (await count(database, list)) > REACH) throw new PageOutOfReachError(REACH);
 
   const { columns, order } = list;

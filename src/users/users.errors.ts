@@ -3,12 +3,17 @@ import { DomainError } from '../common/errors/domain.error.js';
 export class UserNotFoundError extends DomainError {
   readonly kind = 'not_found';
 
-  constructor(wanted: { readonly id: string } | { readonly email: string }) {
+  constructor(wanted: { readonly id: unknown } | { readonly email: string }) {
     super(
-      'id' in wanted ? `User with ID ${wanted.id} not found` : `User with e-mail address ${wanted.email} not found`,
+      'id' in wanted
+        ? `User with ID ${idFor(wanted.id)} not found`
+        : `User with e-mail address ${wanted.email} not found`,
     );
   }
 }
+
+/** For a message: not every value can be converted to text. */
+const idFor = (id: unknown): string => (typeof id === 'string' ? id : `(${typeof id})`);
 
 export class InvalidUserNameError extends DomainError {
   readonly kind = 'invalid';
@@ -19,6 +24,30 @@ export class InvalidEmailError extends DomainError {
 
   constructor() {
     super('email must be an e-mail address');
+  }
+}
+
+export class InvalidUserRoleError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super('isAdmin must be true or false');
+  }
+}
+
+export class InvalidUserStatusError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor(statuses: readonly string[]) {
+    super(`status must be one of ${statuses.join(', ')}`);
+  }
+}
+
+export class InvalidVersionsError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super('The versions of a user must be a list of integers from 1, as text');
   }
 }
 

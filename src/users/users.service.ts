@@ -3,14 +3,18 @@ import type { EntityManager } from 'typeorm';
 import { violates } from '../common/errors/constraint.js';
 import { type Actor, APPLICATION } from '../common/audit/actor.js';
 import type { Page, Slice } from '../common/pagination/page.js';
-import { isEmailAddress } from '../common/validation/email.js';
+import { isAscii, isEmailAddress } from '../common/validation/email.js';
+import { isVersion } from '../common/validation/version.js';
 import { IncompleteResultError } from '../database/statement.js';
-import type { User } from './user.entity.js';
+import { type User, USER_STATUSES, type UserStatus } from './user.entity.js';
 import { parseUserName } from './user-name.js';
 import {
   EmailTakenError,
   InvalidEmailError,
   InvalidUserNameError,
+  InvalidUserRoleError,
+  InvalidUserStatusError,
+  InvalidVersionsError,
   LastAdministratorError,
   UserChangedError,
   UserNotFoundError,
@@ -36,11 +40,26 @@ export type CreatedListener = (user: User, manager: EntityManager) => Promise<vo
 /**
  * The row that a request asks for.
  *
- * @throws InvalidUserNameError, InvalidEmailError
+ * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError
  */
 export function checkUser({ name, email, isAdmin = false }: UserRequest): NewUser {
   if (!isEmailAddress(email)) throw new InvalidEmailError();
-  return { name: parseUserName(name), email, isAdmin };
+  if (typeof isAdmin !== 'boolean') throw new InvalidUserRoleError();
+  return { name: checkName(name), email, isAdmin };
+}
+
+function checkName(name: unknown): string {
+  if (typeof name !== 'string') throw new InvalidUserNameError('name must be a string');
+  return parseUserName(name);
+}
+
+function checkStatus(status: UserStatus | undefined): void {
+  if (status !== undefined && !USER_STATUSES.includes(status)) throw new InvalidUserStatusError(USER_STATUSES);
+}
+
+function checkVersions(versions: readonly string[] | undefined): void {
+  if (versions !== undefined && !(Array.isArray(versions) && versions.every(isVersion)))
+    throw new InvalidVersionsError();
 }
 
 /** What can be done to a user. Holds for every caller: HTTP, the command line and other modules. */
@@ -66,20 +85,26 @@ export class UsersService {
   }
 
   /** The user with this address, whatever its case, or null. */
-  findByEmail(email: string): Promise<User | null> {
-    return this.users.findByEmail(email);
+  async findByEmail(email: string): Promise<User | null> {
+    return isAscii(email) ? this.users.findByEmail(email) : null;
   }
 
-  /** The users that the filter lets pass, the newest first. */
-  list(filter: UserFilter, slice: Slice): Promise<Page<User>> {
-    return this.users.findPage(filter, slice);
+  /**
+   * The users that the filter lets pass, the newest first.
+   *
+   * @throws InvalidUserStatusError, InvalidEmailError, InvalidSliceError, PageOutOfReachError
+   */
+  async list({ status, email }: UserFilter, slice: Slice): Promise<Page<User>> {
+    checkStatus(status);
+    if (email !== undefined && !isEmailAddress(email)) throw new InvalidEmailError();
+    return this.users.findPage({ status, email }, slice);
   }
 
   /**
    * Adds an active user without keys, and without credits but for what `onCreated` listeners give. Not safe to repeat: a second call is refused for its e-mail address.
    *
    * @param manager joins the caller's transaction
-   * @throws InvalidUserNameError, InvalidEmailError, EmailTakenError
+   * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, EmailTakenError
    */
   async create(request: UserRequest, by: Actor = APPLICATION, manager?: EntityManager): Promise<User> {
     const row = checkUser(request);
@@ -99,7 +124,7 @@ export class UsersService {
    * Like `create` for many, in one transaction, but for those whose address somebody has: they are passed over. Safe to repeat.
    *
    * @returns the users that were made, as they were before `onCreated` listeners ran
-   * @throws InvalidUserNameError, InvalidEmailError, and then none is made
+   * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, and then none is made
    */
   async createMissing(requests: readonly UserRequest[], by: Actor = APPLICATION): Promise<readonly User[]> {
     const rows = requests.map(checkUser);
@@ -135,7 +160,7 @@ export class UsersService {
    * Like `updateProfile`, and also moves the status. An INACTIVE user's keys stop working with the next request, and work
    * again once the user is ACTIVE.
    *
-   * @throws what `updateProfile` throws, and LastAdministratorError
+   * @throws what `updateProfile` throws, InvalidUserStatusError and LastAdministratorError
    */
   async change(
     id: string,
@@ -143,7 +168,9 @@ export class UsersService {
     by: Actor = APPLICATION,
     versions?: readonly string[],
   ): Promise<User> {
-    const changes = { name: name === undefined ? undefined : parseUserName(name), status };
+    const changes = { name: name === undefined ? undefined : checkName(name), status };
+    checkStatus(status);
+    checkVersions(versions);
     const isEmpty = name === undefined && status === undefined;
     if (!isEmpty) {
       const user = await this.users.patch(id, changes, by, versions).catch((error: unknown) => {

@@ -3,9 +3,7 @@ import { IsInt, IsString, Max, Min } from 'class-validator';
 import { PageRequest } from '../../common/pagination/page.request.js';
 import { IsInstant } from '../../common/validation/instant.decorator.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
-import { API_KEY_NAME } from '../api-keys.service.js';
-
-const WEEK_SECONDS = 7 * 24 * 60 * 60;
+import { API_KEY_NAME, MAX_OVERLAP_SECONDS } from '../api-keys.service.js';
 
 const NAME = {
   pattern: API_KEY_NAME,
@@ -50,12 +48,12 @@ export class ApiKeyRotate {
   @ApiPropertyOptional({
     type: 'integer',
     minimum: 0,
-    maximum: WEEK_SECONDS,
+    maximum: MAX_OVERLAP_SECONDS,
     default: 0,
     description: 'Seconds for which the old secret goes on working; 0 ends it at once',
   })
   @Omittable()
-  @Max(WEEK_SECONDS)
+  @Max(MAX_OVERLAP_SECONDS)
   @Min(0)
   @IsInt() // the lowest rule speaks first
   readonly overlap_seconds?: number;

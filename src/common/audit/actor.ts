@@ -1,9 +1,39 @@
+import { DomainError } from '../errors/domain.error.js';
+import { isUuid } from '../validation/uuid.js';
+
+export const ACTOR_TYPES = ['API_KEY', 'COMMAND_LINE', 'APPLICATION'] as const;
+
 /** The originator of a change, as recorded in the audit trail. */
 export interface Actor {
-  readonly type: 'API_KEY' | 'COMMAND_LINE' | 'APPLICATION';
+  readonly type: (typeof ACTOR_TYPES)[number];
   readonly userId: string | null;
   readonly keyId: string | null;
+  /** Up to 128 characters. */
   readonly requestId: string | null;
+}
+
+export class InvalidActorError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super(
+      `The actor of a change must have one of the types ${ACTOR_TYPES.join(', ')}, UUIDs or null as userId and keyId, ` +
+        'and up to 128 characters without NUL or null as requestId',
+    );
+  }
+}
+
+const NOBODY = '00000000-0000-0000-0000-000000000000';
+const MAX_REQUEST_ID_LENGTH = 128;
+
+export const isRequestId = (value: unknown): value is string =>
+  typeof value === 'string' && value.length <= MAX_REQUEST_ID_LENGTH && !value.includes('\0') && value.isWellFormed();
+
+/** @throws InvalidActorError for one that the audit trail could not hold */
+export function checkActor({ type, userId, keyId, requestId }: Actor): void {
+  const isActor =
+    ACTOR_TYPES.includes(type) && [userId, keyId].every((id) => isUuid(id ?? NOBODY)) && isRequestId(requestId ?? '');
+  if (!isActor) throw new InvalidActorError();
 }
 
 export const COMMAND_LINE: Actor = { type: 'COMMAND_LINE', userId: null, keyId: null, requestId: null };

@@ -1,4 +1,4 @@
-import type { Actor } from './actor.js';
+import { type Actor, checkActor } from './actor.js';
 
 /**
  * The actions that the constraint `ck_audit_events_action` allows. For rolling deployments, add a new action here and to the
@@ -43,12 +43,11 @@ export function recorded(
     SELECT * FROM changed`;
 }
 
-export const actorParameters = ({ type, userId, keyId, requestId }: Actor): readonly (string | null)[] => [
-  type,
-  userId,
-  keyId,
-  requestId,
-];
+/** @throws InvalidActorError */
+export function actorParameters(actor: Actor): readonly (string | null)[] {
+  checkActor(actor);
+  return [actor.type, actor.userId, actor.keyId, actor.requestId];
+}
 
 /** jsonb of the fields that differ, each with its value before and after. The expressions must not be null. */
 export const changed = (fields: Readonly<Record<string, readonly [before: string, after: string]>>): string =>

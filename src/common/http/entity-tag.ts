@@ -1,3 +1,5 @@
+import { isVersion } from '../validation/version.js';
+
 /** A strong validator (RFC 9110, section 8.8.3) for one version of one row; no two rows share one. */
 export const entityTag = (row: { readonly id: string; readonly version: string }): string =>
   `"${row.id}.${row.version}"`;
@@ -11,6 +13,9 @@ export const entityTag = (row: { readonly id: string; readonly version: string }
  */
 export function versionsMatching(ifMatch: string | undefined, id: string): string[] | undefined {
   if (ifMatch === undefined || ifMatch.trim() === '*') return undefined;
-  const own = new RegExp(`^"${id.toLowerCase()}\\.([1-9]\\d{0,17})"$`);
-  return ifMatch.split(',').flatMap((tag) => own.exec(tag.trim())?.[1] ?? []);
+  const own = new RegExp(`^"${id.toLowerCase()}\\.(\\d+)"$`);
+  return ifMatch
+    .split(',')
+    .map((tag) => own.exec(tag.trim())?.[1])
+    .filter(isVersion);
 }

@@ -109,7 +109,11 @@ export function answerInsteadOfNode(server: Server): void {
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
   server.prependListener('request', toOriginForm);
   server.maxHeadersCount = 0; // Node drops fields beyond it without a word, a second key among them; their size is bounded
-  (server as { requireHostHeader?: boolean }).requireHostHeader = false; // `refuseAmbiguous` answers instead
+  Object.assign(server, {
+    requireHostHeader: false, // `refuseAmbiguous` answers instead
+    // Responses to a caller that has ended its half of the connection are sent, and then it is closed; an idle one is closed at once.
+    httpAllowHalfOpen: true,
+  });
 }
 
 /**

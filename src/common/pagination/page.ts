@@ -1,5 +1,5 @@
 import { DomainError } from '../errors/domain.error.js';
-import { type Place, placeOf } from './cursor.js';
+import { isPlace, type Place, placeOf } from './cursor.js';
 import type { PageRequest } from './page.request.js';
 
 /** The window of a list to read: the rows after a cursor, or those after a number of rows. */
@@ -23,6 +23,25 @@ export const sliceOf = ({ page, items_per_page: limit, after }: PageRequest): Sl
   offset: after === undefined ? (page - 1) * limit : 0,
   after: after === undefined ? null : placeOf(after),
 });
+
+export class InvalidSliceError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super('A slice must have a limit from 1, an offset from 0, both integers, and the place of a row or null as after');
+  }
+}
+
+/** @throws InvalidSliceError */
+export function checkSlice({ limit, offset, after }: Slice): void {
+  const isSlice =
+    Number.isSafeInteger(limit) &&
+    limit >= 1 &&
+    Number.isSafeInteger(offset) &&
+    offset >= 0 &&
+    (after === null || isPlace(after));
+  if (!isSlice) throw new InvalidSliceError();
+}
 
 /** The page number would skip more rows than the server is willing to read. */
 export class PageOutOfReachError extends DomainError {

@@ -3,4 +3,7 @@ import { isEmail } from 'class-validator';
 /** Addresses are ASCII, so that letter case folds the same way everywhere; the same as `ck_users_email`. */
 const ASCII = /^[!-~]+$/;
 
-export const isEmailAddress = (text: string): boolean => ASCII.test(text) && isEmail(text);
+/** Whether a user could have it: whatever has been stored, this much is sure. */
+export const isAscii = (value: unknown): value is string => typeof value === 'string' && ASCII.test(value);
+
+export const isEmailAddress = (value: unknown): value is string => isAscii(value) && isEmail(value);

@@ -1,8 +1,7 @@
 import { applyDecorators } from '@nestjs/common';
 import { Transform } from 'class-transformer';
 import { IsDate, isRFC3339, type ValidationOptions } from 'class-validator';
-import { isDate } from './date.js';
-import { isInstant } from './instant.js';
+import { isDate, isInstant } from './date.js';
 
 /**
  * The field is an instant in RFC 3339, and becomes a `Date`. Both rules are needed: the one takes only whole instants
@@ -19,5 +18,5 @@ function parse(value: unknown): Date | null {
   const text = value.toUpperCase(); // a `t` and a `z` may be small
   if (!isRFC3339(text) || !isDate(text.slice(0, 10))) return null;
   const date = new Date(text);
-  return isInstant(date) ? date : null; // an offset may carry one beyond the years that can be written
+  return isInstant(date) ? date : null; // an offset may move it out of the years that RFC 3339 can write
 }

@@ -2,4 +2,4 @@
 export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** Check before a query: text that is not a UUID identifies nothing, and the database would raise an error. */
-export const isUuid = (text: string): boolean => UUID.test(text);
+export const isUuid = (value: unknown): value is string => typeof value === 'string' && UUID.test(value);

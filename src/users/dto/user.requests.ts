@@ -1,8 +1,9 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsEmail, IsIn, IsString } from 'class-validator';
+import { IsIn, IsString } from 'class-validator';
 import { PageRequest } from '../../common/pagination/page.request.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
 import { USER_STATUSES, type UserStatus } from '../user.entity.js';
+import { InvalidUserStatusError } from '../users.errors.js';
 import { MAX_NAME_LENGTH, NAME_PATTERN } from '../user-name.js';
 
 /* `UsersService` holds the rules for names and addresses; the document repeats them. */
@@ -10,7 +11,7 @@ import { MAX_NAME_LENGTH, NAME_PATTERN } from '../user-name.js';
 /** The stored form; a name in a request is first trimmed and normalized, as the operations say. */
 const NAME = { minLength: 1, maxLength: MAX_NAME_LENGTH, pattern: NAME_PATTERN, example: 'Ada Lovelace' };
 const EMAIL = { format: 'email', maxLength: 254, example: 'ada@example.com' };
-const ONE_OF_STATUSES = { message: `status must be one of ${USER_STATUSES.join(', ')}` };
+const ONE_OF_STATUSES = { message: new InvalidUserStatusError(USER_STATUSES).message };
 
 /** What users may change in their own row. */
 export class UserUpdate {
@@ -45,6 +46,6 @@ export class UserListRequest extends PageRequest {
 
   @ApiPropertyOptional({ ...EMAIL, description: 'The whole address, without regard to case' })
   @Omittable()
-  @IsEmail({}, { message: 'email must be an e-mail address' })
+  @IsString()
   readonly email?: string;
 }
