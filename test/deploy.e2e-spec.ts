@@ -36,6 +36,7 @@ describe('deploy/compose.yaml', () => {
     ajv.validate(schema, file);
 
     expect(ajv.errors).toBeNull();
+    for (const name of ['instance-1', 'proxy']) expect(Object.keys(services[name]?.environment ?? {})).not.toEqual([]);
     expect(services['instance-1']).toEqual(services['instance-2']);
     expect(unknownVariables(Object.keys(services['instance-1']?.environment ?? {}))).toEqual([]);
     expect(await read('haproxy.cfg')).toMatch(
