@@ -1,5 +1,6 @@
 import eslint from '@eslint/js';
 import { defineConfig, globalIgnores } from 'eslint/config';
+import jest from 'eslint-plugin-jest';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig(
@@ -27,6 +28,28 @@ export default defineConfig(
       // Jest's matchers (`expect.any`) are typed `any`, and its `each` hands over what it was given.
       '@typescript-eslint/no-unsafe-assignment': 'off',
       '@typescript-eslint/explicit-module-boundary-types': 'off',
+    },
+  },
+  {
+    files: ['**/*.spec.ts', 'test/**/*-spec.ts'],
+    ignores: ['test/leaks/**'], // which are started and left
+    plugins: { jest },
+    rules: {
+      // No test that cannot fail.
+      'jest/expect-expect': ['error', { assertFunctionNames: ['expect', 'expect*', '**.expect'] }],
+      'jest/no-conditional-expect': 'error',
+      'jest/no-disabled-tests': 'error',
+      'jest/no-focused-tests': 'error',
+      'jest/no-identical-title': 'error',
+      'jest/no-standalone-expect': ['error', { additionalTestBlockFunctions: ['itWithDump'] }],
+      'jest/no-test-return-statement': 'error',
+      'jest/no-unnecessary-assertion': 'error',
+      'jest/no-unneeded-async-expect-function': 'error',
+      'jest/valid-describe-callback': 'error',
+      'jest/valid-expect': 'error',
+      'jest/valid-expect-in-promise': 'error',
+      'jest/valid-expect-with-promise': 'error',
+      'jest/valid-title': 'error',
     },
   },
   {

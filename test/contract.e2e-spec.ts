@@ -94,10 +94,9 @@ describe('The published document', () => {
     for (const name of ['UserUpdate', 'UserResponse', 'ErrorResponse'] as const) {
       const fields = Object.keys(CONTRACT.components.schemas[name].properties);
       expect(Object.keys(schemas[name]?.properties ?? {})).toEqual(fields);
-      if (name !== 'UserUpdate') expect(schemas[name]?.required).toEqual(fields);
+      expect(schemas[name]?.required).toEqual(name === 'UserUpdate' ? undefined : fields);
     }
     expect(schemas.UserUpdate).toMatchObject({ additionalProperties: false });
-    expect(schemas.UserUpdate?.required).toBeUndefined();
   });
 
   it('says the rule for the name', async () => {
@@ -133,7 +132,9 @@ describe('The published document', () => {
       return schema.example !== undefined;
     };
 
-    for (const { path, method, operation } of await operations()) {
+    const all = await operations();
+    expect(all.length).toBeGreaterThan(20);
+    for (const { path, method, operation } of all) {
       expect(operation.operationId).toMatch(/^[a-z][A-Za-z]+$/);
       for (const [status, given] of Object.entries(operation.responses)) {
         const response = (given.$ref ? resolve(given.$ref) : given) as {

@@ -1,3 +1,4 @@
+/* eslint-disable jest/no-standalone-expect -- the test at the end runs the commands */
 import fc from 'fast-check';
 import { InsufficientCreditsError, TransactionIdTakenError } from '../src/credits/credits.errors.js';
 import { CreditsService, type Receipt } from '../src/credits/credits.service.js';

@@ -56,6 +56,7 @@ describe('deploy/compose.yaml', () => {
     ajv.validate(schema, file);
 
     expect(ajv.errors).toBeNull();
+    for (const name of ['instance-1', 'proxy']) expect(Object.keys(services[name]?.environment ?? {})).not.toEqual([]);
     expect(services['instance-1']).toEqual(services['instance-2']);
     for (const name of ['migrations', 'instance-1'])
       expect(unknownVariables(Object.keys(services[name]?.environment ?? {}))).toEqual([]);

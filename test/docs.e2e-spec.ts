@@ -12,10 +12,20 @@ const pages = [
 /** As the source has it, whichever quotes it needs. */
 const spelled = (name: string): string[] => [`'${name}'`, `"${name}"`, `'${name.replaceAll("'", String.raw`\'`)}'`];
 
+const linksOf = async (page: string): Promise<string[]> =>
+  [...(await readFile(page, 'utf8')).matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)].map(([, link = '']) => link);
+const commandsOf = async (page: string): Promise<string[]> =>
+  [...(await readFile(page, 'utf8')).matchAll(/npm run (?:--silent )?([\w:]+)/g)].map(([, name = '']) => name);
+
 describe('The documentation', () => {
+  // Otherwise the tests of what they find could not fail.
+  it('has links and commands, which the patterns of these tests find', async () => {
+    expect(await linksOf('README.md')).toContain('.env.example');
+    expect(await commandsOf('README.md')).toContain('cli');
+  });
+
   it.each(pages)('%s links to nothing that is not there', async (page) => {
-    const text = await readFile(page, 'utf8');
-    const links = [...text.matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)].map(([, link = '']) => link);
+    const links = await linksOf(page);
 
     expect(links.filter((link) => !existsSync(join(dirname(page), link)))).toEqual([]);
   });
@@ -41,9 +51,7 @@ describe('The documentation', () => {
 
   it.each(pages)('%s names only commands that package.json has', async (page) => {
     const { scripts } = JSON.parse(await readFile('package.json', 'utf8')) as { scripts: Record<string, string> };
-    const named = [...(await readFile(page, 'utf8')).matchAll(/npm run (?:--silent )?([\w:]+)/g)].map(
-      ([, name = '']) => name,
-    );
+    const named = await commandsOf(page);
 
     expect(named.filter((name) => !(name in scripts))).toEqual([]);
   });

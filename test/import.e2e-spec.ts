@@ -198,6 +198,7 @@ describe('users-api users import', () => {
 
         const { problems, created } = await summary(await file(`users.${kind}`, content));
 
+        expect(users).not.toEqual([]);
         expect([problems, created]).toEqual([[], users.length]);
         const rows = new Map((await stored()).map(({ email, name }) => [email, name]));
         for (const { email, name } of users) expect(rows.get(email)).toBe(parseUserName(name));

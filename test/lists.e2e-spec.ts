@@ -323,7 +323,9 @@ describe('Every list', () => {
 
     expect((await get(`/v1/users?email=${email.toUpperCase()}`)).data.map(({ id }) => id)).toEqual([ada.id]);
     expect((await get(`/v1/users?email=${email}&status=ACTIVE`)).data).toEqual([]);
-    expect((await get('/v1/users?status=INACTIVE')).data.every(({ status }) => status === 'INACTIVE')).toBe(true);
+    expect(new Set((await get('/v1/users?status=INACTIVE')).data.map(({ status }) => status))).toEqual(
+      new Set(['INACTIVE']),
+    );
     expect((await get('/v1/users?status=GONE')).status).toBe(400);
     expect((await get('/v1/users?email=a%00b')).status).toBe(400);
   });

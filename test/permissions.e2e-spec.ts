@@ -97,8 +97,10 @@ describe('Who may do what', () => {
       ];
 
       expect(answers.map(({ status }) => status)).toEqual([nobody, nobody, user, admin]);
-      for (const { status, body } of answers)
-        if (status >= 400) expect(body).toEqual({ status, message: expect.any(String) });
+      const failures = answers.filter(({ status }) => status >= 400);
+      expect(failures.map(({ body }) => body as unknown)).toEqual(
+        failures.map(({ status }) => ({ status, message: expect.any(String) })),
+      );
     },
   );
 
@@ -113,12 +115,12 @@ describe('Who may do what', () => {
       for (const body of ['{', '[]', '{"emial":1}', 'x'.repeat(20_000)]) {
         const send = (agent: ReturnType<typeof app.anyone>) =>
           agent[method.toLowerCase() as 'post'](path).set('Content-Type', 'application/json').send(body);
+        const refused = user === 403 ? [await send(app.as(caller))] : [];
+
         expect((await send(app.anyone())).status).toBe(nobody);
-        if (user === 403)
-          expect((await send(app.as(caller))).body).toEqual({
-            status: 403,
-            message: 'Only administrators may do this',
-          });
+        expect(refused.map((answer) => answer.body as unknown)).toEqual(
+          refused.map(() => ({ status: 403, message: 'Only administrators may do this' })),
+        );
       }
     },
   );

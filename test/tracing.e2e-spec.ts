@@ -203,47 +203,38 @@ describe('Traces', () => {
   it.each([
     ['refuses', async () => `http://127.0.0.1:${String(await freePort())}`],
     ['is silent', () => Promise.resolve(undefined)],
-  ])(
-    'cost no request anything where the collector %s, and one line in the log; the process ends in time',
-    async (_, where) => {
-      const silent = await Collector.start({ answers: false });
-      const server = await startTraced({
-        OTEL_EXPORTER_OTLP_ENDPOINT: (await where()) ?? silent.url,
-        OTEL_EXPORTER_OTLP_TIMEOUT: '100',
-        OTEL_BSP_SCHEDULE_DELAY: '1',
-      });
+  ])('cost no request anything where the collector %s, and one line in the log', async (_, where) => {
+    const silent = await Collector.start({ answers: false });
+    const server = await startTraced({
+      OTEL_EXPORTER_OTLP_ENDPOINT: (await where()) ?? silent.url,
+      OTEL_EXPORTER_OTLP_TIMEOUT: '100',
+      OTEL_BSP_SCHEDULE_DELAY: '1',
+    });
 
-      const statuses = [await call(server, '/v1/users/me')];
-      await server.says(/Spans could not be sent/);
-      for (let more = 0; more < 20; more += 1) statuses.push(await call(server, '/v1/users/me'));
-      const told = performance.now();
-      const { code, stdout } = await server.end('SIGTERM');
-      const tookMs = performance.now() - told;
-      await silent.close();
+    const statuses = [await call(server, '/v1/users/me')];
+    await server.says(/Spans could not be sent/);
+    for (let more = 0; more < 20; more += 1) statuses.push(await call(server, '/v1/users/me'));
+    const { code, stdout } = await server.end('SIGTERM');
+    await silent.close();
 
-      expect(new Set(statuses)).toEqual(new Set([200]));
-      expect(stdout.match(/"level":"warn"/g)).toHaveLength(1);
-      expect(code).toBe(0);
-      expect(tookMs).toBeLessThan(10_000);
-    },
-  );
+    expect(new Set(statuses)).toEqual(new Set([200]));
+    expect(stdout.match(/"level":"warn"/g)).toHaveLength(1);
+    expect(code).toBe(0);
+  });
 
-  it('let a process end in time whose collector would take a minute', async () => {
+  it('let a process end in time whose collector would take an hour', async () => {
     const silent = await Collector.start({ answers: false });
     const server = await startTraced({
       OTEL_EXPORTER_OTLP_ENDPOINT: silent.url,
-      OTEL_EXPORTER_OTLP_TIMEOUT: '60000',
+      OTEL_EXPORTER_OTLP_TIMEOUT: '3600000', // longer than this test may take
     });
     await call(server, '/v1/users/me');
 
-    const told = performance.now();
     const { code } = await server.end('SIGTERM');
-    const tookMs = performance.now() - told;
     await silent.close();
 
     expect(code).toBe(0);
     expect(silent.requests).toHaveLength(1);
-    expect(tookMs).toBeLessThan(10_000);
   });
 
   it('are left out, with a warning, where a protocol is asked for that is not known here', async () => {

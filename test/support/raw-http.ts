@@ -28,21 +28,25 @@ export function sendRaw(port: number, request: string | Buffer): Promise<RawAnsw
   });
 }
 
+/** Ends what is sent: the server closes the connection behind its answer. */
+const LAST_ID = 'the-last-one';
+const LAST = `GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-Id: ${LAST_ID}\r\nConnection: close\r\n\r\n`;
+
 /**
- * Sends bytes and reads all that comes until the server closes the connection or, half a second after it has begun to
- * answer, falls silent. The second part is sent once the server has said something.
+ * Sends bytes and, behind them, a request of its own with which the connection ends; gives all that comes before the answer
+ * to that. The second part is sent once the server has begun to answer.
  */
-export function readRaw(port: number, first: string, second = ''): Promise<string> {
+export function readRaw(port: number, first: string, second?: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = connect(port, '127.0.0.1', () => socket.write(first));
+    const socket = connect(port, '127.0.0.1', () => socket.write(second === undefined ? first + LAST : first));
     let received = '';
     socket.on('data', (chunk) => {
-      if (received === '') socket.write(second);
+      if (received === '' && second !== undefined) socket.write(second + LAST);
       received += chunk.toString('latin1');
-      socket.setTimeout(500, () => socket.destroy());
     });
     socket.on('close', () => {
-      resolve(received);
+      const last = received.indexOf(LAST_ID);
+      resolve(last < 0 ? received : received.slice(0, received.lastIndexOf('HTTP/1.1 ', last)));
     });
     socket.on('error', (error) => {
       if (received === '') reject(error);

@@ -49,11 +49,22 @@ describe('parseJsonObject', () => {
       }),
     );
     expect(() => parse(`{"a":1.${'0'.repeat(1_000_000)}1}`)).toThrow('more digits than can be kept'); // at once
-    expect(parse('{"a":"9007199254740993","b":0.1,"c":1e21,"d":-0,"e":0.0e5}')).toBeDefined();
+    expect(parse('{"a":"9007199254740993","b":0.1,"c":1e21,"d":-0,"e":0.0e5}')).toEqual({
+      a: '9007199254740993',
+      b: 0.1,
+      c: 1e21,
+      d: -0,
+      e: 0,
+    });
   });
 
   it('is not misled by strings that look like properties, nor by the same name in different objects', () => {
-    expect(parse('{"a":"b\\":","b":"{\\"a\\":1}","c":{"a":1},"d":[{"a":1},{"a":2}]}')).toBeDefined();
+    expect(parse('{"a":"b\\":","b":"{\\"a\\":1}","c":{"a":1},"d":[{"a":1},{"a":2}]}')).toEqual({
+      a: 'b":',
+      b: '{"a":1}',
+      c: { a: 1 },
+      d: [{ a: 1 }, { a: 2 }],
+    });
   });
 
   it('keeps __proto__ as a property of its own, for the pipe to refuse', () => {
