@@ -297,7 +297,7 @@ describe('Every list', () => {
       expect(lists.flatMap(({ nodes }) => nodes).filter((node) => node.includes('Sort'))).toEqual([]);
     });
 
-    it.each(['', 'soon', '2030-01-01', '2030-02-30T00:00:00Z', '1767225600', `${YEAR}&expires_before=${YEAR}`])(
+    it.each(['', 'soon', '2030-01-01', '2030-02-30T00:00:00Z', '1767225600'])(
       '400 refuses what is no instant: %s',
       async (value) => {
         expect((await app.as(ada).get(`/v1/api-keys?expires_before=${value}`)).body).toEqual({
