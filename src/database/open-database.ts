@@ -43,7 +43,7 @@ export async function openDatabase(
     await untilAvailable(log, async () => {
       if (!config.migrationsRun) return refusePendingMigrations(url);
       const done = await runMigrations(url);
-      if (done.length > 0) log(`Ran the migrations ${done.join(', ')}`);
+      if (owner && done.length > 0) log(`Ran the migrations ${done.join(', ')}`);
     });
     return database;
   } catch (error) {
