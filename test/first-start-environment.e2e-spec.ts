@@ -90,7 +90,7 @@ describe('A start with nothing but this repository', () => {
       env: { PATH: process.env.PATH },
     });
 
-    expect(await program).toEqual({ stdout: '[]\n', stderr: expect.stringMatching(/^Ran the migrations .+\n$/) });
+    expect(await program).toEqual({ stdout: '[]\n', stderr: '' });
   });
 });
 

@@ -29,7 +29,7 @@ export async function openDatabase(
   await untilAvailable(url, log, async () => {
     if (!config.migrationsRun) return refusePendingMigrations(url, { transactionPooler, tables });
     const done = await runMigrations(url, { transactionPooler, tables });
-    if (done.length > 0) log(`Ran the migrations ${done.join(', ')}`);
+    if (owner && done.length > 0) log(`Ran the migrations ${done.join(', ')}`);
   });
   return database;
 }

@@ -63,7 +63,10 @@ export function chooseDataDirectory(
   };
   if (!account || canEnter(account, nearest))
     return attempt(() => ({ home: asAccount(owner, () => make(directory)), account }));
-  if (!place) throw refuse(`PostgreSQL does not run as root, and the account "postgres" cannot enter ${nearest}`);
+  if (!place) {
+    const name = owner ? String(owner.uid) : '"postgres"';
+    throw refuse(`PostgreSQL does not run as root, and the account ${name} cannot enter ${nearest}`);
+  }
   log(`The database is in ${place}, since PostgreSQL's account cannot enter ${directory}`);
   return attempt(() => ({ home: make(place), account: serverAccount() }));
 }
