@@ -139,7 +139,7 @@ describe('UsersApiModule in another Nest application', () => {
     [{ newUserCredits: null }, 'newUserCredits must be an integer from 0 to 999999999'],
     [{ newUserCredits: -1 }, 'newUserCredits must be an integer from 0 to 999999999'],
     [{ rateLimitPerMinute: 1.5 }, 'rateLimitPerMinute must be an integer from 0 to 999999999'],
-    [{ redisUrl: 'localhost' }, 'redisUrl must be a URL that begins with redis:// or rediss://'],
+    [{ redisUrl: 'localhost' }, 'redisUrl must be a well-formed URL that begins with redis:// or rediss://'],
     [{ newUserCredit: 25 }, 'property newUserCredit should not exist'],
   ])('does not start with the options %j, and says why', async (options, problem) => {
     const refused = `The options of UsersApiModule are not valid: ${problem}`;

@@ -29,7 +29,7 @@ describe('A query', () => {
     ['?=1', 'The property "" is not known here'],
     ['?page', 'page must be an integer number'],
     ['?page=1;items_per_page=2', 'page must be an integer number'],
-  ])('400 in each list for what it does not read: %.20s', async (query, message) => {
+  ])('400 in each list for what it does not read: %s', async (query, message) => {
     const admin = await app.given.user({ isAdmin: true });
     const paths = await lists();
 
@@ -53,7 +53,7 @@ describe('A query', () => {
   });
 
   // Two readings of one query would let a caller hide from the one what it tells the other.
-  it.each([MANY, 'user_id=&', '%75ser_id=x&'])('403 for the user_id of another behind %.20s', async (before) => {
+  it.each([MANY, 'user_id=&', '%75ser_id=x&'])('403 for the user_id of another behind %s', async (before) => {
     const [ada, bob] = [await app.given.user(), await app.given.user()];
 
     const { status } = await app.as(ada).get(`/v1/billing/credit-history?${before}user_id=${bob.id}`);
@@ -79,9 +79,8 @@ describe('A query', () => {
 
     const { status, body } = await app.as(ada).get(`/v1/billing/credit-history?${query}`);
 
-    expect([status, body]).toMatchObject([expected, {}]);
-    if (expected === 400)
-      expect(body).toMatchObject({ message: expect.stringMatching(/^start_date must be a date/) as string });
+    const refusal = { status: 400, message: expect.stringMatching(/^start_date must be a date/) as string };
+    expect([status, body]).toMatchObject([expected, expected === 400 ? refusal : { data: [] }]);
   });
 
   it.each(['0001-01-01T00:00:00Z', '0001-01-01T00:00:00+14:00', '0099-12-31T00:00:00.000+01:00'])(
