@@ -109,7 +109,7 @@ describe('The client', () => {
   it('does not repeat a rotation, a rename of a key, its own revocation or a conditional write whose answer is lost', async () => {
     const ada = await app.given.user();
     const path = { key_name: 'default' };
-    const { api, wire } = await calling(ada.key, 'lose', 'lose', 'lose', 'lose');
+    const { api, wire } = await calling(ada.key, 'lose', 'lose', 'lose', 'lose', 'lose');
 
     await expect(
       api.PATCH('/v1/users/me', { body: { name: 'Ada' }, params: { header: { 'If-Match': '"0"' } } }),
@@ -124,8 +124,11 @@ describe('The client', () => {
       api.PATCH('/v1/api-keys/{key_name}', { params: { path }, body: { name: 'laptop' } }),
     ).rejects.toThrow();
     await expect(api.DELETE('/v1/api-keys/current')).rejects.toThrow();
+    await expect(
+      api.DELETE('/v1/users/{user_id}', { params: { path: { user_id: ada.id }, header: { 'If-Match': '"0"' } } }),
+    ).rejects.toThrow();
 
-    expect(wire.seen).toHaveLength(4);
+    expect(wire.seen).toHaveLength(5);
   });
 
   it('waits as long as Retry-After says, in seconds or by a date', async () => {

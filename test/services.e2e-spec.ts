@@ -36,7 +36,7 @@ const hostile = fc.oneof(
 type Fields = Record<
   | ('id' | 'userId' | 'name' | 'newName' | 'email' | 'isAdmin' | 'status' | 'versions' | 'expiresAt' | 'secret')
   | ('overlapSeconds' | 'amount' | 'transactionId' | 'transactionType' | 'startDate' | 'endDate')
-  | ('limit' | 'offset' | 'after' | 'type' | 'keyId' | 'requestId'),
+  | ('limit' | 'offset' | 'after' | 'type' | 'keyId' | 'requestId' | 'except'),
   never
 >;
 type Method = readonly [fields: () => Record<string, unknown>, call: (fields: Fields) => Promise<unknown>];
@@ -76,8 +76,8 @@ describe('The exported services', () => {
       ({ id, name, versions }) => users().updateProfile(id, { name }, APPLICATION, versions),
     ],
     'users.change': [
-      () => ({ id: ada.id, name: 'New', status: 'INACTIVE', versions: ['1'] }),
-      ({ id, name, status, versions }) => users().change(id, { name, status }, APPLICATION, versions),
+      () => ({ id: ada.id, name: 'New', status: 'INACTIVE', versions: ['1'], except: ['2'] }),
+      ({ id, name, status, versions, except }) => users().change(id, { name, status }, APPLICATION, versions, except),
     ],
     'users.change, for an actor': [
       () => ({ type: 'API_KEY', userId: ada.id, keyId: ada.id, requestId: 'a' }),

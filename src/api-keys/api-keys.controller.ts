@@ -31,7 +31,7 @@ export class ApiKeysController {
     id: 'createApiKey',
     summary: 'Make an API key for the calling user',
     details:
-      'The answer is the only one that ever holds the secret. 409: there is a key of that name, or there are 100 active ones. The name of an expired or revoked key stays taken.',
+      'The answer is the only one that ever holds the secret. 409: there is a key of that name, or there are 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and `rotateApiKey` gives that key a secret that you can read.',
     returns: ApiKeyWithSecretResponse,
     status: 201,
     description: 'The key with its secret, which no other answer will show',
@@ -87,7 +87,7 @@ export class ApiKeysController {
     id: 'revokeCurrentApiKey',
     summary: 'Revoke the API key that this call is made with, as whoever finds a leaked one should',
     details:
-      'Ends the key with which the call is made, for good: what to do with a key that was found where it should not be. The next request with it is 401.',
+      'Ends the key with which the call is made, for good: what to do with a key that was found where it should not be. The next request with it is 401. After 503 or without a response, a repeated request is 401 if the first one was carried out.',
     returns: ApiKeyResponse,
     description: 'The key, REVOKED; the next call with it is refused',
   })
@@ -115,7 +115,7 @@ export class ApiKeysController {
     id: 'updateApiKey',
     summary: 'Rename an API key, or move the expiry of an active one',
     details:
-      'Changes the given fields alone. Safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.',
+      'Changes the given fields alone. After 503 or without a response it may have been made: a repeated renaming is 404 then, as the key is found by its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.',
     returns: ApiKeyResponse,
     description: 'The key as stored',
     fails: ['invalid', 'not_found', 'conflict', 'too_large', 'unsupported_media_type'],
@@ -150,7 +150,7 @@ export class ApiKeysController {
     id: 'rotateApiKey',
     summary: 'Give an active API key a new secret',
     details:
-      'The answer is the only one that ever holds the new secret. The old one works on for `overlap_seconds`, its answers carrying `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. 409: the key is expired or revoked.',
+      'The answer is the only one that ever holds the new secret. The old one works on for `overlap_seconds`, its answers carrying `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. After 503 or without a response the key may have a new secret, which is lost: rotate it again, with the old secret while its overlap lasts or with another key of yours. Without either, an administrator must make you a key, so prefer an overlap. 409: the key is expired or revoked.',
     returns: ApiKeyWithSecretResponse,
     status: 201,
     description:

@@ -129,7 +129,8 @@ export class ApiKeysService {
   }
 
   /**
-   * Renames a key or moves its expiry, of which the latter takes an active key. Safe to repeat.
+   * Renames a key or moves its expiry, of which the latter takes an active key. Safe to repeat but for a new name: the key has left its
+   * old one.
    *
    * @throws ApiKeyNotFoundError, InvalidApiKeyNameError, InvalidApiKeyExpiryError, ApiKeyExpiryError, ApiKeyNameTakenError,
    *   ApiKeyNotActiveError

@@ -44,12 +44,13 @@ export const retryingFetch =
  */
 export function isRepeatable({ method, url, headers }: Request): boolean {
   const { pathname } = new URL(url);
+  if (headers.has('if-match')) return method === 'GET' || method === 'HEAD';
   switch (method) {
     case 'GET':
     case 'HEAD':
       return true;
     case 'PATCH':
-      return !headers.has('if-match') && /\/v1\/users\/[^/]+$/.test(pathname);
+      return /\/v1\/users\/[^/]+$/.test(pathname);
     case 'DELETE':
       return !pathname.endsWith('/v1/api-keys/current');
     case 'POST':

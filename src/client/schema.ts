@@ -63,7 +63,7 @@ export interface paths {
         head?: never;
         /**
          * Update current user information
-         * @description Changes the name alone, which is trimmed and brought into NFC before it is checked and stored; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew.
+         * @description Changes the name alone, which is trimmed and brought into NFC before it is checked and stored; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out.
          */
         patch: operations["updateMe"];
         trace?: never;
@@ -83,7 +83,7 @@ export interface paths {
         put?: never;
         /**
          * Add a user, who has no key yet
-         * @description Adds an ACTIVE user with no key; the name is trimmed and brought into NFC before it is checked and stored. Make one with `createApiKeyForUser`. Not safe to repeat blindly: a second request is 409, because the e-mail address is taken.
+         * @description Adds an ACTIVE user with no key; the name is trimmed and brought into NFC before it is checked and stored. Make one with `createApiKeyForUser`. After 503 or without a response the user may have been made: a repeated request is 409 then, since the e-mail address is taken, and `listUsers` finds the user by its `email`.
          */
         post: operations["createUser"];
         delete?: never;
@@ -108,14 +108,14 @@ export interface paths {
         post?: never;
         /**
          * Deactivate a user, whose keys stop working at once; safe to repeat
-         * @description The user becomes INACTIVE, and every key of it stops working with the next request. Nothing is deleted; `updateUser` makes it ACTIVE again. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written. 409: this is the last active administrator, who must stay.
+         * @description The user becomes INACTIVE, and every key of it stops working with the next request. Nothing is deleted; `updateUser` makes it ACTIVE again. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.
          */
         delete: operations["deactivateUser"];
         options?: never;
         head?: never;
         /**
          * Change the name or the status of a user
-         * @description Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. 409: this is the last active administrator, who must stay.
+         * @description Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.
          */
         patch: operations["updateUser"];
         trace?: never;
@@ -131,7 +131,7 @@ export interface paths {
         put?: never;
         /**
          * Make an API key for a user
-         * @description The answer is the only one that ever holds the secret. 409: the user has a key of that name, or 100 active ones. The name of an expired or revoked key stays taken.
+         * @description The answer is the only one that ever holds the secret. 409: the user has a key of that name, or 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and a request with another name makes a key with a secret that you can read.
          */
         post: operations["createApiKeyForUser"];
         delete?: never;
@@ -155,7 +155,7 @@ export interface paths {
         put?: never;
         /**
          * Make an API key for the calling user
-         * @description The answer is the only one that ever holds the secret. 409: there is a key of that name, or there are 100 active ones. The name of an expired or revoked key stays taken.
+         * @description The answer is the only one that ever holds the secret. 409: there is a key of that name, or there are 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and `rotateApiKey` gives that key a secret that you can read.
          */
         post: operations["createApiKey"];
         delete?: never;
@@ -180,7 +180,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke the API key that this call is made with, as whoever finds a leaked one should
-         * @description Ends the key with which the call is made, for good: what to do with a key that was found where it should not be. The next request with it is 401.
+         * @description Ends the key with which the call is made, for good: what to do with a key that was found where it should not be. The next request with it is 401. After 503 or without a response, a repeated request is 401 if the first one was carried out.
          */
         delete: operations["revokeCurrentApiKey"];
         options?: never;
@@ -211,7 +211,7 @@ export interface paths {
         head?: never;
         /**
          * Rename an API key, or move the expiry of an active one
-         * @description Changes the given fields alone. Safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.
+         * @description Changes the given fields alone. After 503 or without a response it may have been made: a repeated renaming is 404 then, as the key is found by its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.
          */
         patch: operations["updateApiKey"];
         trace?: never;
@@ -227,7 +227,7 @@ export interface paths {
         put?: never;
         /**
          * Give an active API key a new secret
-         * @description The answer is the only one that ever holds the new secret. The old one works on for `overlap_seconds`, its answers carrying `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. 409: the key is expired or revoked.
+         * @description The answer is the only one that ever holds the new secret. The old one works on for `overlap_seconds`, its answers carrying `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. After 503 or without a response the key may have a new secret, which is lost: rotate it again, with the old secret while its overlap lasts or with another key of yours. Without either, an administrator must make you a key, so prefer an overlap. 409: the key is expired or revoked.
          */
         post: operations["rotateApiKey"];
         delete?: never;
@@ -935,6 +935,8 @@ export interface operations {
             header?: {
                 /** @description The ETag of an earlier answer: if it no longer holds, the answer is 412 and nothing is written */
                 "If-Match"?: string;
+                /** @description An ETag, or `*` for any: if it holds, the answer is 412 and nothing is written */
+                "If-None-Match"?: string;
             };
             path?: never;
             cookie?: never;
@@ -1120,6 +1122,8 @@ export interface operations {
             header?: {
                 /** @description The ETag of an earlier answer: if it no longer holds, the answer is 412 and nothing is written */
                 "If-Match"?: string;
+                /** @description An ETag, or `*` for any: if it holds, the answer is 412 and nothing is written */
+                "If-None-Match"?: string;
             };
             path: {
                 user_id: string;
@@ -1157,6 +1161,8 @@ export interface operations {
             header?: {
                 /** @description The ETag of an earlier answer: if it no longer holds, the answer is 412 and nothing is written */
                 "If-Match"?: string;
+                /** @description An ETag, or `*` for any: if it holds, the answer is 412 and nothing is written */
+                "If-None-Match"?: string;
             };
             path: {
                 user_id: string;

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { Body, Delete, Get, Header, Headers, HttpCode, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
@@ -8,7 +9,7 @@ import { ApiKeyWithSecretResponse } from '../api-keys/dto/api-key.response.js';
 import type { Principal } from '../api-keys/principal.js';
 import { Documented, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, NEXT_PAGE } from '../common/docs/documented.decorator.js';
 import { ApiController } from '../common/http/api-controller.decorator.js';
-import { versionsMatching } from '../common/http/entity-tag.js';
+import { conditionsOf } from '../common/http/entity-tag.js';
 import { locationOf } from '../common/http/location.js';
 import { JsonBody } from '../common/http/json-body.guard.js';
 import { ParamMatches } from '../common/http/param-matches.decorator.js';
@@ -37,7 +38,7 @@ export class UsersAdminController {
     id: 'createUser',
     summary: 'Add a user, who has no key yet',
     details:
-      'Adds an ACTIVE user with no key; the name is trimmed and brought into NFC before it is checked and stored. Make one with `createApiKeyForUser`. Not safe to repeat blindly: a second request is 409, because the e-mail address is taken.',
+      'Adds an ACTIVE user with no key; the name is trimmed and brought into NFC before it is checked and stored. Make one with `createApiKeyForUser`. After 503 or without a response the user may have been made: a repeated request is 409 then, since the e-mail address is taken, and `listUsers` finds the user by its `email`.',
     returns: UserResponse,
     status: 201,
     description: 'The new user',
@@ -91,7 +92,7 @@ export class UsersAdminController {
     id: 'updateUser',
     summary: 'Change the name or the status of a user',
     details:
-      'Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. 409: this is the last active administrator, who must stay.',
+      'Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.',
     returns: UserResponse,
     description: 'The user as stored',
     condition: IF_MATCH,
@@ -100,11 +101,11 @@ export class UsersAdminController {
   async update(
     @CurrentUser() caller: Principal,
     @Param('user_id') id: string,
-    @Headers('if-match') ifMatch: string | undefined,
+    @Headers() headers: IncomingHttpHeaders,
     @Body() changes: UserAdminUpdate,
     @Res({ passthrough: true }) response: Response,
   ): Promise<UserResponse> {
-    return represent(await this.users.change(id, changes, caller, versionsMatching(ifMatch, id)), response);
+    return represent(await this.users.change(id, changes, caller, ...conditionsOf(headers, id)), response);
   }
 
   @Delete(':user_id')
@@ -113,7 +114,7 @@ export class UsersAdminController {
     id: 'deactivateUser',
     summary: 'Deactivate a user, whose keys stop working at once; safe to repeat',
     details:
-      'The user becomes INACTIVE, and every key of it stops working with the next request. Nothing is deleted; `updateUser` makes it ACTIVE again. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written. 409: this is the last active administrator, who must stay.',
+      'The user becomes INACTIVE, and every key of it stops working with the next request. Nothing is deleted; `updateUser` makes it ACTIVE again. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.',
     status: 204,
     description: 'The user is INACTIVE',
     condition: IF_MATCH,
@@ -122,9 +123,9 @@ export class UsersAdminController {
   async deactivate(
     @CurrentUser() caller: Principal,
     @Param('user_id') id: string,
-    @Headers('if-match') ifMatch: string | undefined,
+    @Headers() headers: IncomingHttpHeaders,
   ): Promise<void> {
-    await this.users.change(id, { status: 'INACTIVE' }, caller, versionsMatching(ifMatch, id));
+    await this.users.change(id, { status: 'INACTIVE' }, caller, ...conditionsOf(headers, id));
   }
 
   @Post(':user_id/api-keys')
@@ -134,7 +135,7 @@ export class UsersAdminController {
     id: 'createApiKeyForUser',
     summary: 'Make an API key for a user',
     details:
-      'The answer is the only one that ever holds the secret. 409: the user has a key of that name, or 100 active ones. The name of an expired or revoked key stays taken.',
+      'The answer is the only one that ever holds the secret. 409: the user has a key of that name, or 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and a request with another name makes a key with a secret that you can read.',
     returns: ApiKeyWithSecretResponse,
     status: 201,
     description: 'The key with its secret, which no other answer will show',

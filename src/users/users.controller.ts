@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { Body, Get, Headers, Patch, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
@@ -5,7 +6,7 @@ import { Authenticated, CurrentUser } from '../api-keys/authenticated.decorator.
 import type { Principal } from '../api-keys/principal.js';
 import { Documented, IF_MATCH, IF_NONE_MATCH } from '../common/docs/documented.decorator.js';
 import { ApiController } from '../common/http/api-controller.decorator.js';
-import { versionsMatching } from '../common/http/entity-tag.js';
+import { conditionsOf } from '../common/http/entity-tag.js';
 import { JsonBody } from '../common/http/json-body.guard.js';
 import { UserResponse } from './dto/user.response.js';
 import { UserUpdate } from './dto/user.requests.js';
@@ -38,7 +39,7 @@ export class UsersController {
     id: 'updateMe',
     summary: 'Update current user information',
     details:
-      'Changes the name alone, which is trimmed and brought into NFC before it is checked and stored; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew.',
+      'Changes the name alone, which is trimmed and brought into NFC before it is checked and stored; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out.',
     returns: UserResponse,
     description: 'User information updated successfully',
     condition: IF_MATCH,
@@ -46,11 +47,11 @@ export class UsersController {
   })
   async updateMe(
     @CurrentUser() caller: Principal,
-    @Headers('if-match') ifMatch: string | undefined,
+    @Headers() headers: IncomingHttpHeaders,
     @Body() changes: UserUpdate,
     @Res({ passthrough: true }) response: Response,
   ): Promise<UserResponse> {
-    const versions = versionsMatching(ifMatch, caller.userId);
-    return represent(await this.users.updateProfile(caller.userId, changes, caller, versions), response);
+    const conditions = conditionsOf(headers, caller.userId);
+    return represent(await this.users.updateProfile(caller.userId, changes, caller, ...conditions), response);
   }
 }

@@ -67,6 +67,14 @@ export class UserChangedError extends DomainError {
   }
 }
 
+export class UserMatchesError extends DomainError {
+  readonly kind = 'precondition_failed';
+
+  constructor() {
+    super('The user is as If-None-Match says that it must not be');
+  }
+}
+
 export class LastAdministratorError extends DomainError {
   readonly kind = 'conflict';
 

@@ -17,6 +17,7 @@ import {
   InvalidVersionsError,
   LastAdministratorError,
   UserChangedError,
+  UserMatchesError,
   UserNotFoundError,
 } from './users.errors.js';
 import { type NewUser, type UserChanges, type UserFilter, UsersRepository } from './users.repository.js';
@@ -143,8 +144,10 @@ export class UsersService {
    * Applies a partial change: an absent field keeps its value, and an empty change is only a read. Safe to repeat.
    *
    * @param versions the change is made only while the user's `version` is one of these; undefined stands for any
+   * @param except and only while it is none of these; `*` stands for any
    * @returns the user as stored by this very call
-   * @throws InvalidUserNameError, UserNotFoundError, or UserChangedError when the version is another, and then nothing is written;
+   * @throws InvalidUserNameError, InvalidVersionsError, UserNotFoundError, UserChangedError when the version is not one of `versions`, or
+   *   UserMatchesError when it is one of `except`, and then nothing is written;
    *   IncompleteResultError when the database does not say what it stored
    */
   updateProfile(
@@ -152,8 +155,9 @@ export class UsersService {
     { name }: ProfileChanges,
     by: Actor = APPLICATION,
     versions?: readonly string[],
+    except?: readonly string[] | '*',
   ): Promise<User> {
-    return this.change(id, { name }, by, versions);
+    return this.change(id, { name }, by, versions, except);
   }
 
   /**
@@ -167,10 +171,13 @@ export class UsersService {
     { name, status }: UserChanges,
     by: Actor = APPLICATION,
     versions?: readonly string[],
+    except: readonly string[] | '*' = [],
   ): Promise<User> {
     const changes = { name: name === undefined ? undefined : checkName(name), status };
     checkStatus(status);
     checkVersions(versions);
+    if (except !== '*') checkVersions(except);
+    if (except.length > 0) await this.refuseVersions(id, except);
     const isEmpty = name === undefined && status === undefined;
     if (!isEmpty) {
       const user = await this.users.patch(id, changes, by, versions).catch((error: unknown) => {
@@ -181,6 +188,12 @@ export class UsersService {
     const user = await this.getById(id);
     if (isEmpty && (versions?.includes(user.version) ?? true)) return user;
     throw versions ? new UserChangedError() : new IncompleteResultError();
+  }
+
+  /** Needs no lock: versions only rise, so a user whose version is none of these any more never has one of them again. */
+  private async refuseVersions(id: string, versions: readonly string[] | '*'): Promise<void> {
+    const { version } = await this.getById(id);
+    if (versions === '*' || versions.includes(version)) throw new UserMatchesError();
   }
 }
 

@@ -3,22 +3,24 @@ import { ApiHeader, ApiOperation, ApiResponse } from '@nestjs/swagger';
 import { type ErrorKind, STATUS_OF } from '../errors/domain.error.js';
 import { ErrorResponse } from '../errors/error.response.js';
 
-/** A conditional request header, as documented, and the answer it adds. */
+/** The conditional headers of a request, as documented, and whether they add a response. */
 interface Condition {
-  readonly header: string;
-  readonly description: string;
+  readonly headers: Headers;
   readonly notModified: boolean;
 }
 
+/** Of requests that read. */
 export const IF_NONE_MATCH: Condition = {
-  header: 'If-None-Match',
-  description: 'The ETag of an earlier answer: if it still holds, the answer is 304 and empty',
+  headers: { 'If-None-Match': 'The ETag of an earlier answer: if it still holds, the answer is 304 and empty' },
   notModified: true,
 };
 
+/** Of requests that change something. */
 export const IF_MATCH: Condition = {
-  header: 'If-Match',
-  description: 'The ETag of an earlier answer: if it no longer holds, the answer is 412 and nothing is written',
+  headers: {
+    'If-Match': 'The ETag of an earlier answer: if it no longer holds, the answer is 412 and nothing is written',
+    'If-None-Match': 'An ETag, or `*` for any: if it holds, the answer is 412 and nothing is written',
+  },
   notModified: false,
 };
 
@@ -70,8 +72,10 @@ export const Documented = (documentation: Documentation): MethodDecorator => {
   );
 };
 
-const conditional = ({ header, description, notModified }: Condition): MethodDecorator[] => [
-  ApiHeader({ name: header, description, required: false, schema: { type: 'string' } }),
+const conditional = ({ headers, notModified }: Condition): MethodDecorator[] => [
+  ...Object.entries(headers).map(([name, description]) =>
+    ApiHeader({ name, description, required: false, schema: { type: 'string' } }),
+  ),
   ...(notModified
     ? [ApiResponse({ status: 304, description: 'Not modified', headers: headerObjects({ ...REQUEST_ID, ...ETAG }) })]
     : []),

@@ -31,7 +31,10 @@ const EXAMPLE_MESSAGES: Readonly<Partial<Record<number, Readonly<Record<string, 
     key_status: 'The API key is REVOKED, which is final',
     transaction: 'This transaction_id already stands for another transaction of the user',
   },
-  [STATUS_OF.precondition_failed]: { version: 'The user has changed since the version that If-Match names' },
+  [STATUS_OF.precondition_failed]: {
+    version: 'The user has changed since the version that If-Match names',
+    none_match: 'The user is as If-None-Match says that it must not be',
+  },
   [STATUS_OF.too_large]: { body: 'The body must be at most 16384 bytes long' },
   [STATUS_OF.unsupported_media_type]: {
     media_type: 'The body must be application/json or application/merge-patch+json',

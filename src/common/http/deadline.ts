@@ -14,7 +14,7 @@ export class DeadlineError extends DomainError {
 
 /**
  * Every turn at the database has a time-out of its own; this one is for their sum. What was begun for the request goes on
- * and may yet be written, as with a connection that is lost during a commit: repeating the request is safe.
+ * and may yet be written, as with a connection that is lost during a commit. README says what a repeated request does then.
  */
 export const deadline: RequestHandler = (request, response, next) => {
   const timer = setTimeout(() => {

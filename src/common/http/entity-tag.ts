@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { isVersion } from '../validation/version.js';
 
 /** A strong validator (RFC 9110, section 8.8.3) for one version of one row; no two rows share one. */
@@ -19,3 +20,22 @@ export function versionsMatching(ifMatch: string | undefined, id: string): strin
     .map((tag) => own.exec(tag.trim())?.[1])
     .filter(isVersion);
 }
+
+/**
+ * The versions of a row that an `If-None-Match` header names (RFC 9110, section 13.1.2), for a write that must hit none of them: `*` where any
+ * counts. Weak tags count, too, and what is no entity tag does not.
+ */
+export function versionsExcluded(ifNoneMatch: string | undefined, id: string): string[] | '*' {
+  if (ifNoneMatch === undefined) return [];
+  const tags = ifNoneMatch.split(',').map((tag) => tag.trim().replace(/^W\//, ''));
+  return tags.includes('*') ? '*' : (versionsMatching(tags.join(), id) ?? []);
+}
+
+/** What the conditional headers of a request that changes a row ask of its version: one of the first, and none of the second. */
+export const conditionsOf = (
+  { 'if-match': ifMatch, 'if-none-match': ifNoneMatch }: IncomingHttpHeaders,
+  id: string,
+): [versions: string[] | undefined, except: string[] | '*'] => [
+  versionsMatching(ifMatch, id),
+  versionsExcluded(ifNoneMatch, id),
+];
