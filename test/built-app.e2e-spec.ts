@@ -87,8 +87,13 @@ describe('The application as it is built', () => {
 });
 
 describe('npm start', () => {
+  let checkout: string;
+  beforeEach(async () => {
+    checkout = await mkdtemp(join(tmpdir(), 'users-api-build-'));
+  });
+  afterEach(() => rm(checkout, { recursive: true }));
+
   it('builds after a change of the sources, and only then', async () => {
-    const checkout = await mkdtemp(join(tmpdir(), 'users-api-build-'));
     const files = ['build.js', 'esbuild.config.js', 'nest-cli.json', 'package.json', 'tsconfig.json'];
     for (const name of [...files, 'tsconfig.build.json', 'migrations', 'src', 'dist'])
       await cp(name, join(checkout, name), { recursive: true });
@@ -109,6 +114,5 @@ describe('npm start', () => {
     expect(changed).not.toBe(built);
     expect(again).toBe(changed);
     expect(await readFile(main, 'utf8')).toContain('process.title="changed"');
-    await rm(checkout, { recursive: true });
   }, 300_000); // the compiler takes its time on a busy machine
 });
