@@ -10,16 +10,26 @@ class Connection {
 
   private constructor(private readonly socket: Socket) {
     socket.on('data', (chunk) => (this.received += String(chunk)));
+    socket.on('error', (error) => (this.received += `[${error.message}]`));
   }
 
-  static async to({ url }: RunningServer): Promise<Connection> {
-    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  static to({ url }: RunningServer): Promise<Connection> {
+    return Connection.toPort(Number(new URL(url).port));
+  }
+
+  static async toPort(port: number): Promise<Connection> {
+    const socket = connect(port, '127.0.0.1');
     await once(socket, 'connect');
     return new Connection(socket);
   }
 
   send(text: string): void {
     this.socket.write(text);
+  }
+
+  /** Sends the text, and returns once the kernel has taken it. */
+  async sent(text: string): Promise<void> {
+    await new Promise((done) => this.socket.write(text, done));
   }
 
   async answers(pattern: RegExp): Promise<void> {
@@ -58,11 +68,12 @@ describe('A server that is told to stop', () => {
     await programs.dispose();
     await database.drop();
   });
-  const start = (drainMs: number): Promise<RunningServer> =>
+  const start = (drainMs: number, env: NodeJS.ProcessEnv = {}): Promise<RunningServer> =>
     programs.startServer({
       DATABASE_URL: database.url,
       BOOTSTRAP_ADMIN_KEY: key,
       SHUTDOWN_DRAIN_MS: String(drainMs),
+      ...env,
     });
 
   it('503 at /readyz while it drains, serves all the same, and takes leave with Connection: close', async () => {
@@ -129,6 +140,46 @@ describe('A server that is told to stop', () => {
     for (const late of [header, withBody]) {
       expect(late?.received).toMatch(/^HTTP\/1\.1 408 /);
       expect(late?.received).toMatch(/{"status":408,"message":"Request Timeout"}$/);
+    }
+    expect((await ended).code).toBe(0);
+  });
+
+  // A process that is paused accepts nothing: the kernel completes the connections, and keeps them in the listener's queue.
+  it.each([0, 500])(
+    'answers requests that were sent before SIGTERM on connections that it had not accepted, with a drain time of %i ms',
+    async (drainMs) => {
+      const server = await start(drainMs);
+      await server.pause();
+      const early = await Promise.all(Array.from({ length: 20 }, () => Connection.to(server)));
+      await Promise.all(early.map((connection, n) => connection.sent(n % 2 === 0 ? get : patch + body)));
+
+      const ended = server.end('SIGTERM');
+      server.signal('SIGCONT');
+      await Promise.all(early.map((connection) => connection.closes()));
+
+      for (const { received } of early) {
+        expect(received).toMatch(/^HTTP\/1\.1 200 /);
+        expect(received).toMatch(/^Connection: close\r$/im);
+        expect(received).toMatch(/"credits_balance":0}$/);
+      }
+      expect((await ended).code).toBe(0);
+    },
+  );
+
+  it('answers scrapes of the metrics that were sent before SIGTERM on connections that it had not accepted', async () => {
+    const server = await start(0, { METRICS_PORT: '0' });
+    const port = Number((await server.says(/Metrics on port (\d+)/))[1]);
+    await server.pause();
+    const scrapes = await Promise.all(Array.from({ length: 10 }, () => Connection.toPort(port)));
+    await Promise.all(scrapes.map((scrape) => scrape.sent('GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n')));
+
+    const ended = server.end('SIGTERM');
+    server.signal('SIGCONT');
+    await Promise.all(scrapes.map((scrape) => scrape.closes()));
+
+    for (const { received } of scrapes) {
+      expect(received).toMatch(/^HTTP\/1\.1 200 /);
+      expect(received).toContain('\nprocess_start_time_seconds ');
     }
     expect((await ended).code).toBe(0);
   });

@@ -9,14 +9,18 @@ import {
   type OnApplicationShutdown,
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
+import { acceptQueue } from '../common/http/accept-queue.js';
 import { refuse } from '../common/http/node-answers.js';
 
 /** Milliseconds for which a process that is told to stop goes on serving, so that proxies see first that it is not ready. */
 export const DRAIN_MS = Symbol('milliseconds to drain');
 
-/** Milliseconds in which a connection that was just made may begin to speak. */
+/** Milliseconds for the first byte of a connection, counted from when the listener closes. */
 const SILENCE_MS = 250;
-/** Milliseconds that a request may still take to come whole. Node looks for late ones no more once its server closes. */
+/**
+ * Milliseconds for the rest of a request, counted from the end of the drain time: Node's own timeouts for incomplete
+ * requests end with the listener.
+ */
 const REST_OF_REQUEST_MS = 3_000;
 
 /** Node keeps there the answer that a connection is busy with. */
@@ -25,9 +29,10 @@ interface Answering {
 }
 
 /**
- * Takes leave of callers. From the moment on that the process is told to stop, `/readyz` says so, and each connection is
- * closed with its next answer (`Connection: close`), rather than under a request that is on its way. One that does not say
- * anything is closed soon after the server, and one whose request does not come whole soon after is told so (408).
+ * Ends connections gracefully. From the moment that the process is told to stop, `/readyz` returns 503, and each connection
+ * is closed with its next response (`Connection: close`), rather than under a request that is on its way. After the drain
+ * time the listener closes, once the connections in its queue are accepted. A connection without a request is closed soon
+ * after that, and one with an incomplete request gets 408.
  */
 @Injectable()
 export class Drain implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
@@ -44,10 +49,13 @@ export class Drain implements OnApplicationBootstrap, BeforeApplicationShutdown,
     return this.begun;
   }
 
+  /** Undefined in a command, which has no HTTP side; the type of the adapter does not say so. */
+  private get server(): Server | undefined {
+    return (this.http as { httpAdapter: { getHttpServer(): Server } | null }).httpAdapter?.getHttpServer();
+  }
+
   onApplicationBootstrap(): void {
-    // A command has no HTTP side, which its type does not say.
-    const { httpAdapter } = this.http as { httpAdapter: { getHttpServer(): Server } | null };
-    const server = httpAdapter?.getHttpServer();
+    const { server } = this;
     server?.on('connection', (socket) => {
       this.connections.add(socket);
       socket.once('close', () => this.connections.delete(socket));
@@ -64,14 +72,19 @@ export class Drain implements OnApplicationBootstrap, BeforeApplicationShutdown,
       if (answer) answer.shouldKeepAlive = false;
     }
     await sleep(this.drainMs);
-    this.timers.push(
-      setTimeout(() => {
-        for (const socket of this.connections) if (socket.bytesRead === 0) socket.destroy();
-      }, SILENCE_MS).unref(),
-      setTimeout(() => {
-        for (const socket of this.connections) refuse(socket, 'request_timeout');
-      }, REST_OF_REQUEST_MS).unref(),
-    );
+    const { server, connections } = this;
+    this.after(REST_OF_REQUEST_MS, () => {
+      for (const socket of connections) refuse(socket, 'request_timeout');
+    });
+    if (server?.listening) await acceptQueue(server); // Nest closes it next
+    this.after(SILENCE_MS, () => {
+      for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
+    });
+  }
+
+  /** Calls back once the data that has arrived by then is read: a timer that is late is called before that. */
+  private after(ms: number, work: () => void): void {
+    this.timers.push(setTimeout(() => setImmediate(work), ms).unref());
   }
 
   onApplicationShutdown(): void {

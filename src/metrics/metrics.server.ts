@@ -3,16 +3,21 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { collectDefaultMetrics } from 'prom-client';
+import { acceptQueue } from '../common/http/accept-queue.js';
 import { answerInsteadOfNode } from '../common/http/node-answers.js';
 import { requestIdFrom } from '../common/http/request-id.js';
 import { MethodNotAllowedError, NoSuchRouteError } from '../common/http/route-miss.js';
 import { toErrorAnswer } from '../common/errors/error-answer.js';
 import { Metrics } from '../common/metrics/metrics.js';
 
+/** Milliseconds for scrapes that are in flight when the listener closes. */
+const SCRAPE_MS = 250;
+
 /** Serves `GET /metrics` in Prometheus' text format, without a key: never on the port that callers reach. */
 @Injectable()
 export class MetricsServer implements OnApplicationShutdown {
   private server: Server | undefined;
+  private isStopping = false;
 
   constructor(private readonly metrics: Metrics) {}
 
@@ -35,16 +40,25 @@ export class MetricsServer implements OnApplicationShutdown {
     if (url?.split('?')[0] !== '/metrics') throw new NoSuchRouteError();
     if (method !== 'GET' && method !== 'HEAD') throw new MethodNotAllowedError(['GET', 'HEAD']);
     const { registry } = this.metrics;
+    const text = await registry.metrics();
+    if (this.isStopping) response.shouldKeepAlive = false;
     response.writeHead(200, { 'Content-Type': registry.contentType, 'Cache-Control': 'no-store' });
-    response.end(await registry.metrics());
+    response.end(text);
   }
 
+  /** Answers the scrapes that have been sent, and waits for no others. */
   async onApplicationShutdown(): Promise<void> {
-    if (!this.server?.listening) return;
-    const closed = once(this.server, 'close');
-    this.server.close();
-    this.server.closeAllConnections();
+    const { server } = this;
+    if (!server?.listening) return;
+    this.isStopping = true;
+    await acceptQueue(server);
+    const closed = once(server, 'close');
+    server.close();
+    const late = setTimeout(() => {
+      server.closeAllConnections();
+    }, SCRAPE_MS);
     await closed;
+    clearTimeout(late);
   }
 }
 

@@ -1,8 +1,11 @@
-import type { ChildProcess, StdioOptions } from 'node:child_process';
+import { type ChildProcess, execFile, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { poolerEnvironment } from './database.js';
 import { type OwnProcess, startProcess, temporaryDirectory } from './processes.js';
+
+const run = promisify(execFile);
 
 /** Where `npm run build` puts the programs. */
 const programs = {
@@ -80,6 +83,19 @@ export class Program {
     }
   }
 
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  /** Stops the process with SIGSTOP until a SIGCONT, and returns once it does nothing any more. */
+  async pause(): Promise<void> {
+    this.signal('SIGSTOP');
+    for (;;) {
+      const { stdout } = await run('ps', ['-o', 'stat=', '-p', String(this.child.pid)]);
+      if (stdout.startsWith('T')) return;
+    }
+  }
+
   async end(signal?: NodeJS.Signals): Promise<Ended> {
     if (signal) this.child.kill(signal);
     await this.closed;
@@ -97,6 +113,8 @@ export interface RunningServer {
   readonly url: string;
   readonly output: () => string;
   readonly says: (pattern: RegExp) => Promise<RegExpExecArray>;
+  signal(signal: NodeJS.Signals): void;
+  pause(): Promise<void>;
   end(signal: NodeJS.Signals): Promise<Ended>;
 }
 
@@ -152,6 +170,10 @@ export class Programs {
       url,
       output: () => program.stdout + program.stderr,
       says: (pattern: RegExp) => program.says(pattern),
+      signal: (signal) => {
+        program.signal(signal);
+      },
+      pause: () => program.pause(),
       end: (signal) => program.end(signal),
     };
   }
