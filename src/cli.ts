@@ -1,8 +1,5 @@
 #!/usr/bin/env node
 import './database/javascript-client.js';
-import { CommanderError } from 'commander';
-import { commandLine } from './cli/command-line.js';
-import { InterruptedError, messageOf, say } from './cli/output.js';
 import { handleFailedOutput } from './standard-streams.js';
 import { onStopSignal } from './stop-signal.js';
 
@@ -11,8 +8,13 @@ import { onStopSignal } from './stop-signal.js';
  * a pipe has not taken yet.
  */
 handleFailedOutput();
+const stop = onStopSignal(); // before anything else is loaded: see main.ts
+
+const { CommanderError } = await import('commander');
+const { commandLine } = await import('./cli/command-line.js');
+const { InterruptedError, messageOf, say } = await import('./cli/output.js');
 try {
-  await commandLine(onStopSignal()).parseAsync();
+  await commandLine(stop).parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode; // Commander has reported it; --help and --version end here too, with 0

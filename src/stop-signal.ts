@@ -7,6 +7,8 @@ const GRACE_MS = 6_000;
 const SAME_SIGNAL_MS = 100;
 
 export interface StopSignal {
+  /** True from the first signal that `with` or `interrupting` handles. */
+  readonly isStopping: boolean;
   /** Runs `close` at the first signal, no longer than the grace period, which begins after `drainMs`; then the process ends. */
   with(close: () => Promise<void>, drainMs: number): void;
   /**
@@ -18,7 +20,9 @@ export interface StopSignal {
 
 /**
  * Ends the process in order on SIGTERM, SIGINT and SIGHUP, as the methods of the returned object say. Without any of them, and at a second
- * signal, the process ends at once; 'exit' handlers run either way.
+ * signal, the process ends at once, with 128 and the number of the signal; 'exit' handlers run either way.
+ *
+ * A program calls this before it loads anything else, so this file imports only what Node has.
  */
 export function onStopSignal(): StopSignal {
   let close: ((status: number) => Promise<void>) | undefined;
@@ -42,6 +46,9 @@ export function onStopSignal(): StopSignal {
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, stop);
 
   return {
+    get isStopping() {
+      return !Number.isNaN(stoppingSince);
+    },
     with: (action, drainMs) => {
       close = action;
       graceMs = GRACE_MS + drainMs;

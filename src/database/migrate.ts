@@ -1,10 +1,7 @@
 import './javascript-client.js';
 import { parseArgs } from 'node:util';
-import { AppConfig, readDotEnv } from '../config/app.config.js';
-import { misspelledVariables } from '../config/misspelled-variables.js';
 import { handleFailedOutput } from '../standard-streams.js';
-import { locateDatabase, untilAvailable } from './open-database.js';
-import { runMigrations } from './run-migrations.js';
+import { onStopSignal } from '../stop-signal.js';
 
 /*
  * `npm run migration:run`: what the app does at its start, as a command of its own, under the same lock. With `--grant-to <role>`
@@ -13,7 +10,13 @@ import { runMigrations } from './run-migrations.js';
  */
 
 handleFailedOutput();
+onStopSignal(); // before anything else is loaded: see main.ts
+
 try {
+  const { AppConfig, readDotEnv } = await import('../config/app.config.js');
+  const { misspelledVariables } = await import('../config/misspelled-variables.js');
+  const { locateDatabase, untilAvailable } = await import('./open-database.js');
+  const { runMigrations } = await import('./run-migrations.js');
   const { values } = parseArgs({ options: { 'grant-to': { type: 'string' } } });
   readDotEnv();
   const config = new AppConfig(process.env);

@@ -1,0 +1,107 @@
+import { NestFactory } from '@nestjs/core';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { AppModule } from './app.module.js';
+import { APP_OPTIONS, setUpApp } from './app.setup.js';
+import { collectWhenIdle } from './collect-when-idle.js';
+import { BoundedExpressAdapter } from './common/http/bounded-express.adapter.js';
+import { createLogger, NestLogger } from './common/logging/logger.js';
+import { AppConfig, InvalidEnvironmentError, readDotEnv } from './config/app.config.js';
+import { misspelledVariables } from './config/misspelled-variables.js';
+import { poolOptions } from './database/data-source.options.js';
+import { MetricsServer } from './metrics/metrics.server.js';
+import { openDatabase, untilAvailable } from './database/open-database.js';
+import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.error.js';
+import { MissingPrivilegesError } from './database/privileges.js';
+import { PendingMigrationsError } from './database/run-migrations.js';
+import { UnsuitableSettingsError } from './database/session-settings.js';
+import { UnusableDatabaseError } from './database/unusable-database.js';
+import { bootstrapped, greet } from './onboarding/greeting.js';
+import { OnboardingService } from './onboarding/onboarding.service.js';
+import type { StopSignal } from './stop-signal.js';
+
+/** Opens the database, listens, and creates the first administrator. Ends the process with 1 when that fails. */
+export async function start(stop: StopSignal): Promise<void> {
+  try {
+    await open(stop);
+  } catch (error) {
+    if (stop.isStopping) return; // what is being closed may fail, and the process ends by itself
+    const { message, stack, code } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
+    // What the system or the database says needs no stack either. Nothing else of an error is printed: it may hold parameters.
+    const isExplained = EXPLAINED.some((kind) => error instanceof kind) || typeof code === 'string';
+    // Only an exit ends what a failed start has left open, and it would discard what a pipe has not taken yet.
+    process.stderr.write(`${(isExplained ? message : stack) ?? String(error)}\n`, () => process.exit(1));
+  }
+}
+
+async function open(stop: StopSignal): Promise<void> {
+  readDotEnv();
+  const config = new AppConfig(process.env);
+  const logger = await createLogger(config.log);
+  for (const warning of misspelledVariables(process.env)) logger.warn(warning);
+  const tracing = config.traces
+    ? (await import('./tracing/tracing.js')).startTracing(config.traces.protocol, logger)
+    : undefined;
+  const log = (message: string): void => {
+    logger.info(message);
+  };
+  const database = await openDatabase(config, true, log);
+
+  const app = await untilAvailable(database.url, log, () =>
+    NestFactory.create<NestExpressApplication>(
+      AppModule.forRoot(config, poolOptions(database.url, config, tracing?.PoolClient)),
+      new BoundedExpressAdapter(),
+      {
+        ...APP_OPTIONS,
+        logger: new NestLogger(logger),
+        abortOnError: false,
+      },
+    ),
+  );
+  setUpApp(app, logger, config, tracing?.traceRequests);
+  const { host: HOST, port: PORT } = config;
+  await app.listen(PORT, HOST).catch(explainedBy({ HOST, PORT }));
+  stop.with(async () => {
+    await app.close();
+    await tracing?.shutdown();
+  }, config.shutdownDrainMs);
+  if (config.metricsPort !== undefined) {
+    const { metricsPort: METRICS_PORT } = config;
+    const metrics = app.get(MetricsServer, { strict: false });
+    const port = await metrics.listen(METRICS_PORT, HOST).catch(explainedBy({ HOST, METRICS_PORT }));
+    logger.info(`Metrics on port ${String(port)}`);
+  }
+
+  // Only now, since a start that fails on a busy port must not use up the one time that the key is shown.
+  const url = await app.getUrl();
+  const { email, key: secret, keyDays: days } = config.bootstrapAdmin;
+  const onboarding = app.get(OnboardingService);
+  const created = await untilAvailable(database.url, log, () =>
+    onboarding.createFirstAdministrator(email, { secret, days }),
+  );
+  if (created && secret === undefined) process.stdout.write(greet(url, email, created));
+  else if (created) logger.info(bootstrapped(email, created.key));
+  logger.info(`The database is in ${database.place}, the documentation at ${url}/docs`);
+  logger.info(`Listening on ${url}`);
+  collectWhenIdle();
+}
+
+/** Names the variables that say where to listen, which the system's reason does not. */
+const explainedBy =
+  (variables: Readonly<Record<string, string | number>>) =>
+  (error: unknown): never => {
+    const given = Object.entries(variables).map(([name, value]) => `${name}=${String(value)}`);
+    throw new CannotListenError(`Cannot listen with ${given.join(', ')}: ${(error as Error).message}`);
+  };
+
+class CannotListenError extends Error {}
+
+/** Failures whose message has all that an operator needs: no stack. */
+const EXPLAINED = [
+  CannotListenError,
+  EmbeddedPostgresError,
+  InvalidEnvironmentError,
+  MissingPrivilegesError,
+  PendingMigrationsError,
+  UnsuitableSettingsError,
+  UnusableDatabaseError,
+];
