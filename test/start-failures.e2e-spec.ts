@@ -161,7 +161,9 @@ describe('A start that cannot succeed', () => {
 
     it('an encoding other than UTF8', async () => {
       const latin = `users_api_test_${randomBytes(6).toString('hex')}`;
-      await administer(`CREATE DATABASE ${latin} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`);
+      await administer(
+        `CREATE DATABASE ${latin} ENCODING 'LATIN1' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`,
+      );
       const url = direct((other) => (other.pathname = `/${latin}`));
       try {
         const ended = await programs.failToStart({ DATABASE_URL: url });

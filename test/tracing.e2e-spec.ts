@@ -244,7 +244,7 @@ describe('Traces', () => {
     const { stdout } = await server.end('SIGTERM');
 
     expect(status).toBe(200);
-    expect(stdout).toMatch(/"level":"warn".*There will be no traces: OTLP over grpc/);
+    expect(stdout).toMatch(/"level":"warn".*Traces are disabled: OTLP over grpc/);
     expect(stdout).not.toContain('trace_id');
     expect(collector.requests).toEqual([]);
   });
