@@ -122,6 +122,7 @@ describe('Every operation, with every status that the document lists', () => {
       [400, 'PATCH /v1/users/me', { body: { name: 7 } }],
       [400, 'PATCH /v1/users/me', { body: { email: 'new@example.com' } }],
       [412, 'PATCH /v1/users/me', { body: { name: 'Grace' }, headers: { 'if-match': '"other"' } }],
+      [412, 'PATCH /v1/users/me', { body: { name: 'Grace' }, headers: { 'if-none-match': '*' } }],
       [200, 'PATCH /v1/users/me', { body: { name: 'Grace' } }],
       [201, 'POST /v1/users', { body: { name: 'New', email: 'new@example.com' } }],
       [409, 'POST /v1/users', { body: { name: 'New', email: 'NEW@example.com' } }],
