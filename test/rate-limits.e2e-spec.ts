@@ -210,6 +210,28 @@ describeWithRedis('Instances with one Redis', () => {
       await proxy.close();
     },
   );
+
+  it.each([
+    ['deeply nested', '*1\r\n'.repeat(100_000)],
+    ['of no known type', 'HTTP/1.1 400 Bad Request\r\n\r\n'],
+    ['more than was asked for', ':1\r\n:2\r\n:3\r\n'],
+  ])('let requests pass, and the process lives on, when a reply is %s', async (_, reply) => {
+    const proxy = await startProxy(redisUrl);
+    const app = await start({ RATE_LIMIT_PER_MINUTE: '1', REDIS_URL: proxy.url });
+    const ada = await app.given.user();
+    const call = async (): Promise<number> => (await app.as(ada).get('/v1/users/me')).status;
+    await connected(app);
+    await call();
+
+    proxy.answer(Buffer.from(reply));
+    const during = await call();
+    let back = await call();
+    while (back === 200) back = await call();
+
+    expect([200, 429]).toContain(during);
+    expect(back).toBe(429);
+    await proxy.close();
+  });
 });
 
 /** Until requests are counted. */

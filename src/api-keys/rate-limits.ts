@@ -1,6 +1,7 @@
 import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import type { Redis } from 'ioredis';
 import { type RateLimiterAbstract, RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
+import { failOnThrowingListener } from '../common/fail-on-throwing-listener.js';
 import { Metrics } from '../common/metrics/metrics.js';
 import { InjectOptions, type UsersApiOptions } from '../config/users-api.options.js';
 import { RateLimitedError } from './api-keys.errors.js';
@@ -97,6 +98,9 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
     });
     client.on('error', (error: unknown) => {
       this.logger.debug({ err: error }, 'Redis cannot be reached');
+    });
+    client.on('connect', () => {
+      failOnThrowingListener(client.stream, (thrown) => new Error('Redis sent an unreadable reply', { cause: thrown }));
     });
     client.on('ready', () => {
       this.restUntil = 0;

@@ -1,12 +1,17 @@
+import type { Duplex } from 'node:stream';
 import pg from 'pg';
 import { DatabaseFailureError } from '../common/errors/database-unavailable.js';
-import { SILENCE } from './pool-client.js';
+import { AbandonedConnections } from './abandoned-connections.js';
+import { type PoolClient, READ_ONLY, UNRESPONSIVE } from './pool-client.js';
 
 /**
- * Pieces of work that may wait for each connection. What comes behind them would time out before its turn, and only make
- * the others slower: it is refused at once.
+ * Requests that may wait for each connection. One behind them would time out before its turn, and only delay the others: it
+ * is refused at once.
  */
 const WAITING_PER_CONNECTION = 100;
+
+/** Milliseconds that a connection to a server without writes is kept, so that at most one a second is opened in its place. */
+const READ_ONLY_LIFETIME_MS = 1_000;
 
 export class DatabaseBusyError extends DatabaseFailureError {
   readonly failure = 'busy';
@@ -18,20 +23,58 @@ export class DatabaseBusyError extends DatabaseFailureError {
 
 type Connected = Parameters<pg.Pool['connect']>[0];
 
-/** A pool with a queue that ends somewhere, and which does not learn of a lost server connection by connection. */
+/** Members of `pg.Pool` that its types leave out. Tests hold their behaviour. */
+interface Internals {
+  readonly _clients: readonly Lent[];
+  readonly _idle: readonly { readonly client: Lent }[];
+  /** Connections that the pool closes when they are released. */
+  readonly _expired: WeakSet<object>;
+  readonly _remove: (client: Lent, done: () => void) => void;
+  readonly _pulseQueue: () => void;
+}
+
+type Lent = NodeJS.EventEmitter &
+  Pick<PoolClient, 'readOnly' | 'openedAt' | 'refusal'> & {
+    readonly connection: { readonly stream: Duplex };
+    readonly processID: number | null;
+  };
+
+const lent = (client: pg.PoolClient): Lent => client as unknown as Lent;
+
+/**
+ * A `pg.Pool` with a bounded queue that leaves servers which do not serve:
+ *
+ * - When one connection is unresponsive, the idle ones are closed, as a failover or a lost NAT entry concerns all of them.
+ * - Connections to a server that takes no writes, such as a demoted primary, are replaced once a second: the address may lead
+ *   to the new primary by then. Reads go on.
+ * - Connections that were closed under a running statement are limited: see `AbandonedConnections`.
+ */
 export class BoundedPool extends pg.Pool {
-  private readonly idle = new Set<pg.PoolClient>();
+  private readonly readOnly = new Set<Lent>();
+  private readonly abandoned: AbandonedConnections;
 
   constructor(config?: pg.PoolConfig) {
     super(config);
-    this.on('acquire', (client) => this.idle.delete(client));
-    this.on('release', (_error, client) => this.idle.add(client));
-    this.on('remove', (client) => this.idle.delete(client));
-    this.on('connect', (client) => {
-      (client as pg.PoolClient & NodeJS.EventEmitter).once(SILENCE, () => {
-        this.dropIdle();
-      });
+    this.abandoned = new AbandonedConnections(this.options.max, async (work) => {
+      const client = await this.connect();
+      try {
+        return await work(client);
+      } finally {
+        client.release();
+      }
     });
+    this.on('connect', (client) => {
+      this.watch(lent(client));
+    });
+    this.on('release', (_error, client) => {
+      if (this.isOverdue(lent(client))) this.internals._expired.add(client);
+    });
+    this.on('remove', (client) => this.readOnly.delete(lent(client)));
+  }
+
+  /** Connections that were closed while the server may still execute their statement. */
+  get abandonedCount(): number {
+    return this.abandoned.size;
   }
 
   override connect(): Promise<pg.PoolClient>;
@@ -42,14 +85,54 @@ export class BoundedPool extends pg.Pool {
       connected(new DatabaseBusyError(), undefined, () => undefined);
       return;
     }
+    if (this.readOnly.size > 0) this.discardIdle((client) => this.isOverdue(client));
     if (!connected) return super.connect();
     super.connect(connected);
   }
 
-  /** After a failover or a lost NAT entry all connections are as dead as the one that was found out. */
-  private dropIdle(): void {
-    for (const client of this.idle) {
-      (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+  override end(): Promise<void>;
+  override end(ended: () => void): void;
+  override end(ended?: () => void): Promise<void> | void {
+    this.abandoned.stop();
+    if (!ended) return super.end();
+    super.end(ended);
+  }
+
+  /** To be called where the server of the pool is found to take no writes: all connections may lead to it. */
+  markReadOnly(): void {
+    for (const client of this.internals._clients) this.readOnly.add(client);
+  }
+
+  private watch(client: Lent): void {
+    client.refusal = (text) => this.abandoned.refusal(text);
+    if (client.readOnly) this.readOnly.add(client);
+    client.on(READ_ONLY, () => {
+      this.markReadOnly();
+    });
+    client.once(UNRESPONSIVE, () => {
+      if (client.processID !== null) this.abandoned.add(client.processID);
+      this.discardIdle(() => true);
+    });
+  }
+
+  private isOverdue(client: Lent): boolean {
+    return this.readOnly.has(client) && performance.now() - client.openedAt >= READ_ONLY_LIFETIME_MS;
+  }
+
+  /** Closes idle connections, which are out of the pool before this returns: none of them is lent any more. */
+  private discardIdle(isConcerned: (client: Lent) => boolean): void {
+    const { internals } = this;
+    for (const { client } of [...internals._idle]) {
+      if (!isConcerned(client)) continue;
+      this.readOnly.delete(client);
+      internals._remove(client, () => {
+        internals._pulseQueue();
+      });
+      client.connection.stream.destroy();
     }
+  }
+
+  private get internals(): Internals {
+    return this as unknown as Internals;
   }
 }

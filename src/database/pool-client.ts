@@ -1,60 +1,96 @@
+import type { Duplex } from 'node:stream';
 import type { ClientConfig, QueryResult } from 'pg';
-import { DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
+import { databaseFailureOf, DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
 import { SessionClient } from './session-client.js';
 
-/** Emitted by a connection whose other end did not answer in time. */
-export const SILENCE = Symbol('silence');
+/** Emitted by a connection to whose statement the server did not respond in time. The connection is closed by then. */
+export const UNRESPONSIVE = Symbol('unresponsive');
 
-/** Milliseconds for an answer. Above the server's own time-outs: it is for a server that says nothing at all. */
-const SILENCE_TIMEOUT_MS = 850;
+/** Emitted by a connection whose server refused a write because it takes none (25006). */
+export const READ_ONLY = Symbol('read only');
+
+/** Milliseconds for a response. Above the timeouts of the server itself: it is for a server that does not respond at all. */
+const RESPONSE_TIMEOUT_MS = 850;
+
+/** Parameters by which a server since PostgreSQL 14 reports that a session takes no writes, at its start and when it changes. */
+const READ_ONLY_PARAMETERS = ['in_hot_standby', 'default_transaction_read_only'];
 
 type Callback = (error?: Error) => void;
+
+interface ParameterStatus {
+  readonly parameterName: string;
+  readonly parameterValue: string;
+}
 
 interface Internals {
   readonly connect: (done: Callback) => void;
   readonly query: (...given: unknown[]) => unknown;
-  readonly connection: { readonly stream: { readonly destroy: () => void } };
+  readonly connection: NodeJS.EventEmitter & { readonly stream: Duplex };
+  /** The id of the server's process for this connection. */
+  readonly processID: number | null;
 }
 
 /**
- * A connection of the pool that gives up for good. After a time-out of its own, `query_timeout`, `pg` leaves the connection
- * open, and the pool lends it again: a connection whose other end is gone without a word (a failover, a lost NAT entry)
- * would fail request after request. And whatever goes wrong while connecting, from DNS to TLS to a server that takes nobody
- * in, is the database's absence to a caller.
+ * A connection of the pool that closes its socket when a statement times out. `query_timeout` of `pg` leaves the connection
+ * open, and the pool lends it again: a connection whose other end is gone without a message (a failover, a lost NAT entry)
+ * would fail request after request. Every failure to connect, from DNS to TLS to a server that accepts no connections, is
+ * reported as `DatabaseUnreachableError`.
  *
- * `pg` is asked with a callback. For a promise or a time-out it would write a function to a property of each query, and V8
- * makes such functions in the old part of its heap, where they keep the rows and what waits for them until the next major
+ * `pg` is called with a callback. For a promise or a timeout it would write a function to a property of each query, and V8
+ * allocates these closures in its old generation, where they keep the rows and what waits for them until the next major
  * collection (docs/performance.md).
  */
 export class PoolClient extends SessionClient {
+  /** Whether the server reports that this session takes no writes. */
+  readOnly = false;
+
+  /** When the connection was opened, in milliseconds of `performance.now()`. */
+  openedAt = Infinity;
+
+  /** Refuses a statement before it is sent, by returning an error. The pool sets it. */
+  refusal: (text: string) => Error | undefined = () => undefined;
+
   constructor(config?: ClientConfig) {
     super(config);
     const { connect, query, connection } = this as unknown as Internals;
 
-    // The pool listens only while nobody has borrowed it. Whoever has learns of the loss from its query; an 'error' that nobody
-    // hears of would end the process.
+    // The pool listens only while the connection is idle, and a borrower sees the loss in its statement. An unhandled
+    // 'error' event would end the process.
     this.on('error', () => undefined);
+
+    const reported = new Map<string, string>();
+    connection.on('parameterStatus', ({ parameterName, parameterValue }: ParameterStatus) => {
+      if (!READ_ONLY_PARAMETERS.includes(parameterName)) return;
+      reported.set(parameterName, parameterValue);
+      this.readOnly = [...reported.values()].includes('on');
+      if (this.readOnly) this.emit(READ_ONLY);
+    });
 
     // The pool connects with a callback, and TypeORM asks for promises.
     Object.assign(this, {
       connect: (done: Callback) => {
         connect.call(this, (error?: Error) => {
+          this.openedAt = performance.now();
           done(error && new DatabaseUnreachableError(error));
         });
       },
       query: (...given: unknown[]) => {
         const [statement, values] = given;
         if (!isPromised(given)) return query.apply(this, given);
+        const refused = this.refusal(typeof statement === 'string' ? statement : (statement as { text: string }).text);
+        if (refused) return Promise.reject(refused);
         return new Promise<QueryResult>((resolve, reject) => {
           const timer = setTimeout(() => {
             reject(new DatabaseUnreachableError(new Error('The database did not answer in time'), 'timeout'));
             connection.stream.destroy();
-            this.emit(SILENCE);
-          }, patience(statement));
+            this.emit(UNRESPONSIVE);
+          }, timeoutOf(statement));
           query.call(this, statement, values, (error: Error | undefined, result: QueryResult) => {
             clearTimeout(timer);
-            if (error) reject(error);
-            else resolve(result);
+            if (error) {
+              if (databaseFailureOf(error) === 'read_only') this.emit(READ_ONLY);
+              reject(error);
+            } else resolve(result);
           });
         });
       },
@@ -62,10 +98,10 @@ export class PoolClient extends SessionClient {
   }
 }
 
-/** Whether the answer is to be a promise: no callback is given, and nothing that sends itself, as a stream of rows does. */
+/** Whether the result is to be a promise: no callback is given, and no `Submittable` such as a stream of rows. */
 const isPromised = (given: readonly unknown[]): boolean =>
   !given.some((part) => typeof part === 'function') && (given[0] as { submit?: unknown }).submit === undefined;
 
-/** Milliseconds. A statement that may take longer says so itself, in `query_timeout`. */
-const patience = (statement: unknown): number =>
-  (statement as { query_timeout?: number }).query_timeout ?? SILENCE_TIMEOUT_MS;
+/** Milliseconds. A statement that may take longer has its own `query_timeout`. */
+const timeoutOf = (statement: unknown): number =>
+  (statement as { query_timeout?: number }).query_timeout ?? RESPONSE_TIMEOUT_MS;

@@ -1,16 +1,39 @@
+import type { Duplex } from 'node:stream';
 import { Client, type ClientConfig } from 'pg';
+import { UnreadableDatabaseError } from '../common/errors/database-unavailable.js';
+import { failOnThrowingListener } from '../common/fail-on-throwing-listener.js';
+import { MessageLengths } from './message-lengths.js';
 import type { SessionSettings } from './session-settings.js';
 
 interface Internals {
   readonly getStartupConf: () => SessionSettings;
+  readonly connection: { readonly stream: Duplex; readonly attachListeners: (stream: Duplex) => void };
 }
 
-/** A connection that sets the `sessionSettings` of its configuration as it is opened. */
+/**
+ * A connection that sets the `sessionSettings` of its configuration as it is opened, and fails with an error, rather than an
+ * exception that ends the process, on a message that `pg` cannot read.
+ */
 export class SessionClient extends Client {
   constructor(config?: ClientConfig & { readonly sessionSettings?: SessionSettings }) {
     super(config);
-    const { getStartupConf } = this as unknown as Internals;
+    const { getStartupConf, connection } = this as unknown as Internals;
     // `pg` has options of its own for some settings only. Its `options` would give way to those of a URL, and PgBouncer refuses them.
     Object.assign(this, { getStartupConf: () => ({ ...getStartupConf.call(this), ...config?.sessionSettings }) });
+
+    const { attachListeners, stream: socket } = connection;
+    failOnThrowingListener(socket, unreadable);
+    Object.assign(connection, {
+      attachListeners: (stream: Duplex) => {
+        const lengths = new MessageLengths();
+        if (stream !== socket) failOnThrowingListener(stream, unreadable); // TLS on the socket
+        stream.on('data', (chunk: Buffer) => {
+          lengths.check(chunk); // before the parser, whose listener comes next
+        });
+        attachListeners.call(connection, stream);
+      },
+    });
   }
 }
+
+const unreadable = (thrown: unknown): Error => new UnreadableDatabaseError(thrown);

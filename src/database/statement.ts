@@ -43,12 +43,12 @@ export class Statement<Row extends ObjectLiteral> {
   /** @throws QueryFailedError as TypeORM does, or what the pool throws when it has no connection to give */
   async run(database: DataSource, values: unknown[]): Promise<Row[]> {
     const { master: pool } = database.driver as unknown as { readonly master: Pool };
-    for (let stale = 0; ; stale += 1) {
+    for (let staleConnections = 0; ; staleConnections += 1) {
       try {
         return await this.attempt(pool, values);
       } catch (error) {
-        // Each connection that was there before the migration is found out once, and closed.
-        if (!isStale(error) || stale === pool.options.max) throw error;
+        // Each connection that was opened before the migration fails once, and is closed.
+        if (!isStale(error) || staleConnections === pool.options.max) throw error;
       }
     }
   }
@@ -56,7 +56,7 @@ export class Statement<Row extends ObjectLiteral> {
   private async attempt(pool: Pool, values: unknown[]): Promise<Row[]> {
     const { namedStatements } = pool.options as { readonly namedStatements?: boolean };
     const client = await pool.connect();
-    if (client.listenerCount('error') === 0) client.on('error', heard); // a host's, not a `PoolClient`
+    if (client.listenerCount('error') === 0) client.on('error', ignoreError); // a host's, not a `PoolClient`
     let stale = false;
     try {
       const query = { text: this.text, values, ...(namedStatements && { name: this.name }) };
@@ -71,12 +71,18 @@ export class Statement<Row extends ObjectLiteral> {
   }
 }
 
-/** The query that is under way fails by itself. An 'error' of a connection that nobody hears of would end the process. */
-const heard = (): void => undefined;
+/** The statement in flight fails by itself. An unhandled 'error' event would end the process. */
+const ignoreError = (): void => undefined;
+
+/** The function of PostgreSQL that rejects a cached plan. Unlike the message, its name does not depend on `lc_messages`. */
+const REJECTS_CACHED_PLAN = 'RevalidateCachedQuery';
 
 /**
- * A migration has changed what the statement returns, or the connection does not know it any more. PostgreSQL says so before it
- * does anything, so another connection may be asked.
+ * Whether the connection has lost the prepared statement, or a migration has changed what the statement returns. PostgreSQL
+ * reports both before it executes anything, so another connection may be used.
  */
-const isStale = (error: unknown): boolean =>
-  error instanceof QueryFailedError && ['0A000', '26000'].includes((error.driverError as { code?: string }).code ?? '');
+const isStale = (error: unknown): boolean => {
+  if (!(error instanceof QueryFailedError)) return false;
+  const { code, routine } = error.driverError as { readonly code?: string; readonly routine?: string };
+  return code === '26000' || (code === '0A000' && routine === REJECTS_CACHED_PLAN);
+};

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { DatabaseUnreachableError, isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
+import { NOT_ALLOWED } from './privileges.js';
 import { speaksAnotherProtocol } from './speaks-another-protocol.js';
 
 /** Credentials that are refused, and a database that does not exist. */
@@ -8,6 +9,9 @@ const REFUSED = /^(28|3D)/;
 /** What a pooler in transaction mode says of a setting of the session, and of a user or database that it does not know. */
 const REFUSES_SETTINGS = 'unsupported startup parameter';
 const UNKNOWN_TO_POOLER = /^no such (user|database)/;
+
+/** The driver's words for a method of authentication that it lacks: GSS, Kerberos or SSPI. */
+const UNKNOWN_METHOD = 'Unknown authenticationOk message type';
 
 const NO_TLS = 'The server does not support SSL connections';
 
@@ -26,6 +30,7 @@ export const mayRecover = (error: unknown): boolean => {
     isDatabaseUnavailable(failureOf(error)) &&
     !REFUSED.test(code ?? '') &&
     code !== 'ENOTFOUND' &&
+    code !== NOT_ALLOWED &&
     message !== NO_TLS &&
     !message.startsWith(REFUSES_SETTINGS) &&
     !UNKNOWN_TO_POOLER.test(message)
@@ -39,6 +44,8 @@ export function reasonOf(url: string, error: unknown): string {
   if (message === NO_TLS) return 'the server has no TLS, which sslmode in the URL asks for';
   if (message.startsWith(REFUSES_SETTINGS))
     return `a connection pooler before it takes no settings of a session (${message}). Set DATABASE_TRANSACTION_POOLER=true, and see "Production" in the README`;
+  if (message.startsWith(UNKNOWN_METHOD))
+    return `it asks for a method of authentication that the driver does not support (${message}): see pg_hba.conf`;
   if (message.includes('password must be a'))
     return 'it asks for a password, and neither DATABASE_URL nor PGPASSWORD has one'; // in the driver's words, a "SASL" error
   if (/certificate/i.test(message))

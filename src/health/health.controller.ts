@@ -2,6 +2,7 @@ import { Controller, Get, Header, VERSION_NEUTRAL } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { DataSource } from 'typeorm';
 import { ApiFailures, Documented } from '../common/docs/documented.decorator.js';
+import { isReadOnly } from '../database/read-only.js';
 import { Drain } from './drain.js';
 import { ReadOnlyDatabaseError, StoppingError } from './health.errors.js';
 import { HealthResponse } from './health.response.js';
@@ -42,10 +43,7 @@ export class HealthController {
   })
   async ready(): Promise<HealthResponse> {
     if (this.drain.isDraining) throw new StoppingError();
-    const [{ readOnly }] = await this.database.query<[{ readOnly: string }]>(
-      `SELECT current_setting('transaction_read_only') AS "readOnly"`,
-    );
-    if (readOnly === 'on') throw new ReadOnlyDatabaseError(); // a standby, say, that is not promoted yet
+    if (await isReadOnly(this.database)) throw new ReadOnlyDatabaseError();
     return { status: 'ok' };
   }
 }

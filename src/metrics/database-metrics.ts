@@ -3,20 +3,22 @@ import type { Pool } from 'pg';
 import { Gauge } from 'prom-client';
 import { DataSource } from 'typeorm';
 import { Metrics } from '../common/metrics/metrics.js';
+import type { BoundedPool } from '../database/bounded-pool.js';
 
-/** Reads the pool whenever somebody asks. */
+/** Reads the pool at each scrape. */
 @Injectable()
 export class DatabaseMetrics {
   constructor({ registry }: Metrics, database: DataSource) {
-    const { master: pool } = database.driver as unknown as { readonly master: Pool };
+    const { master: pool } = database.driver as unknown as { readonly master: Pool & Partial<BoundedPool> };
     new Gauge({
       name: 'users_api_database_pool_connections',
-      help: 'Connections to the database, by what they do',
+      help: 'Connections to the database, by state; abandoned: closed after a timeout, while the server still runs the statement',
       labelNames: ['state'],
       registers: [registry],
       collect() {
         this.set({ state: 'idle' }, pool.idleCount);
         this.set({ state: 'busy' }, pool.totalCount - pool.idleCount);
+        this.set({ state: 'abandoned' }, pool.abandonedCount ?? 0);
       },
     });
     new Gauge({

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { QueryFailedError } from 'typeorm';
+import { QueryFailedError, QueryRunnerAlreadyReleasedError, QueryRunnerProviderAlreadyReleasedError } from 'typeorm';
 import { DatabaseBusyError } from '../../database/bounded-pool.js';
 import { ReadOnlyDatabaseError, StoppingError } from '../../health/health.errors.js';
 import {
@@ -8,10 +8,13 @@ import {
   databaseFailureOf,
   DatabaseUnreachableError,
   isDatabaseUnavailable,
+  UnreadableDatabaseError,
 } from './database-unavailable.js';
 
 const sql = (code: string): QueryFailedError =>
   new QueryFailedError('SELECT', [], Object.assign(new Error('said by the server'), { code }));
+const fatal = (severity: string): QueryFailedError =>
+  new QueryFailedError('SELECT', [], Object.assign(new Error('said by the server'), { code: '99999', severity }));
 const system = (code: string, syscall = 'connect'): Error => Object.assign(new Error(), { code, syscall });
 
 const FAILURES: readonly (readonly [DatabaseFailure, unknown])[] = [
@@ -30,10 +33,21 @@ const FAILURES: readonly (readonly [DatabaseFailure, unknown])[] = [
   ['unreachable', new DatabaseUnreachableError(new Error('self-signed certificate'))],
   ['not_serving', sql('57P01')],
   ['not_serving', sql('57P03')],
+  ['not_serving', fatal('FATAL')],
+  ['not_serving', fatal('PANIC')],
+  ['not_allowed', sql('42501')],
+  ['internal_error', sql('XX000')],
+  ['unreadable', new UnreadableDatabaseError(new Error('Unknown authenticationOk message type 7'))],
+  ['unreadable', new Error('received invalid response: 58')],
+  ['unreadable', new Error('Received unexpected dataRow message from backend.')],
+  ['unreachable', new QueryRunnerAlreadyReleasedError()],
+  ['unreachable', new QueryRunnerProviderAlreadyReleasedError()],
   ['refused_credentials', sql('28P01')],
   ['missing', sql('3D000')],
   ['system_error', sql('58030')],
   ['timeout', sql('57014')],
+  ['timeout', sql('25P03')],
+  ['timeout', sql('25P04')],
   ['timeout', new DatabaseUnreachableError(new Error('The database did not answer in time'), 'timeout')],
   ['lock_timeout', sql('55P03')],
   ['conflict', sql('40001')],
@@ -43,6 +57,8 @@ const FAILURES: readonly (readonly [DatabaseFailure, unknown])[] = [
 
 const OTHERS: readonly unknown[] = [
   sql('42601'),
+  sql('XX001'),
+  fatal('ERROR'),
   sql('23505'),
   sql('5'),
   sql('constructor'),

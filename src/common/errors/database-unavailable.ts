@@ -7,8 +7,11 @@ export const DATABASE_FAILURES = {
   out_of_connections: 'the database has no connection left',
   out_of_resources: 'the database has no memory left, or is over another limit of its own',
   unreachable: 'the database cannot be reached',
+  unreadable: 'the database sends what the driver cannot read',
   not_serving: 'the database is starting, is stopping, or takes no connections',
   refused_credentials: 'the database refuses our user or password',
+  not_allowed: 'the role in the database lacks rights that the application needs',
+  internal_error: 'the database, or a pooler before it, reports an internal error',
   missing: 'the database does not exist',
   system_error: 'the operating system of the database fails it',
   timeout: 'the database is too slow',
@@ -20,15 +23,17 @@ export const DATABASE_FAILURES = {
 export type DatabaseFailure = keyof typeof DATABASE_FAILURES;
 
 /**
- * What each code says that means "not now": PostgreSQL's (Appendix A of its manual) and their classes, which are two characters and
- * come after the code itself, and those of the operating system.
+ * Codes that mean "not now": SQLSTATEs (Appendix A of PostgreSQL's manual), their classes of two characters, which apply where the
+ * code itself is not listed, and error codes of the operating system.
  */
 const CODES: ReadonlyMap<string, DatabaseFailure> = new Map([
   ['08', 'unreachable'], // connection_exception
   ['25006', 'read_only'], // read_only_sql_transaction: a standby that is not promoted yet, for example
+  ['25P03', 'timeout'], // idle_in_transaction_session_timeout: the server has ended the connection
   ['25P04', 'timeout'], // transaction_timeout
   ['28', 'refused_credentials'], // invalid_authorization_specification
   ['3D', 'missing'], // invalid_catalog_name
+  ['42501', 'not_allowed'], // insufficient_privilege: revoked from the role while the application runs
   ['40001', 'conflict'], // serialization_failure
   ['40P01', 'conflict'], // deadlock_detected
   ['53', 'out_of_resources'], // insufficient_resources
@@ -43,6 +48,7 @@ const CODES: ReadonlyMap<string, DatabaseFailure> = new Map([
   ['57P04', 'missing'], // database_dropped
   ['57P05', 'unreachable'], // idle_session_timeout
   ['58', 'system_error'], // system_error: an I/O error, for example
+  ['XX000', 'internal_error'], // internal_error: poolers report a lost server with it
   ['ECONNREFUSED', 'unreachable'],
   ['ECONNRESET', 'unreachable'],
   ['EPIPE', 'unreachable'],
@@ -54,7 +60,10 @@ const CODES: ReadonlyMap<string, DatabaseFailure> = new Map([
   ['ENOENT', 'unreachable'], // the socket file of a server that is down
 ]);
 
-/** What `pg` and its pool say by their text alone. */
+/** Severities of PostgreSQL's errors with which the server ends the connection, whatever their code. */
+const LAST_WORDS: readonly unknown[] = ['FATAL', 'PANIC'];
+
+/** Errors of `pg`, its pool and TypeORM that can be told by their text alone. */
 const MESSAGES: readonly (readonly [RegExp, DatabaseFailure])[] = [
   [/^The server does not support SSL connections$/, 'unreachable'],
   [/^timeout exceeded when trying to connect$/, 'busy'], // of a caller that waited for a connection of the pool
@@ -64,22 +73,28 @@ const MESSAGES: readonly (readonly [RegExp, DatabaseFailure])[] = [
   [/^Client has encountered a connection error/, 'unreachable'],
   [/^Client was closed and is not queryable$/, 'unreachable'],
   [/^Cannot use a pool after calling end on the pool$/, 'unreachable'],
+  [/^received invalid response/, 'unreadable'],
+  [/^Received unexpected \w+ message from backend/, 'unreadable'],
+  // The connection was lost between two statements of a transaction: TypeORM has released its query runner by then.
+  [/^Query runner already released/, 'unreachable'],
+  [/^Database connection provided by a query runner was already released/, 'unreachable'],
 ];
 
 interface DriverFailure {
   readonly code?: unknown;
   readonly message?: unknown;
   readonly syscall?: unknown;
+  readonly severity?: unknown;
   readonly driverError?: unknown;
 }
 
-/** A refusal of ours, 503, because of the database. */
+/** An error of the application itself, 503, because of the database. */
 export abstract class DatabaseFailureError extends DomainError {
   readonly kind = 'unavailable';
   abstract readonly failure: DatabaseFailure;
 }
 
-/** The database cannot be reached, or says nothing. */
+/** The database cannot be reached, or does not answer. */
 export class DatabaseUnreachableError extends DatabaseFailureError {
   readonly failure: DatabaseFailure;
 
@@ -91,15 +106,24 @@ export class DatabaseUnreachableError extends DatabaseFailureError {
   }
 }
 
+/** A message that the driver cannot read. The connection is closed. */
+export class UnreadableDatabaseError extends DatabaseUnreachableError {
+  constructor(cause: unknown) {
+    super(cause, 'unreadable');
+  }
+}
+
 /** Why the database fails a request, or null for an error that is not the database's: a wrong statement, for example. */
 export function databaseFailureOf(error: unknown): DatabaseFailure | null {
   if (typeof error !== 'object' || error === null) return null;
   if (error instanceof DatabaseFailureError) return error.failure;
   if (error instanceof AggregateError) return firstFailure(error.errors); // one per address of the host
-  const { code, message, syscall, driverError } = error as DriverFailure;
+  const { code, message, syscall, severity, driverError } = error as DriverFailure;
   if (driverError !== undefined && driverError !== error) return databaseFailureOf(driverError);
   const byCode = typeof code === 'string' ? failureByCode(code, syscall) : undefined;
-  return byCode ?? (typeof message === 'string' ? failureByMessage(message) : null);
+  if (byCode !== undefined) return byCode;
+  if (LAST_WORDS.includes(severity)) return 'not_serving';
+  return typeof message === 'string' ? failureByMessage(message) : null;
 }
 
 function failureByCode(code: string, syscall: unknown): DatabaseFailure | undefined {

@@ -15,7 +15,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { Client } from 'pg';
+import type { Client } from 'pg';
+import { SessionClient } from '../session-client.js';
 import { type Binaries, withShellSafeInitdb } from './binaries.js';
 import { findCluster } from './data-directory.js';
 import { EmbeddedPostgresError } from './embedded-postgres.error.js';
@@ -131,7 +132,11 @@ export class Cluster {
   async connect(): Promise<Client | 'absent' | 'busy'> {
     const url = this.url();
     if (!url) return 'absent';
-    const client = new Client({ connectionString: url, connectionTimeoutMillis: 5000, application_name: 'users-api' });
+    const client = new SessionClient({
+      connectionString: url,
+      connectionTimeoutMillis: 5000,
+      application_name: 'users-api',
+    });
     client.on('error', () => undefined); // 'end' follows
     try {
       await client.connect();

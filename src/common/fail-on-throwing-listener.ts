@@ -1,0 +1,22 @@
+import type { Duplex } from 'node:stream';
+
+/**
+ * Makes a stream fail where a listener of its data throws. The parsers of `pg` and `ioredis` throw on some messages, in the
+ * event handler of their socket, and an exception there would end the process.
+ *
+ * @param toError the error with which the stream is destroyed, from what the listener threw
+ */
+export function failOnThrowingListener(stream: Duplex, toError: (thrown: unknown) => Error): void {
+  const emit = stream.emit.bind(stream) as (event: string | symbol, ...details: unknown[]) => boolean;
+  Object.assign(stream, {
+    emit: (event: string | symbol, ...details: unknown[]) => {
+      if (event !== 'data') return emit(event, ...details);
+      try {
+        return emit(event, ...details);
+      } catch (thrown) {
+        stream.destroy(toError(thrown));
+        return true;
+      }
+    },
+  });
+}

@@ -1,0 +1,72 @@
+import type { ClientBase } from 'pg';
+import { DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
+
+/** Milliseconds between two looks at the server: a fraction of the second in which the service must recover. */
+const INTERVAL_MS = 250;
+
+/** What may leave a record in the write-ahead log, and so wait for a synchronous standby at its commit. */
+const WRITES = /\b(?:INSERT|UPDATE|DELETE)\b/i;
+
+/** Ids of the server's processes that still execute a statement. A role may see this of its own sessions. */
+const STILL_ACTIVE = `SELECT pid FROM pg_stat_activity WHERE pid = ANY ($1::int[]) AND state = 'active'`;
+
+/** Lends a connection to `work`, and takes it back. */
+type Borrow = <T>(work: (client: ClientBase) => Promise<T>) => Promise<T>;
+
+/**
+ * Counts connections that the pool has closed after a timeout while the server may still execute their statement. A server
+ * whose synchronous standby is gone keeps each commit, and its connection, until the standby is back: without a limit these
+ * would take all of the server's connections, and reads would fail with the writes.
+ *
+ * From half a pool on writes are refused, and from a whole pool on every statement. The statements are not cancelled: a
+ * commit that is cancelled while it waits for a standby shows others what the standby does not have.
+ */
+export class AbandonedConnections {
+  private readonly processIds = new Set<number>();
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly poolSize: number,
+    private readonly borrow: Borrow,
+  ) {}
+
+  get size(): number {
+    return this.processIds.size;
+  }
+
+  add(processId: number): void {
+    this.processIds.add(processId);
+    this.timer ??= this.lookLater();
+  }
+
+  /** @returns an error for a statement that must not be sent now */
+  refusal(text: string): Error | undefined {
+    const { size } = this.processIds;
+    if (size < this.poolSize / 2 || text === STILL_ACTIVE) return undefined;
+    if (size < this.poolSize && !WRITES.test(text)) return undefined;
+    return new DatabaseUnreachableError(new Error('Statements that timed out still run in the database'), 'timeout');
+  }
+
+  stop(): void {
+    clearTimeout(this.timer);
+  }
+
+  private lookLater(): NodeJS.Timeout {
+    return setTimeout(() => {
+      void this.look();
+    }, INTERVAL_MS).unref();
+  }
+
+  private async look(): Promise<void> {
+    try {
+      const { rows } = await this.borrow((client) =>
+        client.query<{ pid: number }>(STILL_ACTIVE, [[...this.processIds]]),
+      );
+      const active = new Set(rows.map(({ pid }) => pid));
+      for (const processId of this.processIds) if (!active.has(processId)) this.processIds.delete(processId);
+    } catch {
+      // The database cannot be asked now: requests see that too. The next look may succeed.
+    }
+    this.timer = this.processIds.size > 0 ? this.lookLater() : undefined;
+  }
+}
