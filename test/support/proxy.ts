@@ -20,6 +20,8 @@ export interface Proxy {
    * announced as the shutdown of the server.
    */
   cutAfter(statements: number, how?: 'with a message' | 'without a message'): void;
+  /** New connections lead to another database of the same name; those that there are stay. */
+  leadTo(databaseUrl: string): void;
   restore(): void;
   close(): Promise<void>;
 }
@@ -31,7 +33,7 @@ const LAST_WORDS = 'SFATAL\0C57P01\0Mterminating connection due to administrator
 const SHUTDOWN = Buffer.from(`E\0\0\0${String.fromCharCode(LAST_WORDS.length + 4)}${LAST_WORDS}`, 'latin1');
 
 export async function startProxy(databaseUrl: string): Promise<Proxy> {
-  const target = new URL(databaseUrl);
+  let target = new URL(databaseUrl);
   const pairs = new Set<readonly [Socket, Socket]>();
   let mode: 'pass' | 'refuse' | 'silence' = 'pass';
   let fake: Uint8Array | undefined;
@@ -106,6 +108,9 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
     cutAfter: (statements, how = 'without a message') => {
       remaining = statements;
       announced = how === 'with a message';
+    },
+    leadTo: (other) => {
+      target = new URL(other);
     },
     restore: () => {
       mode = 'pass';
