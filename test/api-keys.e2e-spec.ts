@@ -1,7 +1,7 @@
 import { DataSource } from 'typeorm';
 import { KeyUsage } from '../src/api-keys/key-usage.js';
 import { succeeded } from './support/agent.js';
-import { startTestApp, useTestApp } from './support/app.js';
+import { startTestApp, type TestApp, useTestApp } from './support/app.js';
 import type { GivenUser } from './support/given.js';
 import { saying } from './support/message.js';
 
@@ -18,9 +18,13 @@ interface WireKey {
   readonly last_used_at: string | null;
 }
 
+/** Another instance on the same database: one alone runs the changes of the keys of one user one after another. */
+const second = (app: TestApp): Promise<TestApp> =>
+  startTestApp((app.nest.get(DataSource).options as { url: string }).url);
+
 describe('POST /v1/api-keys', () => {
   const app = useTestApp();
-  const create = (user: GivenUser, body: object) => app.as(user).post(KEYS).send(body);
+  const create = (user: GivenUser, body: object, instance = app) => instance.as(user).post(KEYS).send(body);
 
   it('201 makes a key that works, shows its secret this once, and says where the key is', async () => {
     const ada = await app.given.user();
@@ -112,9 +116,14 @@ describe('POST /v1/api-keys', () => {
       [ada.id],
     );
 
+    const other = await second(app);
+
     const responses = await Promise.all(
-      Array.from({ length: 20 }, (_, n) => create(ada, { name: `k-${String(n)}`, expires_at: FUTURE })),
+      Array.from({ length: 20 }, (_, n) =>
+        create(ada, { name: `k-${String(n)}`, expires_at: FUTURE }, n % 2 === 0 ? app : other),
+      ),
     );
+    await other.close();
 
     expect(responses.filter(succeeded)).toHaveLength(9);
     expect(responses.filter(({ status }) => status === 409)).toHaveLength(11);
@@ -239,11 +248,12 @@ describe('GET, PATCH and DELETE /v1/api-keys/{key_name}', () => {
 
   // A thief who holds another key must not be able to save a leaked one by renaming it at the right moment.
   it('200 revokes the very key of the call, though it is renamed and its name given away at the same time', async () => {
+    const other = await second(app);
     for (let turn = 0; turn < 20; turn += 1) {
       const { owner, key, path } = await given();
 
       const [revoked] = await Promise.all([
-        app.anyone().delete(`${KEYS}/current`).set('x-api-key', key.secret),
+        other.anyone().delete(`${KEYS}/current`).set('x-api-key', key.secret),
         app.as(owner).patch(path).send({ name: 'renamed' }),
         app.as(owner).post(KEYS).send({ name: 'laptop', expires_at: FUTURE }),
       ]);
@@ -251,6 +261,7 @@ describe('GET, PATCH and DELETE /v1/api-keys/{key_name}', () => {
       expect(revoked.body).toMatchObject({ id: key.id, status: 'REVOKED' });
       expect((await call(key.secret)).status).toBe(401);
     }
+    await other.close();
   });
 
   it('404 or 409 for the losers of a race, never a 400 about what they did not send', async () => {
@@ -291,21 +302,22 @@ describe('GET, PATCH and DELETE /v1/api-keys/{key_name}', () => {
 
   it('401 on a second instance too, from the next request on', async () => {
     const { owner, path, key } = await given();
-    const second = await startTestApp((app.nest.get(DataSource).options as { url: string }).url);
-    const callSecond = () => second.anyone().get('/v1/users/me').set('x-api-key', key.secret);
+    const other = await second(app);
+    const callSecond = () => other.anyone().get('/v1/users/me').set('x-api-key', key.secret);
 
     expect((await callSecond()).status).toBe(200);
     await app.as(owner).delete(path);
 
     expect((await callSecond()).status).toBe(401);
-    await second.nest.close();
+    await other.close();
   });
 });
 
 describe('POST /v1/api-keys/{key_name}/rotate', () => {
   const app = useTestApp();
   const call = (secret: string) => app.anyone().get('/v1/users/me').set('x-api-key', secret);
-  const rotate = (user: GivenUser, body: object) => app.as(user).post(`${KEYS}/laptop/rotate`).send(body);
+  const rotate = (user: GivenUser, body: object, instance = app) =>
+    instance.as(user).post(`${KEYS}/laptop/rotate`).send(body);
   const given = async (): Promise<{ owner: GivenUser; old: string }> => {
     const owner = await app.given.user();
     const { body } = await app.as(owner).post(KEYS).send({ name: 'laptop', expires_at: FUTURE });
@@ -440,23 +452,30 @@ describe('POST /v1/api-keys/{key_name}/rotate', () => {
 
   // A rotation that waits for another one has a snapshot from before it, without the secret that it has superseded.
   it('leaves no old secret alive where a rotation without overlap comes behind one with, however close', async () => {
+    const other = await second(app);
     for (let turn = 0; turn < 10; turn += 1) {
       const { owner, old } = await given();
       const [kept, ended] = await Promise.all([
         rotate(owner, { expires_at: FUTURE, overlap_seconds: 3600 }),
-        rotate(owner, { expires_at: FUTURE }),
+        rotate(owner, { expires_at: FUTURE }, other),
       ]);
       const endedLast = !('deprecation' in (await call((ended.body as WireKey).secret)).headers);
 
       expect((await call(old)).status).toBe(401);
       expect((await call((kept.body as WireKey).secret)).status).toBe(endedLast ? 401 : 200);
     }
+    await other.close();
   });
 
   it('201 for each of ten rotations at once, after which only the last secret works', async () => {
     const { owner } = await given();
 
-    const responses = await Promise.all(Array.from({ length: 10 }, () => rotate(owner, { expires_at: FUTURE })));
+    const other = await second(app);
+
+    const responses = await Promise.all(
+      Array.from({ length: 10 }, (_, n) => rotate(owner, { expires_at: FUTURE }, n % 2 === 0 ? app : other)),
+    );
+    await other.close();
     const working = await Promise.all(responses.map(({ body }) => call((body as WireKey).secret)));
 
     expect(responses.map(({ status }) => status)).toEqual(Array(10).fill(201));

@@ -1,7 +1,8 @@
 import { Agent, request } from 'node:http';
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { Response } from 'supertest';
+import { Client } from 'pg';
+import type { Response, Test } from 'supertest';
 import { DataSource } from 'typeorm';
 import { Statement } from '../src/database/statement.js';
 import { succeeded } from './support/agent.js';
@@ -201,6 +202,65 @@ describe('Patches that arrive together', () => {
     const answers = await Promise.all(callers.map((user) => app.as(user).get('/v1/users/me')));
 
     expect(answers.map(({ status }) => status)).toEqual([401, ...Array<number>(9).fill(200)]);
+  });
+});
+
+describe('Changes of the keys of one user', () => {
+  const KEYS = '/v1/api-keys';
+  const expires_at = '2100-01-01T00:00:00.000Z';
+  /** Sends the n-th of forty changes. */
+  type Change = (owner: GivenUser, n: number) => Test;
+  const rotate: Change = (owner) => app.as(owner).post(`${KEYS}/first-key/rotate`).send({ expires_at });
+  const move: Change = (owner) => app.as(owner).patch(`${KEYS}/first-key`).send({ expires_at });
+  const create: Change = (owner, n) =>
+    app
+      .as(owner)
+      .post(KEYS)
+      .send({ name: `key-${String(n)}`, expires_at });
+  const revoke: Change = (owner) => app.as(owner).delete(`${KEYS}/first-key`);
+  const revokeCurrent: Change = (owner) => app.as(owner).delete(`${KEYS}/current`);
+  const all = [rotate, move, create, revoke, revokeCurrent];
+
+  it.each<[string, string, Change]>([
+    ['rotations', 'SELECT FROM api_keys WHERE user_id = $1 FOR UPDATE', rotate],
+    ['creations', 'SELECT FROM users WHERE id = $1 FOR UPDATE', create],
+    [
+      'changes of all kinds',
+      'SELECT FROM users u JOIN api_keys k ON k.user_id = u.id WHERE u.id = $1 FOR UPDATE',
+      (owner, n) => (all[n % all.length] ?? rotate)(owner, n),
+    ],
+  ])('occupy one connection and leave the others to reads while a row is locked: 40 %s', async (_, lock, change) => {
+    const [owner, other] = (await users(2)) as [GivenUser, GivenUser];
+    const release = await app.hold(lock, [owner.id]);
+    const observer = new Client({ connectionString: (app.nest.get(DataSource).options as { url: string }).url });
+    await observer.connect();
+
+    let answered = 0;
+    const changes = Array.from({ length: 40 }, async (__, n) => {
+      const { status } = await change(owner, n).retry(0);
+      answered += 1;
+      return status;
+    });
+    const reads: number[] = [];
+    const reading = (async () => {
+      while (answered === 0) reads.push((await app.as(other).get('/v1/users/me')).status);
+    })();
+    const occupied: number[] = [];
+    while (answered === 0) {
+      const { rowCount } = await observer.query(
+        `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+      );
+      occupied.push(rowCount ?? NaN);
+    }
+    const statuses = await Promise.all(changes);
+    await reading;
+    await observer.end();
+    await release();
+
+    expect(Math.max(...occupied)).toBeLessThanOrEqual(1);
+    expect(new Set(reads)).toEqual(new Set([200]));
+    expect(new Set(statuses)).toEqual(new Set([503]));
+    expect((await change(owner, 0)).status).toBeLessThan(300);
   });
 });
 

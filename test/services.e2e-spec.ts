@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
+import { DataSource } from 'typeorm';
 import {
   ApiKeySecretTakenError,
   ApiKeysService,
@@ -185,6 +186,21 @@ describe('The exported services', () => {
     const request = { userId: ada.id, name: 'second', expiresAt: FUTURE, secret: ada.key };
 
     await expect(keys().create(request)).rejects.toThrow(ApiKeySecretTakenError);
+  });
+
+  // In the queue it would wait for the creation ahead of it, which waits for the lock of this transaction.
+  it('make a key in the caller’s transaction without waiting for the changes that are queued', async () => {
+    const key = (name: string) => ({ userId: ada.id, name, expiresAt: FUTURE });
+    let queued: Promise<unknown> | undefined;
+
+    const { key: second } = await app.nest.get(DataSource).transaction(async (manager) => {
+      await keys().create(key('first'), APPLICATION, manager);
+      queued = keys().create(key('queued'));
+      return keys().create(key('second'), APPLICATION, manager);
+    });
+
+    expect(second.name).toBe('second');
+    expect(await queued).toMatchObject({ key: { name: 'queued' } });
   });
 
   it('take an expiry up to the last instant of the year 9999, and none that RFC 3339 cannot write', async () => {

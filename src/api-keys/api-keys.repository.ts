@@ -6,6 +6,7 @@ import { Batch } from '../database/batch.js';
 import { retryingConflicts } from '../database/retry.js';
 import { firstOf, IncompleteResultError, Statement, unseen } from '../database/statement.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
+import { Turns } from '../database/turns.js';
 
 export type ApiKeyStatus = 'ACTIVE' | 'EXPIRED' | 'REVOKED';
 
@@ -117,6 +118,7 @@ const FIND_SECRETS = new Statement<SecretRow>(
 @Injectable()
 export class ApiKeysRepository {
   private readonly secrets: Batch<Buffer, LiveSecret | SecretRefusal>;
+  private readonly turns = new Turns();
 
   constructor(@InjectDatabase() private readonly database: DataSource) {
     const findAll = async (digests: readonly Buffer[]): Promise<(LiveSecret | SecretRefusal)[]> => {
@@ -182,11 +184,9 @@ export class ApiKeysRepository {
       RETURNING ${VIEW}, user_id AS audit_user_id, id AS audit_api_key_id,
         ${created({ name: 'name', expires_at: instant('expires_at'), prefix: 'prefix' })} AS audit_changes`;
     const { userId, name, expiresAt, prefix, digest } = key;
-    return this.one(
-      recorded('api_key.created', inserting, 6),
-      [userId, name, expiresAt, prefix, digest, ...actorParameters(actor)],
-      manager,
-    );
+    const sql = recorded('api_key.created', inserting, 6);
+    const parameters = [userId, name, expiresAt, prefix, digest, ...actorParameters(actor)];
+    return manager ? this.one(sql, parameters, manager) : this.inTurn(userId, () => this.one(sql, parameters));
   }
 
   /**
@@ -206,13 +206,8 @@ export class ApiKeysRepository {
         ($4 > clock_timestamp() AND k.expires_at > clock_timestamp() AND k.revoked_at IS NULL))
       RETURNING ${view('k')}, k.user_id AS audit_user_id, k.id AS audit_api_key_id,
         ${changed({ name: ['old.name', 'k.name'], expires_at: [instant('old.expires_at'), instant('k.expires_at')] })} AS audit_changes`;
-    return this.one(recorded('api_key.updated', updating, 5), [
-      userId,
-      name,
-      newName,
-      expiresAt,
-      ...actorParameters(actor),
-    ]);
+    const parameters = [userId, name, newName, expiresAt, ...actorParameters(actor)];
+    return this.inTurn(userId, () => this.one(recorded('api_key.updated', updating, 5), parameters));
   }
 
   /**
@@ -226,7 +221,8 @@ export class ApiKeysRepository {
       WHERE k.id = old.id
       RETURNING ${view('k')}, k.user_id AS audit_user_id, k.id AS audit_api_key_id,
         CASE WHEN old.revoked_at IS NULL THEN ${created({ revoked_at: instant('k.revoked_at') })} ELSE '{}' END AS audit_changes`;
-    return this.one(recorded('api_key.revoked', updating, 3), [userId, value, ...actorParameters(actor)]);
+    const parameters = [userId, value, ...actorParameters(actor)];
+    return this.inTurn(userId, () => this.one(recorded('api_key.revoked', updating, 3), parameters));
   }
 
   /**
@@ -262,7 +258,16 @@ export class ApiKeysRepository {
       await manager.query('SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE', [userId]);
       return this.one(sql, parameters, manager);
     };
-    return retryingConflicts(() => this.database.transaction(work));
+    return this.inTurn(userId, () => retryingConflicts(() => this.database.transaction(work)));
+  }
+
+  /**
+   * Queues changes of the keys of one user, so that all of them occupy one connection. The subject is the user, not the
+   * key: a key has a name, an id and `current`, and a creation, a patch or a rotation locks the user's row as well. Not
+   * for a caller's transaction: it may hold a lock that the change ahead of it in the queue waits for.
+   */
+  private inTurn<T>(userId: string, change: () => Promise<T>): Promise<T> {
+    return this.turns.take(userId.toLowerCase(), change);
   }
 
   private async one(sql: string, parameters: readonly unknown[], manager?: EntityManager): Promise<KeyView | null> {
