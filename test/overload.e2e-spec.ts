@@ -1,10 +1,14 @@
-import { Controller, Get, Module } from '@nestjs/common';
+import { once } from 'node:events';
+import { type IncomingMessage, request as httpRequest } from 'node:http';
+import { Body, Controller, Get, Module, Post } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
+import { IsString } from 'class-validator';
 import { pino } from 'pino';
 import request from 'supertest';
 import { DataSource } from 'typeorm';
 import { APP_OPTIONS, setUpApp } from '../src/app.setup.js';
+import { JsonBody } from '../src/common/http/json-body.guard.js';
 import { DatabaseBusyError } from '../src/database/bounded-pool.js';
 import { SESSION_TIMEOUTS } from '../src/database/data-source.options.js';
 import { startTestApp, type TestApp, useTestApp } from './support/app.js';
@@ -161,6 +165,11 @@ describe('A connection that is lost after the database has committed', () => {
 });
 
 describe('A request that takes longer than any of its parts may', () => {
+  class Named {
+    @IsString()
+    readonly name!: string;
+  }
+
   @Controller()
   class SlowController {
     static readonly finished: (() => void)[] = [];
@@ -177,6 +186,18 @@ describe('A request that takes longer than any of its parts may', () => {
           resolve('too late');
         });
       });
+    }
+
+    @Post('never')
+    @JsonBody(Named)
+    neverWithBody(): Promise<never> {
+      return new Promise(() => undefined);
+    }
+
+    @Post('echo')
+    @JsonBody(Named)
+    echo(@Body() body: Named): Named {
+      return body;
     }
   }
 
@@ -205,6 +226,27 @@ describe('A request that takes longer than any of its parts may', () => {
     expect(next.status).toBe(404);
     expect(lines.filter((line) => line.includes('"status":503'))).toHaveLength(2);
     expect(lines.filter((line) => line.includes('"status":500'))).toEqual([]);
+    await app.close();
+  });
+
+  it('503 with a body too; a body that arrives later than the deadline is waited for', async () => {
+    const app = await NestFactory.create<NestExpressApplication>(SlowModule, { ...APP_OPTIONS, logger: false });
+    setUpApp(app, pino({ level: 'silent' }));
+    await app.listen(0, '127.0.0.1');
+    const url = await app.getUrl();
+    const late = '{"name":"Late"}';
+    const headers = { 'content-type': 'application/json', 'content-length': late.length };
+    const slow = httpRequest(`${url}/echo`, { method: 'POST', headers });
+    slow.flushHeaders();
+    await once(app.getHttpServer(), 'request');
+
+    const { status, body, headers: sent } = await request(url).post('/never').send({ name: 'At once' });
+    slow.end(late); // the deadline of a request that arrived after its header has passed
+    const [{ statusCode }] = (await once(slow, 'response')) as [IncomingMessage];
+
+    expect([status, body]).toEqual([503, { status: 503, message: 'The service took too long' }]);
+    expect(sent['retry-after']).toBe('1');
+    expect(statusCode).toBe(201);
     await app.close();
   });
 });

@@ -1,7 +1,7 @@
 import type { RequestHandler } from 'express';
 import { DomainError } from '../errors/domain.error.js';
 
-/** Milliseconds from a request's last byte, after which its caller is told to come again, whatever is still going on. */
+/** Milliseconds that a request may take, without the time in which its body is read. */
 const DEADLINE_MS = 2_400;
 
 export class DeadlineError extends DomainError {
@@ -13,20 +13,34 @@ export class DeadlineError extends DomainError {
 }
 
 /**
- * Every turn at the database has a time-out of its own; this one is for their sum. What was begun for the request goes on
- * and may yet be written, as with a connection that is lost during a commit. README says what a repeated request does then.
+ * Sends 503 once a request has taken too long. Each use of the database has a timeout of its own; this one bounds their sum.
+ *
+ * The clock is stopped while the body is read, which takes the caller's time and has a timeout of its own, and what passed
+ * before that counts. So the response is sent within the deadline after the last byte, whether the body arrives with the
+ * header or later than the key is looked up.
+ *
+ * Work that was begun for the request continues and may still be committed. README says what a repeated request does then.
  */
 export const deadline: RequestHandler = (request, response, next) => {
-  const timer = setTimeout(() => {
-    // A body that is still on its way takes the caller's time, and has a limit of its own.
-    if (request.complete) next(new DeadlineError());
-    else timer.refresh();
-  }, DEADLINE_MS);
-  request.once('end', () => {
-    if (!response.closed) timer.refresh();
-  });
-  response.once('close', () => {
+  let leftMs = DEADLINE_MS;
+  let since = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const start = (): void => {
+    since = performance.now();
+    timer = setTimeout(() => {
+      next(new DeadlineError());
+    }, leftMs);
+  };
+  const stop = (): void => {
     clearTimeout(timer);
+    leftMs -= performance.now() - since;
+  };
+
+  start();
+  request.once('resume', stop); // the body is read from here on
+  request.once('end', () => {
+    if (!response.writableEnded) start();
   });
+  response.once('close', stop);
   next();
 };
