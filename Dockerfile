@@ -23,5 +23,5 @@ COPY package.json ./
 USER node
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 3000}/livez`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-# What these flags are for: docs/performance-history.md, "Start and size".
-CMD ["node", "--expose-gc", "--no-memory-reducer", "--no-allocation-site-pretenuring", "dist/app/main.js"]
+# What the flag is for: docs/performance-history.md, "Start and size".
+CMD ["node", "--no-allocation-site-pretenuring", "dist/app/main.js"]

@@ -2,7 +2,6 @@ import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
 import { APP_OPTIONS, setUpApp } from './app.setup.js';
-import { collectWhenIdle } from './collect-when-idle.js';
 import { BoundedExpressAdapter } from './common/http/bounded-express.adapter.js';
 import { createLogger, NestLogger } from './common/logging/logger.js';
 import { AppConfig, InvalidEnvironmentError, readDotEnv } from './config/app.config.js';
@@ -82,7 +81,6 @@ async function open(stop: StopSignal): Promise<void> {
   else if (created) logger.info(bootstrapped(email, created.key));
   logger.info(`The database is in ${database.place}, the documentation at ${url}/docs`);
   logger.info(`Listening on ${url}`);
-  collectWhenIdle();
 }
 
 /** Names the variables that say where to listen, which the system's reason does not. */
