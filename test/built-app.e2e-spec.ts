@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { MIGRATIONS } from '../src/database/migrations.js';
-import { createDatabase, type TestDatabase } from './support/database.js';
+import { administer, createDatabase, type TestDatabase } from './support/database.js';
 import { Programs, type RunningServer } from './support/server-process.js';
 
 /** What a bundle breaks: names that the document takes from classes, decorators of a second copy, files beside a module. */
@@ -73,6 +73,40 @@ describe('The application as it is built', () => {
     const names = MIGRATIONS.map(({ name }) => name).join(', ');
     expect(first.output()).toContain(`"msg":"Ran the migrations ${names}"`);
     await empty.drop();
+  });
+
+  it('logs the classes of loggers and errors by the names that they have in the source', async () => {
+    const broken = await createDatabase();
+    const failing = await programs.startServer({ DATABASE_URL: broken.url });
+    const [key = ''] = /ua_[0-9A-Za-z]{49}/.exec(failing.output()) ?? [];
+    await administer('ALTER TABLE audit_events RENAME TO lost', broken.directUrl);
+
+    await fetch(`${failing.url}/v1/audit-events`, { headers: { 'x-api-key': key } });
+
+    await failing.end('SIGTERM');
+    const [line] = /^.*"level":"error".*$/m.exec(failing.output()) ?? ['{}'];
+    expect(JSON.parse(line)).toMatchObject({
+      context: 'ErrorFilter',
+      err: { type: 'QueryFailedError', code: '42P01' },
+    });
+    await broken.drop();
+  });
+
+  // At this level, Nest logs the names of the modules and controllers, and as context that of its own class.
+  it('logs a start with the same names as the modules that it is made of', async () => {
+    const lines: string[][] = [];
+    for (const program of ['server', 'unbundledServer'] as const) {
+      const started = programs.start(program, [], { DATABASE_URL: database.url, PORT: '0', LOG_LEVEL: 'trace' });
+      await started.says(/Listening on/);
+      const { stdout } = await started.end('SIGTERM');
+      lines.push(
+        [...stdout.matchAll(/"context":.*$/gm)].map(([line]) => line.replace(/\d+(?=ms)|(?<=:)\d{4,5}\b/g, '0')),
+      );
+    }
+
+    const [bundled = [], unbundled = []] = lines;
+    expect(unbundled.length).toBeGreaterThan(40);
+    expect(bundled.sort()).toEqual(unbundled.sort());
   });
 
   it('serves the page of the documentation with all that it needs', async () => {

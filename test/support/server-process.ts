@@ -10,6 +10,7 @@ const run = promisify(execFile);
 /** Where `npm run build` puts the programs. */
 const programs = {
   server: resolve('dist/app/main.js'),
+  unbundledServer: resolve('dist/src/main.js'),
   cli: resolve('dist/src/cli.js'),
   migrate: resolve('dist/src/database/migrate.js'),
 };
