@@ -8,7 +8,9 @@ import { describeApi } from './common/docs/openapi.js';
 import { ErrorFilter } from './common/errors/error.filter.js';
 import { deadline } from './common/http/deadline.js';
 import { addressOf } from './common/http/caller-address.js';
-import { answerInsteadOfNode, inTurn, refuseAmbiguous } from './common/http/node-answers.js';
+import { refuseAmbiguous } from './common/http/ambiguous-requests.js';
+import { serializePipelined } from './common/http/pipelined-requests.js';
+import { handleProtocolErrors } from './common/http/protocol-errors.js';
 import { securityHeaders } from './common/http/security-headers.js';
 import { requestLog } from './common/logging/request-log.js';
 
@@ -27,9 +29,16 @@ export function setUpApp(
   app.disable('x-powered-by');
   app.disable('etag'); // ours come from row versions
   if (trustProxy !== undefined) trustProxies(app, trustProxy);
-  app.use(inTurn, ...(trace ? [trace] : []), requestLog(logger), deadline, securityHeaders(DOCS), refuseAmbiguous);
+  app.use(
+    serializePipelined,
+    ...(trace ? [trace] : []),
+    requestLog(logger),
+    deadline,
+    securityHeaders(DOCS),
+    refuseAmbiguous,
+  );
   app.useGlobalFilters(new ErrorFilter());
-  answerInsteadOfNode(app.getHttpServer());
+  handleProtocolErrors(app.getHttpServer());
   serveDocs(app, DOCS, () => describeApi(app, API_KEY_SCHEME));
 }
 

@@ -1,4 +1,4 @@
-import type { Server, ServerResponse } from 'node:http';
+import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -10,7 +10,7 @@ import {
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { acceptQueue } from '../common/http/accept-queue.js';
-import { refuse } from '../common/http/node-answers.js';
+import { pendingResponse, refuseConnection } from '../common/http/refuse-connection.js';
 
 /** Milliseconds for which a process that is told to stop goes on serving, so that proxies see first that it is not ready. */
 export const DRAIN_MS = Symbol('milliseconds to drain');
@@ -22,11 +22,6 @@ const SILENCE_MS = 250;
  * requests end with the listener.
  */
 const REST_OF_REQUEST_MS = 3_000;
-
-/** Node keeps there the answer that a connection is busy with. */
-interface Answering {
-  readonly _httpMessage?: ServerResponse | null;
-}
 
 /**
  * Ends connections gracefully. From the moment that the process is told to stop, `/readyz` returns 503, and each connection
@@ -68,13 +63,13 @@ export class Drain implements OnApplicationBootstrap, BeforeApplicationShutdown,
   async beforeApplicationShutdown(): Promise<void> {
     this.begun = true;
     for (const socket of this.connections) {
-      const { _httpMessage: answer } = socket as Answering;
-      if (answer) answer.shouldKeepAlive = false;
+      const response = pendingResponse(socket);
+      if (response) response.shouldKeepAlive = false;
     }
     await sleep(this.drainMs);
     const { server, connections } = this;
     this.after(REST_OF_REQUEST_MS, () => {
-      for (const socket of connections) refuse(socket, 'request_timeout');
+      for (const socket of connections) refuseConnection(socket, 'request_timeout');
     });
     if (server?.listening) await acceptQueue(server); // Nest closes it next
     this.after(SILENCE_MS, () => {

@@ -4,10 +4,10 @@ import type { AddressInfo } from 'node:net';
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { collectDefaultMetrics } from 'prom-client';
 import { acceptQueue } from '../common/http/accept-queue.js';
-import { answerInsteadOfNode } from '../common/http/node-answers.js';
+import { handleProtocolErrors } from '../common/http/protocol-errors.js';
 import { requestIdFrom } from '../common/http/request-id.js';
 import { MethodNotAllowedError, NoSuchRouteError } from '../common/http/route-miss.js';
-import { toErrorAnswer } from '../common/errors/error-answer.js';
+import { toErrorReply } from '../common/errors/error-reply.js';
 import { Metrics } from '../common/metrics/metrics.js';
 
 /** Milliseconds for scrapes that are in flight when the listener closes. */
@@ -30,7 +30,7 @@ export class MetricsServer implements OnApplicationShutdown {
         fail(response, error);
       });
     });
-    answerInsteadOfNode(this.server);
+    handleProtocolErrors(this.server);
     this.server.listen(port, host);
     await once(this.server, 'listening');
     return (this.server.address() as AddressInfo).port;
@@ -63,7 +63,7 @@ export class MetricsServer implements OnApplicationShutdown {
 }
 
 function fail(response: ServerResponse, error: unknown): void {
-  const { body, headers } = toErrorAnswer(error);
+  const { body, headers } = toErrorReply(error);
   response.writeHead(body.status, { ...headers, 'Content-Type': 'application/json; charset=utf-8' });
   response.end(JSON.stringify(body));
 }

@@ -1,10 +1,10 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, Logger } from '@nestjs/common';
 import type { Request, Response } from 'express';
-import { awaitsContinue } from '../http/node-answers.js';
+import { awaitsContinue } from '../http/expectations.js';
 import { describeRouteMiss } from '../http/route-miss.js';
 import { databaseFailureOf } from './database-unavailable.js';
 import { DomainError, STATUS_OF } from './domain.error.js';
-import { toErrorAnswer } from './error-answer.js';
+import { toErrorReply } from './error-reply.js';
 
 /** The one door by which failures leave: every error becomes an `ErrorResponse`, and from 500 up a log line as well. */
 @Catch()
@@ -17,7 +17,7 @@ export class ErrorFilter implements ExceptionFilter {
     const response = http.getResponse<Response>();
     if (response.writableEnded) return; // the deadline has passed, and its answer is out
     const error = describeRouteMiss(thrown, request);
-    const { body, headers } = toErrorAnswer(error);
+    const { body, headers } = toErrorReply(error);
 
     if (body.status === STATUS_OF.unavailable) request.databaseFailure = databaseFailureOf(error);
     const { path = null } = (request.route as { readonly path: string } | undefined) ?? {};

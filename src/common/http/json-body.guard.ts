@@ -12,7 +12,8 @@ import type { Request, Response } from 'express';
 import getRawBody from 'raw-body';
 import { DomainError } from '../errors/domain.error.js';
 import { validBody } from '../validation/request-validation.js';
-import { AmbiguousRequestError, awaitsContinue } from './node-answers.js';
+import { AmbiguousRequestError } from './ambiguous-requests.js';
+import { awaitsContinue } from './expectations.js';
 import { parseJsonObject, TooDeepError } from './json-object.js';
 
 /** Bytes. The largest legal body of any route is well below. */

@@ -5,7 +5,7 @@ import { DomainError, STATUS_OF, type ErrorKind } from './domain.error.js';
 import type { ErrorResponse } from './error.response.js';
 import { isDatabaseUnavailable } from './database-unavailable.js';
 
-export interface ErrorAnswer {
+export interface ErrorReply {
   readonly body: ErrorResponse;
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -25,16 +25,16 @@ const HEADERS_OF: Partial<Record<ErrorKind, Readonly<Record<string, string>>>> =
  *
  * Only the message of a `DomainError` is sent: those of libraries contain URLs, bodies and SQL.
  */
-export function toErrorAnswer(error: unknown): ErrorAnswer {
+export function toErrorReply(error: unknown): ErrorReply {
   if (error instanceof DomainError) {
     const own = 'headers' in error ? (error.headers as Record<string, string>) : {};
-    return answer(STATUS_OF[error.kind], error.message, { ...HEADERS_OF[error.kind], ...own });
+    return reply(STATUS_OF[error.kind], error.message, { ...HEADERS_OF[error.kind], ...own });
   }
   if (isDatabaseUnavailable(error)) {
-    return answer(STATUS_OF.unavailable, 'The service is temporarily unavailable', HEADERS_OF.unavailable);
+    return reply(STATUS_OF.unavailable, 'The service is temporarily unavailable', HEADERS_OF.unavailable);
   }
   const status = clientStatusOf(error);
-  return status ? answer(status, STATUS_CODES[status] ?? 'Error') : answer(STATUS_OF.internal, 'Internal server error');
+  return status ? reply(status, STATUS_CODES[status] ?? 'Error') : reply(STATUS_OF.internal, 'Internal server error');
 }
 
 /** Express gives its own errors (for example a URL that cannot be decoded) a status; Nest wraps them in `HttpException`. */
@@ -44,7 +44,7 @@ function clientStatusOf(error: unknown): number | undefined {
   return typeof status === 'number' && status >= 400 && status < 500 ? status : undefined;
 }
 
-function answer(status: number, message: string, headers: Readonly<Record<string, string>> = {}): ErrorAnswer {
+function reply(status: number, message: string, headers: Readonly<Record<string, string>> = {}): ErrorReply {
   // Some error statuses are cacheable by default (RFC 9110, section 15.1); none of these responses may be reused.
   return { body: { status, message: redactKeys(message) }, headers: { 'Cache-Control': 'no-store', ...headers } };
 }

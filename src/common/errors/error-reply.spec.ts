@@ -4,12 +4,12 @@ import { InvalidApiKeyError } from '../../api-keys/api-keys.errors.js';
 import { MethodNotAllowedError } from '../http/route-miss.js';
 import { generateApiKey } from '../api-key-format.js';
 import { DomainError, type ErrorKind, STATUS_OF } from './domain.error.js';
-import { toErrorAnswer } from './error-answer.js';
+import { toErrorReply } from './error-reply.js';
 
 const failed = (fields: object): QueryFailedError =>
   new QueryFailedError('SELECT secret', ['secret'], Object.assign(new Error('secret'), fields));
 
-describe('toErrorAnswer', () => {
+describe('toErrorReply', () => {
   it.each(Object.entries(STATUS_OF) as [ErrorKind, number][])(
     'answers a domain error of kind %s with %i and its own message',
     (kind, status) => {
@@ -17,16 +17,16 @@ describe('toErrorAnswer', () => {
         readonly kind = kind;
       }
 
-      expect(toErrorAnswer(new SomeError('some message')).body).toEqual({ status, message: 'some message' });
+      expect(toErrorReply(new SomeError('some message')).body).toEqual({ status, message: 'some message' });
     },
   );
 
   it('tells how to authenticate with a 401, what is allowed with a 405, and that nothing of it may be cached', () => {
-    expect(toErrorAnswer(new InvalidApiKeyError()).headers).toMatchObject({
+    expect(toErrorReply(new InvalidApiKeyError()).headers).toMatchObject({
       'WWW-Authenticate': expect.stringMatching(/^ApiKey /),
       'Cache-Control': 'no-store',
     });
-    expect(toErrorAnswer(new MethodNotAllowedError(['GET', 'HEAD'])).headers).toMatchObject({ Allow: 'GET, HEAD' });
+    expect(toErrorReply(new MethodNotAllowedError(['GET', 'HEAD'])).headers).toMatchObject({ Allow: 'GET, HEAD' });
   });
 
   it('hides keys in messages', () => {
@@ -34,7 +34,7 @@ describe('toErrorAnswer', () => {
       readonly kind = 'invalid';
     }
 
-    expect(toErrorAnswer(new EchoError(`no ${generateApiKey()} here`)).body.message).toBe('no ua_[redacted] here');
+    expect(toErrorReply(new EchoError(`no ${generateApiKey()} here`)).body.message).toBe('no ua_[redacted] here');
   });
 
   it.each([
@@ -48,7 +48,7 @@ describe('toErrorAnswer', () => {
     ['nothing at all', undefined, 500, 'Internal server error'],
     ['a text', 'secret', 500, 'Internal server error'],
   ])('does not repeat what %s says', (_, error, status, message) => {
-    expect(toErrorAnswer(error).body).toEqual({ status, message });
+    expect(toErrorReply(error).body).toEqual({ status, message });
   });
 
   it.each([
@@ -65,10 +65,10 @@ describe('toErrorAnswer', () => {
     ['read-only', failed({ code: '25006' })],
     ['refusing our password', failed({ code: '28P01' })],
   ])('answers 503 with Retry-After while the database is %s', (_, error) => {
-    expect(toErrorAnswer(error)).toMatchObject({ body: { status: 503 }, headers: { 'Retry-After': '1' } });
+    expect(toErrorReply(error)).toMatchObject({ body: { status: 503 }, headers: { 'Retry-After': '1' } });
   });
 
   it('does not take a missing file of ours for a missing database', () => {
-    expect(toErrorAnswer(Object.assign(new Error(), { code: 'ENOENT', syscall: 'open' })).body.status).toBe(500);
+    expect(toErrorReply(Object.assign(new Error(), { code: 'ENOENT', syscall: 'open' })).body.status).toBe(500);
   });
 });
