@@ -8,7 +8,8 @@ export {
   type SecretRevocation,
 } from './api-keys/api-keys.service.js';
 export type { ApiKeyFilter } from './api-keys/api-key-lists.repository.js';
-export type { ApiKeyChanges, ApiKeyStatus, KeyView } from './api-keys/api-keys.repository.js';
+export type { ApiKeyChanges } from './api-keys/api-keys.repository.js';
+export type { ApiKeyStatus, KeyView } from './api-keys/key-view.js';
 export * from './api-keys/api-keys.errors.js';
 export { Administrators, API_KEY_SCHEME, Authenticated, CurrentUser } from './api-keys/authenticated.decorator.js';
 export type { Principal } from './api-keys/principal.js';

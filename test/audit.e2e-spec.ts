@@ -1,3 +1,4 @@
+import { auditDiff } from '../src/common/audit/recording.js';
 import { useTestApp } from './support/app.js';
 import type { GivenUser } from './support/given.js';
 
@@ -203,5 +204,25 @@ describe('The audit trail', () => {
       status: 400,
       message: expect.stringMatching(/^action must be one of user.created, /),
     });
+  });
+});
+
+describe('A changed field that may be null', () => {
+  const app = useTestApp();
+
+  it.each([
+    ['null', 'null', {}],
+    [`'a'`, `'a'`, {}],
+    ['null', `'a'`, { company: { before: null, after: 'a' } }],
+    [`'a'`, 'null', { company: { before: 'a', after: null } }],
+    [`'a'`, `'b'`, { company: { before: 'a', after: 'b' } }],
+  ])('from %s to %s is recorded as %j', async (before, after, changes) => {
+    const diff = auditDiff({ company: ['before', 'after'], plan: [`'same'`, `'same'`] });
+
+    const rows = await app.rows(
+      `SELECT ${diff.text} AS changes FROM (VALUES (${before}::text, ${after}::text)) AS change (before, after)`,
+    );
+
+    expect(rows).toEqual([{ changes }]);
   });
 });

@@ -3,6 +3,7 @@ import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Client } from 'pg';
 import type { Response, Test } from 'supertest';
+import sql from 'sql-template-tag';
 import { DataSource } from 'typeorm';
 import { Statement } from '../src/database/statement.js';
 import { succeeded } from './support/agent.js';
@@ -283,7 +284,7 @@ describe('The statements of the request path', () => {
 
   it('let go of their rows: minor collections take them', async () => {
     const database = app.nest.get(DataSource);
-    const thousand = new Statement('thousand', `SELECT n, repeat('x', 100) AS x FROM generate_series(1, 1000) AS n`);
+    const thousand = new Statement('thousand', sql`SELECT n, repeat('x', 100) AS x FROM generate_series(1, 1000) AS n`);
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as (options: { type: 'minor' }) => void;
     const oldMegabytes = (): number =>

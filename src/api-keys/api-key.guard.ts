@@ -5,7 +5,7 @@ import { isRequestId } from '../common/audit/actor.js';
 import { callerAddress } from '../common/http/caller-address.js';
 import { InvalidApiKeyError, MissingApiKeyError, NotAdministratorError } from './api-keys.errors.js';
 import { AuthenticationService } from './authentication.service.js';
-import type { LiveSecret } from './api-keys.repository.js';
+import type { LiveSecret } from './secrets.repository.js';
 import type { Principal } from './principal.js';
 import { rateLimitHeaders } from './rate-limit.js';
 import { RateLimits } from './rate-limits.js';

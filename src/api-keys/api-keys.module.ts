@@ -7,11 +7,20 @@ import { ApiKeysService } from './api-keys.service.js';
 import { AuthenticationService } from './authentication.service.js';
 import { KeyUsage } from './key-usage.js';
 import { RateLimits } from './rate-limits.js';
+import { SecretsRepository } from './secrets.repository.js';
 
 /** Services, and all that `@Authenticated()` needs. */
 @Module({
   imports: [MetricsModule],
-  providers: [ApiKeysService, AuthenticationService, ApiKeysRepository, ApiKeyListsRepository, KeyUsage, RateLimits],
+  providers: [
+    ApiKeysService,
+    AuthenticationService,
+    ApiKeysRepository,
+    ApiKeyListsRepository,
+    SecretsRepository,
+    KeyUsage,
+    RateLimits,
+  ],
   exports: [ApiKeysService, AuthenticationService, RateLimits],
 })
 export class ApiKeysCoreModule {}

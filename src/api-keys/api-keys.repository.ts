@@ -1,25 +1,13 @@
 import { Injectable } from '@nestjs/common';
+import sql, { raw, type Sql } from 'sql-template-tag';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
-import { actorParameters, changed, created, recorded } from '../common/audit/recording.js';
-import { Batch } from '../database/batch.js';
-import { retryingConflicts } from '../database/retry.js';
-import { firstOf, IncompleteResultError, Statement, unseen } from '../database/statement.js';
+import { auditDiff, auditSnapshot, withAudit } from '../common/audit/recording.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
+import { query } from '../database/query.js';
+import { retryingConflicts } from '../database/retry.js';
 import { Turns } from '../database/turns.js';
-
-export type ApiKeyStatus = 'ACTIVE' | 'EXPIRED' | 'REVOKED';
-
-/** A key as its owner may see it, with its status at the instant of the statement, by the database's clock. */
-export interface KeyView {
-  readonly id: string;
-  readonly createdAt: Date;
-  readonly lastUsedAt: Date | null;
-  readonly expiresAt: Date;
-  readonly status: ApiKeyStatus;
-  readonly name: string;
-  readonly prefix: string;
-}
+import { keyView, type KeyView } from './key-view.js';
 
 export interface NewApiKey {
   readonly userId: string;
@@ -41,136 +29,46 @@ export interface Rotation {
   readonly digest: Buffer;
 }
 
-/** Why a secret does not work. `superseded`: a rotation has replaced it, and its overlap is over; without overlap it is `unknown`. */
-export type SecretRefusal = 'unknown' | 'revoked' | 'expired' | 'superseded' | 'user_inactive';
-
-/** A secret that works, and whose. */
-export interface LiveSecret {
-  readonly digest: Buffer;
-  readonly keyId: string;
-  readonly userId: string;
-  readonly isAdmin: boolean;
-  /** Set while the secret is one that a rotation replaced. */
-  readonly supersededAt: Date | null;
-  readonly supersededUntil: Date | null;
-}
-
-/** The key that a secret belongs to, whatever became of the two. */
-export interface SecretOwner extends KeyView {
-  readonly userId: string;
-  /** Whether a rotation has replaced the secret and its overlap is over, so that it works no longer although its key may. */
-  readonly isSuperseded: boolean;
-}
-
-/** What a look-up returns for each digest that was asked for. */
-type SecretRow =
-  (LiveSecret & { readonly refusal: null }) | { readonly refusal: SecretRefusal; readonly digest: Buffer };
-
-/** The columns of a `KeyView`, of the table or alias that stands before each. */
-const view = (k: string): string => `${k}.id, ${k}.created_at AS "createdAt", ${k}.last_used_at AS "lastUsedAt",
-  ${k}.expires_at AS "expiresAt", ${k}.name, ${k}.prefix,
-  CASE WHEN ${k}.revoked_at IS NOT NULL THEN 'REVOKED'
-       WHEN ${k}.expires_at <= statement_timestamp() THEN 'EXPIRED' ELSE 'ACTIVE' END AS status`;
-
-export const VIEW = view('api_keys');
-
-/**
- * The key of a user's by its name, with both rows locked: the owner's too, because a creation that counts active keys takes
- * that lock and must see an expiry that moves.
- */
-const locked = (columns: string): string =>
-  `SELECT ${columns
-    .split(', ')
-    .map((column) => `k.${column}`)
-    .join(', ')} FROM users u JOIN api_keys k ON k.user_id = u.id
-    WHERE u.id = $1 AND k.name = $2 FOR NO KEY UPDATE OF u FOR UPDATE OF k`;
-
+/** An instant in the audit trail: RFC 3339 in UTC with milliseconds, as in responses. */
 const instant = (column: string): string => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
-/** Of no user. */
-const NOBODY = `'00000000-0000-0000-0000-000000000000'`;
+const expiryDiff = ['target.expires_at', 'api_keys.expires_at'].map(instant) as [string, string];
+
+/** What `withAudit` reads of a changed key. */
+const AUDITED_KEY = raw('api_keys.user_id AS audit_user_id, api_keys.id AS audit_api_key_id');
 
 /**
- * One row for each digest, whatever became of it, and a user looked for even where there is no key: the time of a refusal must not
- * tell its reason, so a refused secret that exists returns no more than one that does not. `LIMIT 1` bids the planner look
- * each of them up by an index rather than join whole tables.
+ * The row of a key, with a lock on it and on its user: a creation, which counts the active keys of the user, takes that lock
+ * and must see an expiry that changes.
  */
-const FIND_SECRETS = new Statement<SecretRow>(
-  'find_secrets',
-  `SELECT coalesce(s.digest, k.digest, asked.digest) AS digest, refusal,
-          CASE WHEN refusal IS NULL THEN k.id END AS "keyId",
-          CASE WHEN refusal IS NULL THEN k.user_id END AS "userId",
-          CASE WHEN refusal IS NULL THEN u.is_admin END AS "isAdmin",
-          CASE WHEN refusal IS NULL THEN s.superseded_at END AS "supersededAt",
-          CASE WHEN refusal IS NULL AND s.digest IS NOT NULL THEN least(s.expires_at, k.expires_at) END AS "supersededUntil"
-     FROM unnest(${unseen(1, 'bytea')}) AS asked (digest)
-     LEFT JOIN LATERAL (SELECT * FROM superseded_secrets WHERE digest = asked.digest LIMIT 1) AS s ON true
-     LEFT JOIN LATERAL (SELECT * FROM api_keys WHERE digest = asked.digest
-                        UNION ALL SELECT * FROM api_keys WHERE id = s.api_key_id LIMIT 1) AS k ON true
-     LEFT JOIN LATERAL (SELECT * FROM users WHERE id = coalesce(k.user_id, ${NOBODY}) LIMIT 1) AS u ON true
-     CROSS JOIN LATERAL (SELECT CASE WHEN k.id IS NULL THEN 'unknown'
-                                     WHEN k.revoked_at IS NOT NULL THEN 'revoked'
-                                     WHEN k.expires_at <= statement_timestamp() THEN 'expired'
-                                     WHEN s.expires_at <= statement_timestamp() THEN 'superseded'
-                                     WHEN u.status = 'ACTIVE' THEN NULL ELSE 'user_inactive' END AS refusal) AS judged`,
-);
+const lockedKey = (userId: string, name: string): Sql => sql`(SELECT k.*
+              FROM users AS u
+              JOIN api_keys AS k ON k.user_id = u.id
+             WHERE u.id = ${userId} AND k.name = ${name}
+               FOR NO KEY UPDATE OF u
+               FOR UPDATE OF k) AS target`;
 
+/** Changes of keys, and lookups of a user's own. */
 @Injectable()
 export class ApiKeysRepository {
-  private readonly secrets: Batch<Buffer, LiveSecret | SecretRefusal>;
   private readonly turns = new Turns();
 
-  constructor(@InjectDatabase() private readonly database: DataSource) {
-    const findAll = async (digests: readonly Buffer[]): Promise<(LiveSecret | SecretRefusal)[]> => {
-      const found = await FIND_SECRETS.run(this.database, [digests]);
-      const byDigest = new Map(found.map((row) => [row.digest.toString('latin1'), row.refusal ?? row]));
-      return digests.map((digest) => {
-        const secret = byDigest.get(digest.toString('latin1'));
-        if (secret === undefined || found.length !== digests.length) throw new IncompleteResultError();
-        return secret;
-      });
-    };
-    this.secrets = new Batch({ together: findAll, alone: async (digest) => firstOf(await findAll([digest])) });
-  }
-
-  /**
-   * The secret with this digest, if it and its key and its owner are all live at this instant of the database's clock, or
-   * else why it does not work: one statement for all of it, so there is no moment in between and no cached answer that
-   * outlives a revocation. Look-ups of the same moment share the statement.
-   *
-   * @throws IncompleteResultError when the database does not say either
-   */
-  find(digest: Buffer): Promise<LiveSecret | SecretRefusal> {
-    return this.secrets.ask(digest);
-  }
-
-  /** For those who may learn which key a dead secret belonged to: administrators and operators, never a caller who presents it. */
-  async findBySecret(digest: Buffer): Promise<SecretOwner | null> {
-    const [row] = await this.database.query<SecretOwner[]>(
-      `SELECT ${view('k')}, k.user_id AS "userId", owner."isSuperseded"
-         FROM (SELECT id, false FROM api_keys WHERE digest = $1
-               UNION ALL
-               SELECT api_key_id, expires_at <= statement_timestamp() FROM superseded_secrets WHERE digest = $1)
-              AS owner (id, "isSuperseded")
-         JOIN api_keys k ON k.id = owner.id`,
-      [digest],
-    );
-    return row ?? null;
-  }
+  constructor(@InjectDatabase() private readonly database: DataSource) {}
 
   async findByName(userId: string, name: string): Promise<KeyView | null> {
-    return this.one(`SELECT ${VIEW} FROM api_keys WHERE user_id = $1 AND name = $2`, [userId, name]);
+    return this.one(sql`SELECT ${keyView('api_keys')} FROM api_keys WHERE user_id = ${userId} AND name = ${name}`);
   }
 
   async findById(userId: string, id: string): Promise<KeyView | null> {
-    return this.one(`SELECT ${VIEW} FROM api_keys WHERE user_id = $1 AND id = $2`, [userId, id]);
+    return this.one(sql`SELECT ${keyView('api_keys')} FROM api_keys WHERE user_id = ${userId} AND id = ${id}`);
   }
 
-  /** Whether an instant has come, by the database's clock. */
-  async hasPassed(instant: Date, manager: EntityManager = this.database.manager): Promise<boolean> {
-    const [row] = await manager.query<{ passed: boolean }[]>('SELECT $1::timestamptz <= clock_timestamp() AS passed', [
-      instant,
-    ]);
+  /** Whether an instant has passed, by the database's clock. */
+  async hasPassed(instant: Date, on: DataSource | EntityManager = this.database): Promise<boolean> {
+    const [row] = await query<{ passed: boolean }>(
+      on,
+      sql`SELECT ${instant}::timestamptz <= clock_timestamp() AS passed`,
+    );
     return row?.passed === true;
   }
 
@@ -178,55 +76,72 @@ export class ApiKeysRepository {
    * @param manager joins the caller's transaction
    * @returns the key as stored, or null when `expiresAt` has passed by the database's clock
    */
-  async insert(key: NewApiKey, actor: Actor, manager?: EntityManager): Promise<KeyView | null> {
-    const inserting = `INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
-      SELECT $1, $2, $3, $4, $5 WHERE $3::timestamptz > statement_timestamp()
-      RETURNING ${VIEW}, user_id AS audit_user_id, id AS audit_api_key_id,
-        ${created({ name: 'name', expires_at: instant('expires_at'), prefix: 'prefix' })} AS audit_changes`;
-    const { userId, name, expiresAt, prefix, digest } = key;
-    const sql = recorded('api_key.created', inserting, 6);
-    const parameters = [userId, name, expiresAt, prefix, digest, ...actorParameters(actor)];
-    return manager ? this.one(sql, parameters, manager) : this.inTurn(userId, () => this.one(sql, parameters));
+  async insert(
+    { userId, name, expiresAt, prefix, digest }: NewApiKey,
+    by: Actor,
+    manager?: EntityManager,
+  ): Promise<KeyView | null> {
+    const statement = withAudit(
+      'api_key.created',
+      sql`INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
+    SELECT ${userId}, ${name}, ${expiresAt}, ${prefix}, ${digest}
+     WHERE ${expiresAt}::timestamptz > statement_timestamp()
+    RETURNING ${keyView('api_keys')}, ${AUDITED_KEY},
+              ${auditSnapshot({ name: 'name', expires_at: instant('expires_at'), prefix: 'prefix' })} AS audit_changes`,
+      { by },
+    );
+    return manager ? this.one(statement, manager) : this.inTurn(userId, () => this.one(statement));
   }
 
   /**
-   * Changes the given fields of a key. `expiresAt` moves only while the key is active, and only into the future.
+   * Changes the given fields of a key. `expiresAt` changes only while the key is active, and only to a future instant.
    *
-   * @returns the key as stored, or null when there is no such key or it does not let itself be changed so
+   * @returns the key as stored, or null when there is no such key or it cannot be changed so
    */
-  async patch(
-    userId: string,
-    name: string,
-    { name: newName, expiresAt }: ApiKeyChanges,
-    actor: Actor,
-  ): Promise<KeyView | null> {
-    const updating = `UPDATE api_keys k SET name = coalesce($3, k.name), expires_at = coalesce($4, k.expires_at)
-      FROM (${locked('id, name, expires_at')}) AS old
-      WHERE k.id = old.id AND ($4::timestamptz IS NULL OR
-        ($4 > clock_timestamp() AND k.expires_at > clock_timestamp() AND k.revoked_at IS NULL))
-      RETURNING ${view('k')}, k.user_id AS audit_user_id, k.id AS audit_api_key_id,
-        ${changed({ name: ['old.name', 'k.name'], expires_at: [instant('old.expires_at'), instant('k.expires_at')] })} AS audit_changes`;
-    const parameters = [userId, name, newName, expiresAt, ...actorParameters(actor)];
-    return this.inTurn(userId, () => this.one(recorded('api_key.updated', updating, 5), parameters));
+  async patch(userId: string, name: string, changes: ApiKeyChanges, by: Actor): Promise<KeyView | null> {
+    const { name: newName, expiresAt } = changes;
+    const statement = withAudit(
+      'api_key.updated',
+      sql`UPDATE api_keys
+       SET name = coalesce(${newName}, target.name),
+           expires_at = coalesce(${expiresAt}, target.expires_at)
+      FROM ${lockedKey(userId, name)}
+     WHERE api_keys.id = target.id
+       AND (${expiresAt}::timestamptz IS NULL
+            OR (${expiresAt}::timestamptz > clock_timestamp() AND target.expires_at > clock_timestamp() AND target.revoked_at IS NULL))
+    RETURNING ${keyView('api_keys')}, ${AUDITED_KEY},
+              ${auditDiff({ name: ['target.name', 'api_keys.name'], expires_at: expiryDiff })} AS audit_changes`,
+      { by },
+    );
+    return this.inTurn(userId, () => this.one(statement));
   }
 
   /**
    * Revokes a key for good. Safe to repeat: the first revocation stands.
    *
-   * @param by the column that names the key; a name may pass to another key at any moment, an id never does
+   * @param column the column that identifies the key; a name may pass to another key at any moment, an id never does
    */
-  async revoke(userId: string, by: 'id' | 'name', value: string, actor: Actor): Promise<KeyView | null> {
-    const updating = `UPDATE api_keys k SET revoked_at = coalesce(k.revoked_at, statement_timestamp())
-      FROM (SELECT id, revoked_at FROM api_keys WHERE user_id = $1 AND ${by} = $2 FOR UPDATE) AS old
-      WHERE k.id = old.id
-      RETURNING ${view('k')}, k.user_id AS audit_user_id, k.id AS audit_api_key_id,
-        CASE WHEN old.revoked_at IS NULL THEN ${created({ revoked_at: instant('k.revoked_at') })} ELSE '{}' END AS audit_changes`;
-    const parameters = [userId, value, ...actorParameters(actor)];
-    return this.inTurn(userId, () => this.one(recorded('api_key.revoked', updating, 3), parameters));
+  async revoke(userId: string, column: 'id' | 'name', value: string, by: Actor): Promise<KeyView | null> {
+    const statement = withAudit(
+      'api_key.revoked',
+      sql`UPDATE api_keys
+       SET revoked_at = coalesce(api_keys.revoked_at, statement_timestamp())
+      FROM (SELECT id, revoked_at
+              FROM api_keys
+             WHERE user_id = ${userId} AND ${raw(column)} = ${value}
+               FOR UPDATE) AS target
+     WHERE api_keys.id = target.id
+    RETURNING ${keyView('api_keys')}, ${AUDITED_KEY},
+              CASE WHEN target.revoked_at IS NULL THEN ${auditSnapshot({ revoked_at: instant('api_keys.revoked_at') })}
+                   ELSE '{}' END AS audit_changes`,
+      { by },
+    );
+    return this.inTurn(userId, () => this.one(statement));
   }
 
   /**
-   * Gives an active key a new secret; the old one lives on for the overlap, but no longer than it would have lived.
+   * Gives an active key a new secret. The old one works until the end of the overlap, but no longer than it would have worked
+   * without the rotation, and so do secrets of earlier rotations.
    *
    * @returns the key as stored, or null when there is no such key, it is not active, or `expiresAt` has passed
    */
@@ -234,35 +149,51 @@ export class ApiKeysRepository {
     userId: string,
     name: string,
     { expiresAt, overlapSeconds, prefix, digest }: Rotation,
-    actor: Actor,
+    by: Actor,
   ): Promise<KeyView | null> {
-    const rotating = `UPDATE api_keys k SET digest = $3, prefix = $4, expires_at = $5
-      FROM (${locked('id, digest, prefix, expires_at')}) AS old
-      WHERE k.id = old.id AND k.revoked_at IS NULL AND k.expires_at > clock_timestamp() AND $5::timestamptz > clock_timestamp()
-      RETURNING ${view('k')}, old.digest AS old_digest, old.expires_at AS old_expires_at,
-        k.user_id AS audit_user_id, k.id AS audit_api_key_id,
-        ${changed({ prefix: ['old.prefix', 'k.prefix'], expires_at: [instant('old.expires_at'), instant('k.expires_at')] })}
-          || jsonb_build_object('overlap_seconds', jsonb_build_object('after', $6::int)) AS audit_changes`;
-    // Secrets of earlier rotations live no longer than the one that is replaced now.
-    const overlapEnd = 'clock_timestamp() + make_interval(secs => $6::int)';
-    const ending = `DELETE FROM superseded_secrets s USING changed
-        WHERE s.api_key_id = changed.id AND ($6::int = 0 OR s.expires_at <= statement_timestamp())`;
-    const shortening = `UPDATE superseded_secrets s SET expires_at = ${overlapEnd} FROM changed
-        WHERE s.api_key_id = changed.id AND $6::int > 0 AND s.expires_at > greatest(statement_timestamp(), ${overlapEnd})`;
-    const superseding = `INSERT INTO superseded_secrets (digest, api_key_id, superseded_at, expires_at)
-      SELECT old_digest, id, clock_timestamp(), least(old_expires_at, ${overlapEnd}) FROM changed WHERE $6::int > 0`;
-    const sql = recorded('api_key.rotated', rotating, 7, [ending, shortening, superseding]);
-    const parameters = [userId, name, digest, prefix, expiresAt, overlapSeconds, ...actorParameters(actor)];
-    // The lock comes first: a statement that waits for another rotation does not see the secret which that has superseded.
+    const overlapEnd = sql`clock_timestamp() + make_interval(secs => ${overlapSeconds}::int)`;
+    const statement = withAudit(
+      'api_key.rotated',
+      sql`UPDATE api_keys
+       SET digest = ${digest}, prefix = ${prefix}, expires_at = ${expiresAt}
+      FROM ${lockedKey(userId, name)}
+     WHERE api_keys.id = target.id
+       AND target.revoked_at IS NULL
+       AND target.expires_at > clock_timestamp()
+       AND ${expiresAt}::timestamptz > clock_timestamp()
+    RETURNING ${keyView('api_keys')}, ${AUDITED_KEY}, target.digest AS old_digest, target.expires_at AS old_expires_at,
+              ${auditDiff({ prefix: ['target.prefix', 'api_keys.prefix'], expires_at: expiryDiff })}
+                || jsonb_build_object('overlap_seconds', jsonb_build_object('after', ${overlapSeconds}::int)) AS audit_changes`,
+      {
+        by,
+        also: {
+          ended: sql`DELETE FROM superseded_secrets AS s
+     USING changed
+     WHERE s.api_key_id = changed.id
+       AND (${overlapSeconds}::int = 0 OR s.expires_at <= statement_timestamp())`,
+          shortened: sql`UPDATE superseded_secrets AS s
+       SET expires_at = ${overlapEnd}
+      FROM changed
+     WHERE s.api_key_id = changed.id
+       AND ${overlapSeconds}::int > 0
+       AND s.expires_at > greatest(statement_timestamp(), ${overlapEnd})`,
+          superseded: sql`INSERT INTO superseded_secrets (digest, api_key_id, superseded_at, expires_at)
+    SELECT old_digest, id, clock_timestamp(), least(old_expires_at, ${overlapEnd})
+      FROM changed
+     WHERE ${overlapSeconds}::int > 0`,
+        },
+      },
+    );
+    // Locks first: a statement that waits for another rotation does not see the secret which that rotation has superseded.
     const work = async (manager: EntityManager): Promise<KeyView | null> => {
-      await manager.query('SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE', [userId]);
-      return this.one(sql, parameters, manager);
+      await query(manager, sql`SELECT FROM users WHERE id = ${userId} FOR NO KEY UPDATE`);
+      return this.one(statement, manager);
     };
     return this.inTurn(userId, () => retryingConflicts(() => this.database.transaction(work)));
   }
 
   /**
-   * Queues changes of the keys of one user, so that all of them occupy one connection. The subject is the user, not the
+   * Queues changes of the keys of one user, so that all of them occupy one connection. The key of the queue is the user, not the API
    * key: a key has a name, an id and `current`, and a creation, a patch or a rotation locks the user's row as well. Not
    * for a caller's transaction: it may hold a lock that the change ahead of it in the queue waits for.
    */
@@ -270,9 +201,9 @@ export class ApiKeysRepository {
     return this.turns.take(userId.toLowerCase(), change);
   }
 
-  private async one(sql: string, parameters: readonly unknown[], manager?: EntityManager): Promise<KeyView | null> {
-    const run = (on: EntityManager): Promise<KeyView[]> => on.query<KeyView[]>(sql, [...parameters]);
-    const [row] = await (manager ? run(manager) : retryingConflicts(() => run(this.database.manager)));
+  private async one(statement: Sql, manager?: EntityManager): Promise<KeyView | null> {
+    const run = (on: DataSource | EntityManager): Promise<KeyView[]> => query(on, statement);
+    const [row] = await (manager ? run(manager) : retryingConflicts(() => run(this.database)));
     return row ?? null;
   }
 }

@@ -24,7 +24,9 @@ import {
   TooManyApiKeysError,
   UnknownSecretError,
 } from './api-keys.errors.js';
-import { type ApiKeyChanges, ApiKeysRepository, type ApiKeyStatus, type KeyView } from './api-keys.repository.js';
+import { type ApiKeyChanges, ApiKeysRepository } from './api-keys.repository.js';
+import type { ApiKeyStatus, KeyView } from './key-view.js';
+import { SecretsRepository } from './secrets.repository.js';
 
 export interface ApiKeyRequest {
   readonly userId: string;
@@ -72,6 +74,7 @@ export const CURRENT = 'current';
 export class ApiKeysService {
   constructor(
     private readonly apiKeys: ApiKeysRepository,
+    private readonly secrets: SecretsRepository,
     private readonly lists: ApiKeyListsRepository,
   ) {}
 
@@ -175,7 +178,7 @@ export class ApiKeysService {
    */
   async revokeBySecret(secret: string, by: Actor = APPLICATION): Promise<SecretRevocation> {
     if (!isApiKey(secret)) throw new MalformedApiKeyError();
-    const owner = await this.apiKeys.findBySecret(digestOf(secret));
+    const owner = await this.secrets.findOwner(digestOf(secret));
     if (!owner) throw new UnknownSecretError();
     const { userId, isSuperseded, ...key } = owner;
     if (isSuperseded) return { userId, key, before: 'SUPERSEDED' };

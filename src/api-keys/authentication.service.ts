@@ -4,14 +4,14 @@ import { digestOf } from './api-key.secret.js';
 import type { AuthenticationRefusal } from '../common/metrics/metrics.js';
 import { Metrics } from '../common/metrics/metrics.js';
 import { InvalidApiKeyError, MissingApiKeyError } from './api-keys.errors.js';
-import { ApiKeysRepository, type LiveSecret } from './api-keys.repository.js';
+import { type LiveSecret, SecretsRepository } from './secrets.repository.js';
 import { KeyUsage } from './key-usage.js';
 
 /** Tells who presents a key. */
 @Injectable()
 export class AuthenticationService {
   constructor(
-    private readonly apiKeys: ApiKeysRepository,
+    private readonly secrets: SecretsRepository,
     private readonly usage: KeyUsage,
     private readonly metrics: Metrics,
   ) {}
@@ -25,7 +25,7 @@ export class AuthenticationService {
   async authenticate(presented: string | undefined): Promise<LiveSecret> {
     if (presented === undefined) throw this.refusal('missing');
     if (!isApiKey(presented)) throw this.refusal('malformed');
-    const secret = await this.apiKeys.find(digestOf(presented));
+    const secret = await this.secrets.find(digestOf(presented));
     if (typeof secret === 'string') throw this.refusal(secret);
     this.usage.record(secret.keyId);
     return secret;

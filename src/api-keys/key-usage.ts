@@ -1,7 +1,10 @@
 import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import sql from 'sql-template-tag';
 import { DataSource } from 'typeorm';
 import { Metrics } from '../common/metrics/metrics.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
+import { query } from '../database/query.js';
+import { Rows } from '../database/rows.js';
 
 /** The longest lag of `last_used_at`, and the shortest interval between two writes of one key (ms). */
 const FLUSH_EVERY_MS = 60_000;
@@ -57,13 +60,17 @@ export class KeyUsage implements OnModuleInit, OnApplicationShutdown {
 
   private async write(uses: readonly (readonly [id: string, at: number])[]): Promise<void> {
     const now = performance.now();
-    await this.database.query(
-      `UPDATE api_keys k
-          SET last_used_at = greatest(k.last_used_at, k.created_at, statement_timestamp() - make_interval(secs => used.age))
-         FROM (SELECT id, age FROM unnest($1::uuid[], $2::float8[]) AS t(id, age)) AS used,
-              LATERAL (SELECT id FROM api_keys WHERE id = used.id FOR NO KEY UPDATE SKIP LOCKED) AS free
-        WHERE k.id = free.id`,
-      [uses.map(([id]) => id), uses.map(([, at]) => (now - at) / 1000)],
+    const used = new Rows<readonly [id: string, at: number]>({
+      id: ['uuid', ([id]) => id],
+      age: ['float8', ([, at]) => (now - at) / 1000],
+    });
+    await query(
+      this.database,
+      sql`UPDATE api_keys
+   SET last_used_at = greatest(api_keys.last_used_at, api_keys.created_at, statement_timestamp() - make_interval(secs => used.age))
+  FROM ${used.of(uses, 'used')},
+       LATERAL (SELECT id FROM api_keys WHERE id = used.id FOR NO KEY UPDATE SKIP LOCKED) AS unlocked
+ WHERE api_keys.id = unlocked.id`,
     );
   }
 

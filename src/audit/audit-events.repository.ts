@@ -1,9 +1,11 @@
 import { Injectable } from '@nestjs/common';
+import sql from 'sql-template-tag';
 import { DataSource } from 'typeorm';
 import type { Page, Slice } from '../common/pagination/page.js';
 import type { AuditEvent } from './audit-event.entity.js';
 import { AUDIT_ACTIONS, type AuditAction } from '../common/audit/recording.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
+import { type Columns, selectList } from '../database/columns.js';
 import { findNewest, NEWEST, NEWEST_NULLS_LAST } from '../database/list.js';
 
 export interface AuditEventFilter {
@@ -11,8 +13,18 @@ export interface AuditEventFilter {
   readonly action?: AuditAction | undefined;
 }
 
-const COLUMNS = `id, created_at AS "createdAt", action, user_id AS "userId", api_key_id AS "apiKeyId", actor,
-  actor_user_id AS "actorUserId", actor_key_id AS "actorKeyId", request_id AS "requestId", changes`;
+const COLUMNS = {
+  id: 'id',
+  createdAt: 'created_at',
+  action: 'action',
+  userId: 'user_id',
+  apiKeyId: 'api_key_id',
+  actor: 'actor',
+  actorUserId: 'actor_user_id',
+  actorKeyId: 'actor_key_id',
+  requestId: 'request_id',
+  changes: 'changes',
+} as const satisfies Columns<AuditEvent>;
 
 /** Reads the audit trail. Each change writes its event in its own statement: see `common/audit/recording.ts`. */
 @Injectable()
@@ -27,16 +39,12 @@ export class AuditEventsRepository {
    */
   findPage({ userId, action }: AuditEventFilter, slice: Slice): Promise<Page<AuditEvent>> {
     const list = {
-      columns: COLUMNS,
+      columns: selectList(COLUMNS, 'audit_events'),
       table: 'audit_events',
-      of: { column: 'action', values: action === undefined ? AUDIT_ACTIONS : [action] },
+      partition: { column: 'action', values: action === undefined ? AUDIT_ACTIONS : [action] },
     };
     return userId === undefined
-      ? findNewest(this.database, { ...list, filter: 'true', parameters: [], order: NEWEST }, slice)
-      : findNewest(
-          this.database,
-          { ...list, filter: 'user_id = $1', parameters: [userId], order: NEWEST_NULLS_LAST },
-          slice,
-        );
+      ? findNewest(this.database, { ...list, filter: sql`true`, order: NEWEST }, slice)
+      : findNewest(this.database, { ...list, filter: sql`user_id = ${userId}`, order: NEWEST_NULLS_LAST }, slice);
   }
 }

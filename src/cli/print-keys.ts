@@ -1,4 +1,4 @@
-import type { KeyView } from '../api-keys/api-keys.repository.js';
+import type { KeyView } from '../api-keys/key-view.js';
 import { ApiKeyResponse } from '../api-keys/dto/api-key.response.js';
 import { print, printTable } from './output.js';
 

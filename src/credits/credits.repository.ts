@@ -1,8 +1,11 @@
 import { Injectable } from '@nestjs/common';
+import sql, { type Sql } from 'sql-template-tag';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
-import { actorParameters } from '../common/audit/recording.js';
+import { actorValues } from '../common/audit/recording.js';
 import type { Page, Slice } from '../common/pagination/page.js';
+import { type Columns, selectList } from '../database/columns.js';
+import { query } from '../database/query.js';
 import { findNewest, type List, NEWEST } from '../database/list.js';
 import { withoutTimeouts } from '../database/without-timeouts.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
@@ -32,11 +35,23 @@ export interface Difference {
   readonly expected: number;
 }
 
-const COLUMNS = `id, created_at AS "createdAt", user_id AS "userId", credits, balance_after AS "balanceAfter",
-  transaction_id AS "transactionId", transaction_type AS "transactionType",
-  actor, actor_user_id AS "actorUserId", actor_key_id AS "actorKeyId", request_id AS "requestId"`;
+const COLUMNS = {
+  id: 'id',
+  createdAt: 'created_at',
+  userId: 'user_id',
+  credits: 'credits',
+  balanceAfter: 'balance_after',
+  transactionId: 'transaction_id',
+  transactionType: 'transaction_type',
+  actor: 'actor',
+  actorUserId: 'actor_user_id',
+  actorKeyId: 'actor_key_id',
+  requestId: 'request_id',
+} as const satisfies Columns<Omit<CreditEntry, 'user'>>;
 
-/** A row as `pg` hands it over: bigint columns arrive as text. */
+const SELECTED = selectList(COLUMNS, 'credit_entries');
+
+/** A row as `pg` returns it: bigint columns are text. */
 type EntryRow = Omit<CreditEntry, 'credits' | 'balanceAfter'> & {
   readonly credits: string;
   readonly balanceAfter: string;
@@ -46,24 +61,32 @@ type DifferenceRow = Omit<Difference, 'stored' | 'expected'> & { readonly stored
 
 const RECONCILED_TOGETHER = 5_000;
 
-const LAST = 'SELECT id FROM users WHERE $1::uuid IS NULL OR id > $1 ORDER BY id OFFSET $2 LIMIT 1';
+/** The last of the next users behind an id, which is null for the first ones. */
+const lastOfNext = (after: string | null): Sql => sql`SELECT id
+  FROM users
+ WHERE ${after}::uuid IS NULL OR id > ${after}
+ ORDER BY id
+OFFSET ${RECONCILED_TOGETHER - 1} LIMIT 1`;
 
 /**
- * Of the users whose id is above $1 and not above $2; null is no bound. Sums are looked up for each user: the planner takes
- * a range of some thousands among millions of ids for one row, and would join as if it were.
+ * Balances that differ from the entries, for the users whose id is above `after` and not above `upTo`; null is unbounded. Sums are
+ * looked up for each user: the planner estimates a narrow range of ids at one row, and would choose a nested-loop join.
  */
-const DIFFERENCES = `
-  SELECT user_id AS "userId", id AS "entryId", balance_after AS stored, expected
-    FROM (SELECT user_id, id, balance_after, sum(credits) OVER (PARTITION BY user_id ORDER BY created_at, id) AS expected
-            FROM credit_entries
-           WHERE ($1::uuid IS NULL OR user_id > $1) AND ($2::uuid IS NULL OR user_id <= $2)) AS running
-   WHERE balance_after <> expected
-  UNION ALL
-  SELECT u.id, NULL, u.credits_balance, s.expected
-    FROM users u
-    CROSS JOIN LATERAL (SELECT coalesce(sum(credits), 0) AS expected FROM credit_entries WHERE user_id = u.id) AS s
-   WHERE ($1::uuid IS NULL OR u.id > $1) AND ($2::uuid IS NULL OR u.id <= $2) AND u.credits_balance <> s.expected
-  ORDER BY 1, 2`;
+const differences = (
+  after: string | null,
+  upTo: string | null,
+): Sql => sql`SELECT user_id AS "userId", id AS "entryId", balance_after AS stored, expected
+  FROM (SELECT user_id, id, balance_after, sum(credits) OVER (PARTITION BY user_id ORDER BY created_at, id) AS expected
+          FROM credit_entries
+         WHERE (${after}::uuid IS NULL OR user_id > ${after}) AND (${upTo}::uuid IS NULL OR user_id <= ${upTo})) AS running
+ WHERE balance_after <> expected
+UNION ALL
+SELECT u.id, NULL, u.credits_balance, s.expected
+  FROM users AS u
+ CROSS JOIN LATERAL (SELECT coalesce(sum(credits), 0) AS expected FROM credit_entries WHERE user_id = u.id) AS s
+ WHERE (${after}::uuid IS NULL OR u.id > ${after}) AND (${upTo}::uuid IS NULL OR u.id <= ${upTo})
+   AND u.credits_balance <> s.expected
+ ORDER BY 1, 2`;
 
 /** Every statement on the ledger. This is the only writer of `users.credits_balance`. */
 @Injectable()
@@ -76,8 +99,8 @@ export class CreditsRepository {
 
   /**
    * Moves a balance and writes the entry, in one statement: the guard of the update decides, so two spenders can never
-   * both use the last credit. Fails on `uq_credit_entries_user_id_transaction_id`, and then moves nothing, when a
-   * transaction of that id is there.
+   * both use the last credit. Fails on `uq_credit_entries_user_id_transaction_id`, and then moves nothing, when the user has a
+   * transaction of that id.
    *
    * @returns the entry, or null when the user does not exist or the balance would leave its bounds
    */
@@ -85,17 +108,19 @@ export class CreditsRepository {
     { userId, credits, transactionId, transactionType, by }: Movement,
     manager: EntityManager,
   ): Promise<CreditEntry | null> {
-    const [row] = await manager.query<EntryRow[]>(
-      `WITH moved AS (
-         UPDATE users SET credits_balance = credits_balance + $2::bigint, version = version + 1,
-                          updated_at = greatest(clock_timestamp(), updated_at + interval '1 ms')
-          WHERE id = $1 AND credits_balance + $2::bigint BETWEEN 0 AND 9007199254740991
-         RETURNING id, credits_balance, updated_at)
-       INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type,
-                                   actor, actor_user_id, actor_key_id, request_id)
-       SELECT updated_at, id, $2, credits_balance, $3, $4, $5, $6, $7, $8 FROM moved
-       RETURNING ${COLUMNS}`,
-      [userId, credits, transactionId, transactionType, ...actorParameters(by)],
+    const [row] = await query<EntryRow>(
+      manager,
+      sql`WITH moved AS (
+    UPDATE users
+       SET credits_balance = credits_balance + ${credits}::bigint,
+           version = version + 1,
+           updated_at = greatest(clock_timestamp(), updated_at + interval '1 ms')
+     WHERE id = ${userId} AND credits_balance + ${credits}::bigint BETWEEN 0 AND 9007199254740991
+    RETURNING id, credits_balance, updated_at)
+  INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type,
+                              actor, actor_user_id, actor_key_id, request_id)
+  SELECT updated_at, id, ${credits}, credits_balance, ${transactionId}, ${transactionType}, ${actorValues(by)} FROM moved
+  RETURNING ${SELECTED}`,
     );
     return row ? toEntry(row) : null;
   }
@@ -105,17 +130,19 @@ export class CreditsRepository {
     transactionId: string,
     manager: EntityManager,
   ): Promise<CreditEntry | null> {
-    const sql = `SELECT ${COLUMNS} FROM credit_entries WHERE user_id = $1 AND transaction_id = $2`;
-    const [row] = await manager.query<EntryRow[]>(sql, [userId, transactionId]);
+    const [row] = await query<EntryRow>(
+      manager,
+      sql`SELECT ${SELECTED} FROM credit_entries WHERE user_id = ${userId} AND transaction_id = ${transactionId}`,
+    );
     return row ? toEntry(row) : null;
   }
 
   /** The user's entries in the period, the newest first. */
   async findPage(userId: string, { startDate, endDate }: Period, slice: Slice): Promise<Page<CreditEntry>> {
-    const filter = `user_id = $1 AND ($2::date IS NULL OR created_at >= $2::date::timestamp AT TIME ZONE 'UTC')
-      AND ($3::date IS NULL OR created_at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC')`;
-    const parameters = [userId, startDate, endDate];
-    const list: List = { columns: COLUMNS, table: 'credit_entries', filter, parameters, order: NEWEST };
+    const filter = sql`user_id = ${userId}
+      AND (${startDate}::date IS NULL OR created_at >= ${startDate}::date::timestamp AT TIME ZONE 'UTC')
+      AND (${endDate}::date IS NULL OR created_at < (${endDate}::date + 1)::timestamp AT TIME ZONE 'UTC')`;
+    const list: List = { columns: SELECTED, table: 'credit_entries', filter, order: NEWEST };
     const page = await findNewest<EntryRow>(this.database, list, slice);
     return { ...page, rows: page.rows.map(toEntry) };
   }
@@ -127,21 +154,21 @@ export class CreditsRepository {
    * @param onProgress hears the share of the users that is done, from 0 to 1
    */
   findDifferences(onProgress: (share: number) => void): Promise<Difference[]> {
-    return withoutTimeouts(this.database, async (query) => {
-      const [counted] = await query<{ readonly users: string }>('SELECT count(*) AS users FROM users', []);
-      const differences: Difference[] = [];
+    return withoutTimeouts(this.database, async (run) => {
+      const [counted] = await run<{ readonly users: string }>(sql`SELECT count(*) AS users FROM users`);
+      const found: Difference[] = [];
       let done = 0;
       let after: string | null = null;
       do {
-        const [last]: { readonly id: string }[] = await query(LAST, [after, RECONCILED_TOGETHER - 1]);
+        const [last]: { readonly id: string }[] = await run(lastOfNext(after));
         const upTo: string | null = last?.id ?? null;
-        for (const { stored, expected, ...where } of await query<DifferenceRow>(DIFFERENCES, [after, upTo]))
-          differences.push({ ...where, stored: Number(stored), expected: Number(expected) });
+        for (const { stored, expected, ...where } of await run<DifferenceRow>(differences(after, upTo)))
+          found.push({ ...where, stored: Number(stored), expected: Number(expected) });
         done += RECONCILED_TOGETHER;
         onProgress(upTo === null ? 1 : Math.min(1, done / Number(counted?.users))); // others come meanwhile
         after = upTo;
       } while (after !== null);
-      return differences;
+      return found;
     });
   }
 }

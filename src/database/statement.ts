@@ -1,10 +1,11 @@
 import type { Pool } from 'pg';
+import type { Sql } from 'sql-template-tag';
 import { type DataSource, type ObjectLiteral, QueryFailedError } from 'typeorm';
 import { DomainError } from '../common/errors/domain.error.js';
 
 /**
- * A result that lacks a row which its statement promises: a fault of ours, or of a component such as a pooler or a trigger that
- * somebody else made, and never the caller's. Whether something was written is unknown.
+ * A result that lacks a row which its statement promises. The cause is a fault of the application or of a component such as a pooler
+ * or a trigger, never the caller. Whether something was written is unknown.
  */
 export class IncompleteResultError extends DomainError {
   readonly kind = 'unavailable';
@@ -20,25 +21,28 @@ export function firstOf<T>([row]: readonly T[]): T {
   return row;
 }
 
-/**
- * SQL for a parameter that is an array, of a length that the planner does not see.
- *
- * PostgreSQL keeps the plan of a prepared statement only while that looks no dearer than one for the values at hand. For an
- * array that it sees it would make a new plan each time, as one value looks cheaper than the ten that a kept plan allows
- * for; and planning costs several times what these statements do. See docs/performance.md.
- */
-export const unseen = (parameter: number, type: string): string => `(SELECT $${String(parameter)}::${type}[])`;
+const names = new Set<string>();
 
 /**
- * A statement of the request path: prepared once for each connection, under its name, and run on the pool itself, since
- * TypeORM's own `query` costs several times as much as what it passes on.
+ * A statement of the request path. It is prepared once for each connection, under its name, and run on the pool itself, since
+ * TypeORM's own `query` costs several times as much as the statement.
  */
 export class Statement<Row extends ObjectLiteral> {
-  /** @param name unique in the application; no two texts may share it */
+  private readonly text: string;
+
+  /**
+   * @param name unique in the process: a connection knows one text by it
+   * @param text its parameters are those of `Rows.prepared`
+   */
   constructor(
     private readonly name: string,
-    private readonly text: string,
-  ) {}
+    { text, values }: Sql,
+  ) {
+    if (names.has(name)) throw new Error(`Two statements have the name ${name}`);
+    if (values.length > 0) throw new Error(`The statement ${name} has parameters that are not sent with each run`);
+    names.add(name);
+    this.text = text;
+  }
 
   /** @throws QueryFailedError as TypeORM does, or what the pool throws when it has no connection to give */
   async run(database: DataSource, values: unknown[]): Promise<Row[]> {

@@ -1,24 +1,22 @@
 import type { ClientBase } from 'pg';
+import type { Sql } from 'sql-template-tag';
 import type { DataSource, ObjectLiteral } from 'typeorm';
 
-/** Milliseconds, in which the server must say something at last: for one that is gone without a word. */
-const PATIENCE_MS = 10 * 60_000;
+/** Milliseconds for a response, for a server that does not respond at all. */
+const RESPONSE_TIMEOUT_MS = 10 * 60_000;
 
-export type Query = <Row extends ObjectLiteral>(text: string, values: unknown[]) => Promise<Row[]>;
+export type Query = <Row extends ObjectLiteral>(statement: Pick<Sql, 'text' | 'values'>) => Promise<Row[]>;
 
-/**
- * Lends a connection of the pool for statements that may take long, whose other statements may not. Each is a transaction of its
- * own.
- */
+/** Runs statements that may take long on one connection of the pool, without `statement_timeout`, each in a transaction of its own. */
 export async function withoutTimeouts<T>(database: DataSource, work: (query: Query) => Promise<T>): Promise<T> {
   const runner = database.createQueryRunner();
   try {
     const client = (await runner.connect()) as ClientBase;
-    return await work(async <Row extends ObjectLiteral>(text: string, values: unknown[]) => {
+    return await work(async <Row extends ObjectLiteral>({ text, values }: Pick<Sql, 'text' | 'values'>) => {
       await runner.startTransaction();
       await runner.query('SET LOCAL statement_timeout = 0');
-      const patient = { text, values, query_timeout: PATIENCE_MS };
-      const { rows } = await client.query<Row>(patient);
+      const statement = { text, values, query_timeout: RESPONSE_TIMEOUT_MS };
+      const { rows } = await client.query<Row>(statement);
       await runner.commitTransaction();
       return rows;
     });

@@ -1,4 +1,4 @@
-import type { KeyView } from '../api-keys/api-keys.repository.js';
+import type { KeyView } from '../api-keys/key-view.js';
 import type { KeyWithSecret } from '../api-keys/api-keys.service.js';
 
 /** What the first start prints, once: the only place where the first key can be read. */

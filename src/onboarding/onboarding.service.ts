@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import { type Actor, APPLICATION } from '../common/audit/actor.js';
-import type { KeyView } from '../api-keys/api-keys.repository.js';
+import type { KeyView } from '../api-keys/key-view.js';
 import { ApiKeysService, type KeyWithSecret } from '../api-keys/api-keys.service.js';
 import { DEFAULT_KEY_DAYS } from '../config/rules.js';
 import { retryingConflicts } from '../database/retry.js';

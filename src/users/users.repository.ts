@@ -1,14 +1,18 @@
 import { Injectable } from '@nestjs/common';
+import sql, { empty, raw, type Sql } from 'sql-template-tag';
 import { DataSource, type EntityManager } from 'typeorm';
-import type { Actor } from '../common/audit/actor.js';
-import { actorParameters, changed, created, recorded } from '../common/audit/recording.js';
+import { type Actor, checkActor } from '../common/audit/actor.js';
+import { actorColumns, auditDiff, auditSnapshot, withAudit } from '../common/audit/recording.js';
 import type { Page, Slice } from '../common/pagination/page.js';
 import { isUuid } from '../common/validation/uuid.js';
 import { Batch } from '../database/batch.js';
-import { findNewest, type List, NEWEST } from '../database/list.js';
-import { RETRIES, retryingConflicts } from '../database/retry.js';
-import { firstOf, IncompleteResultError, Statement, unseen } from '../database/statement.js';
+import { type Columns, selectList } from '../database/columns.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
+import { findNewest, type List, NEWEST } from '../database/list.js';
+import { query } from '../database/query.js';
+import { RETRIES, retryingConflicts } from '../database/retry.js';
+import { type Column, Rows } from '../database/rows.js';
+import { firstOf, IncompleteResultError, Statement } from '../database/statement.js';
 import { type User, USER_STATUSES, type UserStatus } from './user.entity.js';
 
 export interface NewUser {
@@ -28,28 +32,41 @@ export interface UserFilter {
   readonly email?: string | undefined;
 }
 
-const columns = (
-  u: string,
-): string => `${u}.id, ${u}.created_at AS "createdAt", ${u}.updated_at AS "updatedAt", ${u}.version,
-  ${u}.status, ${u}.is_admin AS "isAdmin", ${u}.name, ${u}.email, ${u}.credits_balance AS "creditsBalance"`;
+const COLUMNS = {
+  id: 'id',
+  createdAt: 'created_at',
+  updatedAt: 'updated_at',
+  version: 'version',
+  status: 'status',
+  isAdmin: 'is_admin',
+  name: 'name',
+  email: 'email',
+  creditsBalance: 'credits_balance',
+} as const satisfies Columns<User>;
 
-const COLUMNS = columns('users');
+/** The columns that `patch` may change: their types, and how PostgreSQL stores the value of a request. */
+const CHANGEABLE = {
+  // PostgreSQL's Unicode may be newer than Node's, and the constraint uses PostgreSQL's.
+  name: { type: 'text', stored: 'normalize(request.name, NFC)' },
+  status: { type: 'text', stored: 'request.status' },
+} as const satisfies Record<keyof UserChanges, { type: string; stored: string }>;
 
-const BY_EMAIL = 'lower(email COLLATE "C") = lower($1 COLLATE "C")'; // as uq_users_email has it
+/** As the unique index `uq_users_email` compares addresses. */
+const hasEmail = (email: string): Sql => sql`lower(email COLLATE "C") = lower(${email} COLLATE "C")`;
 
-/** A row as `pg` hands it over: bigint columns arrive as text. */
+/** A row as `pg` returns it: bigint columns are text. */
 type UserRow = Omit<User, 'creditsBalance'> & { readonly creditsBalance: string };
 
 /**
- * Every query on users. They are SQL, since TypeORM's `find` and `save` cost several times the statement they run and
- * `save` cannot return the row that it wrote.
+ * Every query on users. They are SQL: TypeORM's `find` and `save` cost several times the statement that they run, and `save`
+ * cannot return the row that it wrote.
  */
 @Injectable()
 export class UsersRepository {
   private readonly patches = new Batch<Patch, User | null>({
     together: async (patches) => {
-      const written = await this.runPatch(PATCH_FREE, patches);
-      return patches.map(({ id }) => written.get(id)); // one that is missing may be held by somebody: asked alone, it waits
+      const written = await this.runPatch(PATCH_UNLOCKED, patches);
+      return patches.map(({ id }) => written.get(id)); // a missing row may be locked: it is patched alone, and waited for
     },
     alone: (patch) => this.patchAlone(patch, RETRIES - 1),
     subjectOf: ({ id }) => id,
@@ -73,12 +90,12 @@ export class UsersRepository {
   async findById(id: string, manager?: EntityManager): Promise<User | null> {
     if (!isUuid(id)) return null;
     if (!manager) return this.reads.ask(id.toLowerCase()); // as the database spells it
-    return one(await manager.query<UserRow[]>(`SELECT ${COLUMNS} FROM users WHERE id = $1`, [id]));
+    return one(await query<UserRow>(manager, sql`SELECT ${SELECTED} FROM users WHERE id = ${id}`));
   }
 
   private async findAll(ids: readonly string[]): Promise<(User | null)[]> {
-    const rows = await FIND.run(this.database, [ids]);
-    const byId = new Map(rows.map((row) => [row.asked, row.id === null ? null : toUser(row)]));
+    const rows = await FIND.run(this.database, IDS.values(ids));
+    const byId = new Map(rows.map((row) => [row.requestedId, row.id === null ? null : toUser(row)]));
     return ids.map((id) => {
       const user = byId.get(id);
       if (user === undefined) throw new IncompleteResultError();
@@ -87,17 +104,16 @@ export class UsersRepository {
   }
 
   async findByEmail(email: string): Promise<User | null> {
-    return one(await this.database.query<UserRow[]>(`SELECT ${COLUMNS} FROM users WHERE ${BY_EMAIL}`, [email]));
+    return one(await query<UserRow>(this.database, sql`SELECT ${SELECTED} FROM users WHERE ${hasEmail(email)}`));
   }
 
-  /** The users that the filter lets pass, the newest first. */
+  /** The users that match the filter, newest first. */
   async findPage({ email, status }: UserFilter, slice: Slice): Promise<Page<User>> {
     const list: List = {
-      columns: COLUMNS,
+      columns: SELECTED,
       table: 'users',
-      filter: `($1::text IS NULL OR ${BY_EMAIL})`,
-      parameters: [email],
-      of: { column: 'status', values: status === undefined ? USER_STATUSES : [status] },
+      filter: email === undefined ? sql`true` : hasEmail(email),
+      partition: { column: 'status', values: status === undefined ? USER_STATUSES : [status] },
       order: NEWEST,
     };
     const page = await findNewest<UserRow>(this.database, list, slice);
@@ -106,45 +122,31 @@ export class UsersRepository {
 
   /** @param manager joins the caller's transaction */
   async insert(user: NewUser, actor: Actor, manager?: EntityManager): Promise<User> {
-    const run = (on: EntityManager): Promise<User[]> => this.insertAll(INSERT, [user], actor, on);
-    return firstOf(await (manager ? run(manager) : retryingConflicts(() => run(this.database.manager))));
+    const run = (on: DataSource | EntityManager): Promise<UserRow[]> => query(on, insertUsers([user], actor));
+    return toUser(firstOf(await (manager ? run(manager) : retryingConflicts(() => run(this.database)))));
   }
 
-  /** Adds those whose address nobody has yet, in the caller's transaction. */
-  insertMissing(users: readonly NewUser[], actor: Actor, manager: EntityManager): Promise<User[]> {
-    return this.insertAll(INSERT_MISSING, users, actor, manager);
-  }
-
-  private async insertAll(
-    sql: string,
-    users: readonly NewUser[],
-    actor: Actor,
-    manager: EntityManager,
-  ): Promise<User[]> {
-    const rows = await manager.query<UserRow[]>(sql, [
-      users.map(({ name }) => name),
-      users.map(({ email }) => email),
-      users.map(({ isAdmin }) => isAdmin),
-      ...actorParameters(actor),
-    ]);
-    return rows.map(toUser);
+  /** Adds those users whose address is not taken yet, in the caller's transaction. */
+  async insertMissing(users: readonly NewUser[], actor: Actor, manager: EntityManager): Promise<User[]> {
+    return (await query<UserRow>(manager, insertUsers(users, actor, SKIP_TAKEN))).map(toUser);
   }
 
   /**
-   * Writes only the given columns, so two writers never undo each other's fields, and records what really changed, all
-   * in one statement, which patches of other users at the same moment share.
+   * Writes only the given columns, so two writers never undo each other's fields, and records in the audit trail what
+   * changed, all in one statement, which patches of other users at the same moment share.
    *
-   * `version` and `updated_at` rise only if a value changes; the latter by at least a millisecond, however fast two
-   * changes follow each other. The name is brought into NFC once more, because PostgreSQL's Unicode may be newer than
-   * Node's and the constraint goes by PostgreSQL's.
+   * `version` and `updated_at` increase only if a value changes; `updated_at` by at least a millisecond, however fast two
+   * changes follow each other.
    *
-   * @param versions the row is written only while it has one of these; undefined stands for any
+   * @param versions the row is written only while it has one of these; undefined matches any
    * @returns the row as written, or null when no such user exists or its version is another
+   * @throws InvalidActorError
    */
   async patch(id: string, changes: UserChanges, actor: Actor, versions?: readonly string[]): Promise<User | null> {
     if (!isUuid(id)) return null;
+    checkActor(actor);
     const patch = { id: id.toLowerCase(), changes, actor, versions }; // as the database spells it
-    // A change of status may wait for that of another administrator: nobody is to wait along.
+    // Not batched: a status change may wait for another administrator's lock.
     return changes.status === undefined ? this.patches.ask(patch) : this.patchAlone(patch, RETRIES);
   }
 
@@ -153,14 +155,7 @@ export class UsersRepository {
   }
 
   private async runPatch(statement: Statement<UserRow>, patches: readonly Patch[]): Promise<Map<string, User>> {
-    const actors = patches.map(({ actor }) => actorParameters(actor));
-    const rows = await statement.run(this.database, [
-      patches.map(({ id }) => id),
-      patches.map(({ changes }) => changes.name),
-      patches.map(({ changes }) => changes.status),
-      patches.map(({ versions }) => versions && `{${versions.join()}}`),
-      ...[0, 1, 2, 3].map((column) => actors.map((actor) => actor[column])),
-    ]);
+    const rows = await statement.run(this.database, PATCHES.values(patches));
     return new Map(rows.map((row) => [row.id, toUser(row)]));
   }
 }
@@ -172,61 +167,96 @@ interface Patch {
   readonly versions: readonly string[] | undefined;
 }
 
-/** The columns of `Patch`es, as `runPatch` gives them. */
-const PATCHES = ['uuid', 'text', 'text', 'text', 'text', 'uuid', 'uuid', 'text']
-  .map((type, index) => unseen(index + 1, type))
-  .join();
+const changeable = Object.keys(CHANGEABLE) as (keyof UserChanges)[];
 
-/** @param locked what to do about rows that somebody else holds: wait, or `SKIP LOCKED` */
-const patching = (locked: '' | 'SKIP LOCKED'): string =>
-  recorded(
+/** SQL for each changeable column. */
+const each = (text: (column: string, property: keyof UserChanges) => string, separator = ', '): Sql =>
+  raw(changeable.map((property) => text(COLUMNS[property], property)).join(separator));
+
+/** An absent field and one that is null differ by `<column>_given`. */
+const PATCHES = new Rows<Patch>({
+  id: ['uuid', ({ id }) => id],
+  versions: ['text', ({ versions }) => versions && `{${versions.join()}}`],
+  ...Object.fromEntries(
+    changeable.flatMap((property): [string, Column<Patch>][] => [
+      [COLUMNS[property], [CHANGEABLE[property].type, ({ changes }) => changes[property]]],
+      [`${COLUMNS[property]}_given`, ['boolean', ({ changes }) => changes[property] !== undefined]],
+    ]),
+  ),
+  ...actorColumns(({ actor }) => actor),
+});
+
+const SELECTED = selectList(COLUMNS, 'users');
+
+/** @param locked what to do about rows that other transactions have locked: wait, or skip them */
+const patchUsers = (locked: Sql): Sql =>
+  withAudit(
     'user.updated',
-    `UPDATE users u SET
-        name = new.name,
-        status = new.status,
-        version = u.version + new.differs::int,
-        updated_at = CASE WHEN new.differs THEN greatest(clock_timestamp(), u.updated_at + interval '1 ms') ELSE u.updated_at END
-      FROM (SELECT wanted.*, o.name AS old_name, o.status AS old_status
-              FROM unnest(${PATCHES})
-                AS wanted (id, name, status, versions, actor, actor_user_id, actor_key_id, request_id)
-              JOIN users o ON o.id = wanted.id
-             WHERE wanted.versions IS NULL OR o.version = ANY (wanted.versions::bigint[])
-               FOR NO KEY UPDATE OF o ${locked}) AS old,
-           LATERAL (SELECT coalesce(normalize(old.name, NFC), old_name) AS name, coalesce(old.status, old_status) AS status) AS wanted,
-           LATERAL (SELECT wanted.*, (wanted.name, wanted.status) <> (old_name, old_status) AS differs) AS new
-      WHERE u.id = old.id
-      RETURNING ${columns('u')}, old.actor, old.actor_user_id, old.actor_key_id, old.request_id,
-        u.id AS audit_user_id, NULL::uuid AS audit_api_key_id,
-        ${changed({ name: ['old_name', 'u.name'], status: ['old_status', 'u.status'] })} AS audit_changes`,
-    'each',
-    [],
-    '"updatedAt"', // which rises with each change of a row, so that its events stand in their order
+    sql`UPDATE users
+       SET ${each((column) => `${column} = next.${column}`)},
+           version = users.version + comparison.differs::int,
+           updated_at = CASE WHEN comparison.differs THEN greatest(clock_timestamp(), users.updated_at + interval '1 ms')
+                             ELSE users.updated_at END
+      FROM (SELECT request.*, ${each((column) => `target.${column} AS old_${column}`)}
+              FROM ${PATCHES.prepared('request')}
+              JOIN users AS target ON target.id = request.id
+             WHERE request.versions IS NULL OR target.version = ANY (request.versions::bigint[])
+               FOR NO KEY UPDATE OF target ${locked}) AS request,
+           LATERAL (SELECT ${each(
+             (column, property) =>
+               `CASE WHEN request.${column}_given THEN ${CHANGEABLE[property].stored} ELSE request.old_${column} END AS ${column}`,
+           )}) AS next,
+           LATERAL (SELECT (${each((column) => `next.${column}`)}) IS DISTINCT FROM (${each((column) => `request.old_${column}`)}) AS differs) AS comparison
+     WHERE users.id = request.id
+    RETURNING ${SELECTED}, request.actor, request.actor_user_id, request.actor_key_id, request.request_id,
+              users.id AS audit_user_id, NULL::uuid AS audit_api_key_id,
+              ${auditDiff(
+                Object.fromEntries(
+                  changeable.map((property) => {
+                    const column = COLUMNS[property];
+                    return [column, [`request.old_${column}`, `users.${column}`]] as const;
+                  }),
+                ),
+              )} AS audit_changes`,
+    { at: sql`"updatedAt"` }, // increases with each change of a row, so its events are in order
   );
 
-const inserting = (conflict: string): string =>
-  recorded(
+const PATCH = new Statement<UserRow>('patch_users', patchUsers(empty));
+const PATCH_UNLOCKED = new Statement<UserRow>('patch_unlocked_users', patchUsers(sql`SKIP LOCKED`));
+
+const NEW_USERS = new Rows<NewUser>({
+  name: ['text', ({ name }) => name],
+  email: ['text', ({ email }) => email],
+  is_admin: ['boolean', ({ isAdmin }) => isAdmin],
+});
+
+const SKIP_TAKEN = sql`ON CONFLICT ((lower(email COLLATE "C"))) DO NOTHING`;
+
+const insertUsers = (users: readonly NewUser[], by: Actor, onConflict = empty): Sql =>
+  withAudit(
     'user.created',
-    `INSERT INTO users (name, email, is_admin)
-      SELECT normalize(name, NFC), email, is_admin FROM unnest($1::text[], $2::text[], $3::boolean[]) AS t (name, email, is_admin)
-      ${conflict}
-      RETURNING ${COLUMNS}, id AS audit_user_id, NULL::uuid AS audit_api_key_id,
-        ${created({ name: 'name', email: 'email', status: 'status', is_admin: 'is_admin' })} AS audit_changes`,
-    4,
+    sql`INSERT INTO users (name, email, is_admin)
+    SELECT normalize(name, NFC), email, is_admin
+      FROM ${NEW_USERS.of(users, 'request')}
+    ${onConflict}
+    RETURNING ${SELECTED}, id AS audit_user_id, NULL::uuid AS audit_api_key_id,
+              ${auditSnapshot({ name: 'name', email: 'email', status: 'status', is_admin: 'is_admin' })} AS audit_changes`,
+    { by },
   );
 
-const INSERT = inserting('');
-const INSERT_MISSING = inserting('ON CONFLICT ((lower(email COLLATE "C"))) DO NOTHING');
+const IDS = new Rows<string>({ id: ['uuid', (id) => id] });
 
-const PATCH_FREE = new Statement<UserRow>('patch_users_free', patching('SKIP LOCKED'));
-const PATCH = new Statement<UserRow>('patch_users', patching(''));
-/** One row for each id, of nulls where no user has it: what is missing then is a fault, and not an unknown user. */
-const FIND = new Statement<(UserRow & { readonly asked: string }) | { readonly asked: string; readonly id: null }>(
+/** One row for each id, with nulls where no user has it: a missing row is a fault, and not an unknown user. */
+const FIND = new Statement<
+  (UserRow & { readonly requestedId: string }) | { readonly requestedId: string; readonly id: null }
+>(
   'find_users',
-  `SELECT asked.id AS asked, ${columns('u')} FROM unnest(${unseen(1, 'uuid')}) AS asked (id)
-     LEFT JOIN LATERAL (SELECT * FROM users WHERE id = asked.id LIMIT 1) AS u ON true`,
+  sql`SELECT request.id AS "requestedId", ${SELECTED}
+        FROM ${IDS.prepared('request')}
+        LEFT JOIN LATERAL (SELECT * FROM users WHERE id = request.id LIMIT 1) AS users ON true`,
 );
 
-/** Named columns only: the statements return more than the row. */
+/** Copies the named columns only: the statements return more than the row. */
 const toUser = (row: UserRow): User => ({
   id: row.id,
   createdAt: row.createdAt,

@@ -11,29 +11,45 @@ export interface Explained {
   readonly planned: number;
 }
 
-/** The different statements that `work` runs, as the planner would have them for tables of any size. */
-export async function explain(database: DataSource, work: () => Promise<void>): Promise<Explained[]> {
+export interface Sent {
+  /** Of a prepared statement. */
+  readonly name?: string;
+  readonly text: string;
+  readonly values: unknown[];
+}
+
+/** The different statements that the pool sends while `work` runs, in their order. */
+export async function statementsOf(database: DataSource, work: () => Promise<unknown>): Promise<Sent[]> {
   const { master: pool } = database.driver as unknown as { master: NodeJS.EventEmitter };
-  const seen = new Map<string, unknown[]>();
+  const seen = new Map<string, Sent>();
+  const spied = new Map<{ query: (...given: unknown[]) => unknown }, (...given: unknown[]) => unknown>();
   const spy = (client: { query: (...given: unknown[]) => unknown }): void => {
     const { query } = client;
+    if (spied.has(client)) return;
+    spied.set(client, query);
     client.query = (...given: unknown[]) => {
-      client.query = query;
-      const [statement, parameters = []] = given as [string | { text: string; values: unknown[] }, unknown[]?];
-      const { text, values } = typeof statement === 'string' ? { text: statement, values: parameters } : statement;
-      if (!text.startsWith('EXPLAIN')) seen.set(text, values);
+      const [statement, parameters = []] = given as [string | Sent, unknown[]?];
+      const sent = typeof statement === 'string' ? { text: statement, values: parameters } : statement;
+      seen.set(sent.text, sent);
       return query.apply(client, given);
     };
   };
   pool.on('acquire', spy);
   await work();
   pool.off('acquire', spy);
+  for (const [client, query] of spied) client.query = query;
+  return [...seen.values()];
+}
+
+/** The different statements that `work` runs, as the planner would have them for tables of any size. */
+export async function explain(database: DataSource, work: () => Promise<void>): Promise<Explained[]> {
+  const sent = (await statementsOf(database, work)).filter(({ text }) => !text.startsWith('EXPLAIN'));
   const runner = database.createQueryRunner();
   const client = (await runner.connect()) as Client;
   const explained: Explained[] = [];
   await runner.startTransaction();
   await client.query('SET LOCAL enable_seqscan = off'); // tables of a few rows would be read whole, and rightly so
-  for (const [text, values] of seen) {
+  for (const { text, values } of sent) {
     const { rows } = await client.query(`EXPLAIN (FORMAT JSON) ${text}`, values);
     const name = `explained ${randomUUID()}`;
     for (let run = 0; run < 20; run += 1) await client.query({ name, text, values });

@@ -44,7 +44,9 @@ export class Given {
 
   /** Changes rows behind the API's back, however many, in the time that it takes. */
   async sql(sql: string, parameters: unknown[] = []): Promise<void> {
-    await patiently(() => withoutTimeouts(this.app.get(DataSource), (query) => query(sql, parameters)));
+    await patiently(() =>
+      withoutTimeouts(this.app.get(DataSource), (query) => query({ text: sql, values: parameters })),
+    );
   }
 
   /** The user that an earlier attempt made, whose secret was lost with the connection: its key gets another one. */

@@ -1,6 +1,6 @@
 import { ApiProperty } from '@nestjs/swagger';
 import { pageOf } from '../../common/pagination/pagination.response.js';
-import type { ApiKeyStatus, KeyView } from '../api-keys.repository.js';
+import type { ApiKeyStatus, KeyView } from '../key-view.js';
 import type { KeyWithSecret } from '../api-keys.service.js';
 
 const INSTANT = {

@@ -1,3 +1,4 @@
+import sql, { join, raw, type Sql } from 'sql-template-tag';
 import { type Actor, checkActor } from './actor.js';
 
 /**
@@ -14,55 +15,73 @@ export const AUDIT_ACTIONS = [
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
+interface Audit {
+  /** The actor of all changed rows. Without it each returned row has its own, in the columns of `actorColumns`. */
+  readonly by?: Actor;
+  /** The instant of the change, in SQL. The default may be the same for two changes of one row within a millisecond. */
+  readonly at?: Sql;
+  /** Further changes in the same statement, by their names in it, which may read the changed rows as `changed`. */
+  readonly also?: Readonly<Record<string, Sql>>;
+}
+
 /**
- * SQL for a statement that changes rows and records it in the audit trail, both or neither, in one round trip.
+ * A statement that changes rows and records the change in the audit trail, both or neither, in one round trip.
  *
- * @param changing a data-modifying statement that returns `audit_user_id`, `audit_api_key_id`, `audit_changes` (jsonb, built
- * with `changed` or `created`; `{}` for no change, and then nothing is recorded) and whatever else the caller wants
- * @param at the instant of the change; the default may be the same for two changes of one row within a millisecond
- * @param first the number of the first of the four parameters that `actorParameters` fills, or `each` where every changed row
- * brings its own as `actor`, `actor_user_id`, `actor_key_id` and `request_id`
- * @param also statements to run with it, which may read the changed rows as `changed`
+ * @param change a data-modifying statement that returns `audit_user_id`, `audit_api_key_id`, `audit_changes` (from `auditDiff` or
+ *   `auditSnapshot`; `{}` for no change, and then nothing is recorded) and the columns that the caller reads
+ * @throws InvalidActorError
  */
-export function recorded(
-  action: AuditAction,
-  changing: string,
-  first: number | 'each',
-  also: readonly string[] = [],
-  at = 'clock_timestamp()',
-): string {
-  const actor =
-    first === 'each'
-      ? ['actor', 'actor_user_id', 'actor_key_id', 'request_id']
-      : [`$${String(first)}`, ...[1, 2].map((offset) => `$${String(first + offset)}::uuid`), `$${String(first + 3)}`];
-  return `WITH changed AS (${changing}), recorded AS (
-    INSERT INTO audit_events (created_at, action, user_id, api_key_id, changes, actor, actor_user_id, actor_key_id, request_id)
-    SELECT ${at}, '${action}', audit_user_id, audit_api_key_id, audit_changes, ${actor.join(', ')}
-      FROM changed WHERE audit_changes <> '{}')
-    ${also.map((statement, index) => `, also_${String(index)} AS (${statement})`).join('')}
-    SELECT * FROM changed`;
+export function withAudit(action: AuditAction, change: Sql, { by, at = NOW, also = {} }: Audit): Sql {
+  const actor = by === undefined ? raw(ACTOR_COLUMNS) : actorValues(by);
+  const audited = sql`INSERT INTO audit_events (created_at, action, user_id, api_key_id, changes, ${raw(ACTOR_COLUMNS)})
+    SELECT ${at}, ${raw(`'${action}'`)}, audit_user_id, audit_api_key_id, audit_changes, ${actor}
+      FROM changed
+     WHERE audit_changes <> '{}'`;
+  const parts = Object.entries({ changed: change, audited, ...also }).map(
+    ([name, statement]) => sql`${raw(name)} AS (\n    ${statement})`,
+  );
+  return sql`WITH ${join(parts, ',\n  ')}\n  SELECT * FROM changed`;
 }
 
-/** @throws InvalidActorError */
-export function actorParameters(actor: Actor): readonly (string | null)[] {
+const NOW = raw('clock_timestamp()');
+const ACTOR_COLUMNS = 'actor, actor_user_id, actor_key_id, request_id';
+
+/**
+ * The actor of a change as SQL values, in the order of its columns.
+ *
+ * @throws InvalidActorError
+ */
+export function actorValues(actor: Actor): Sql {
   checkActor(actor);
-  return [actor.type, actor.userId, actor.keyId, actor.requestId];
+  const { type, userId, keyId, requestId } = actor;
+  return sql`${type}, ${userId}::uuid, ${keyId}::uuid, ${requestId}`;
 }
 
-/** jsonb of the fields that differ, each with its value before and after. The expressions must not be null. */
-export const changed = (fields: Readonly<Record<string, readonly [before: string, after: string]>>): string =>
-  object(
-    fields,
-    ([before, after]) =>
-      `CASE WHEN ${before} <> ${after} THEN jsonb_build_object('before', ${before}, 'after', ${after}) END`,
+/** The actor of each change of a batch, as columns of `Rows`. */
+export const actorColumns = <Row>(
+  actorOf: (row: Row) => Actor,
+): Readonly<Record<string, readonly [type: string, value: (row: Row) => unknown]>> => ({
+  actor: ['text', (row) => actorOf(row).type],
+  actor_user_id: ['uuid', (row) => actorOf(row).userId],
+  actor_key_id: ['uuid', (row) => actorOf(row).keyId],
+  request_id: ['text', (row) => actorOf(row).requestId],
+});
+
+/** jsonb of the fields that differ, each with its value before and after, which may be null. */
+export const auditDiff = (fields: Readonly<Record<string, readonly [before: string, after: string]>>): Sql =>
+  raw(
+    Object.entries(fields)
+      .map(
+        ([name, [before, after]]) =>
+          `CASE WHEN ${before} IS DISTINCT FROM ${after} THEN jsonb_build_object('${name}', jsonb_build_object('before', ${before}, 'after', ${after})) ELSE '{}' END`,
+      )
+      .join('\n        || '),
   );
 
 /** jsonb of the fields of a new row. */
-export const created = (fields: Readonly<Record<string, string>>): string =>
-  object(fields, (after) => `jsonb_build_object('after', ${after})`);
-
-function object<T>(fields: Readonly<Record<string, T>>, value: (field: T) => string): string {
-  return `jsonb_strip_nulls(jsonb_build_object(${Object.entries(fields)
-    .map(([name, field]) => `'${name}', ${value(field)}`)
-    .join(', ')}))`;
-}
+export const auditSnapshot = (fields: Readonly<Record<string, string>>): Sql =>
+  raw(
+    `jsonb_build_object(${Object.entries(fields)
+      .map(([name, value]) => `'${name}', jsonb_build_object('after', ${value})`)
+      .join(', ')})`,
+  );

@@ -1,0 +1,21 @@
+import { raw, type Sql } from 'sql-template-tag';
+
+export type ApiKeyStatus = 'ACTIVE' | 'EXPIRED' | 'REVOKED';
+
+/** A key as its owner may see it. Its status is that at the instant of the statement, by the database's clock. */
+export interface KeyView {
+  readonly id: string;
+  readonly createdAt: Date;
+  readonly lastUsedAt: Date | null;
+  readonly expiresAt: Date;
+  readonly status: ApiKeyStatus;
+  readonly name: string;
+  readonly prefix: string;
+}
+
+/** The select list of a `KeyView`, from a table or alias that has the columns of `api_keys`. */
+export const keyView = (table: string): Sql =>
+  raw(`${table}.id, ${table}.created_at AS "createdAt", ${table}.last_used_at AS "lastUsedAt",
+           ${table}.expires_at AS "expiresAt", ${table}.name, ${table}.prefix,
+           CASE WHEN ${table}.revoked_at IS NOT NULL THEN 'REVOKED'
+                WHEN ${table}.expires_at <= statement_timestamp() THEN 'EXPIRED' ELSE 'ACTIVE' END AS status`);

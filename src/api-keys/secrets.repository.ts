@@ -1,0 +1,108 @@
+import { Injectable } from '@nestjs/common';
+import sql from 'sql-template-tag';
+import { DataSource } from 'typeorm';
+import { Batch } from '../database/batch.js';
+import { InjectDatabase } from '../database/inject-database.decorator.js';
+import { query } from '../database/query.js';
+import { Rows } from '../database/rows.js';
+import { firstOf, IncompleteResultError, Statement } from '../database/statement.js';
+import { keyView, type KeyView } from './key-view.js';
+
+/** Why a secret does not work. `superseded`: a rotation has replaced it, and its overlap is over; without overlap it is `unknown`. */
+export type SecretRefusal = 'unknown' | 'revoked' | 'expired' | 'superseded' | 'user_inactive';
+
+/** A secret that works, with its key and user. */
+export interface LiveSecret {
+  readonly digest: Buffer;
+  readonly keyId: string;
+  readonly userId: string;
+  readonly isAdmin: boolean;
+  /** Set while the secret is one that a rotation replaced. */
+  readonly supersededAt: Date | null;
+  readonly supersededUntil: Date | null;
+}
+
+/** The key that a secret belongs to, whether or not the two still work. */
+export interface SecretOwner extends KeyView {
+  readonly userId: string;
+  /** Whether a rotation has replaced the secret and its overlap is over, so that it no longer works although its key may. */
+  readonly isSuperseded: boolean;
+}
+
+/** The result of a lookup for each requested digest. */
+type SecretRow =
+  (LiveSecret & { readonly refusal: null }) | { readonly refusal: SecretRefusal; readonly digest: Buffer };
+
+const DIGESTS = new Rows<Buffer>({ digest: ['bytea', (digest) => digest] });
+
+const NIL_UUID = sql`'00000000-0000-0000-0000-000000000000'`;
+
+/**
+ * Returns one row for each digest, whether or not it is stored, and looks for a user even where there is no key: the time
+ * of a refusal must not reveal its reason, so a refused secret that exists returns no more than an unknown one. With
+ * `LIMIT 1` the planner looks each of them up by an index, and does not join whole tables.
+ */
+const FIND_SECRETS = new Statement<SecretRow>(
+  'find_secrets',
+  sql`SELECT coalesce(s.digest, k.digest, request.digest) AS digest, refusal,
+       CASE WHEN refusal IS NULL THEN k.id END AS "keyId",
+       CASE WHEN refusal IS NULL THEN k.user_id END AS "userId",
+       CASE WHEN refusal IS NULL THEN u.is_admin END AS "isAdmin",
+       CASE WHEN refusal IS NULL THEN s.superseded_at END AS "supersededAt",
+       CASE WHEN refusal IS NULL AND s.digest IS NOT NULL THEN least(s.expires_at, k.expires_at) END AS "supersededUntil"
+  FROM ${DIGESTS.prepared('request')}
+  LEFT JOIN LATERAL (SELECT * FROM superseded_secrets WHERE digest = request.digest LIMIT 1) AS s ON true
+  LEFT JOIN LATERAL (SELECT * FROM api_keys WHERE digest = request.digest
+                     UNION ALL
+                     SELECT * FROM api_keys WHERE id = s.api_key_id LIMIT 1) AS k ON true
+  LEFT JOIN LATERAL (SELECT * FROM users WHERE id = coalesce(k.user_id, ${NIL_UUID}) LIMIT 1) AS u ON true
+ CROSS JOIN LATERAL (SELECT CASE WHEN k.id IS NULL THEN 'unknown'
+                                 WHEN k.revoked_at IS NOT NULL THEN 'revoked'
+                                 WHEN k.expires_at <= statement_timestamp() THEN 'expired'
+                                 WHEN s.expires_at <= statement_timestamp() THEN 'superseded'
+                                 WHEN u.status = 'ACTIVE' THEN NULL ELSE 'user_inactive' END AS refusal) AS verdict`,
+);
+
+/** Lookups of keys by their secret. */
+@Injectable()
+export class SecretsRepository {
+  private readonly lookups: Batch<Buffer, LiveSecret | SecretRefusal>;
+
+  constructor(@InjectDatabase() private readonly database: DataSource) {
+    const findAll = async (digests: readonly Buffer[]): Promise<(LiveSecret | SecretRefusal)[]> => {
+      const found = await FIND_SECRETS.run(this.database, DIGESTS.values(digests));
+      const byDigest = new Map(found.map((row) => [row.digest.toString('latin1'), row.refusal ?? row]));
+      return digests.map((digest) => {
+        const secret = byDigest.get(digest.toString('latin1'));
+        if (secret === undefined || found.length !== digests.length) throw new IncompleteResultError();
+        return secret;
+      });
+    };
+    this.lookups = new Batch({ together: findAll, alone: async (digest) => firstOf(await findAll([digest])) });
+  }
+
+  /**
+   * The secret with this digest, if it, its key and its owner are all live at this instant of the database's clock, or else
+   * why it does not work. One statement decides all of it, so there is no moment in between and no cached result that
+   * outlives a revocation. Lookups of the same moment share the statement.
+   *
+   * @throws IncompleteResultError when the result of the database has neither
+   */
+  find(digest: Buffer): Promise<LiveSecret | SecretRefusal> {
+    return this.lookups.ask(digest);
+  }
+
+  /** For administrators and operators, who may learn which key a dead secret belonged to. Never for a caller who presents it. */
+  async findOwner(digest: Buffer): Promise<SecretOwner | null> {
+    const [row] = await query<SecretOwner>(
+      this.database,
+      sql`SELECT ${keyView('k')}, k.user_id AS "userId", owner."isSuperseded"
+  FROM (SELECT id, false FROM api_keys WHERE digest = ${digest}
+        UNION ALL
+        SELECT api_key_id, expires_at <= statement_timestamp() FROM superseded_secrets WHERE digest = ${digest})
+       AS owner (id, "isSuperseded")
+  JOIN api_keys AS k ON k.id = owner.id`,
+    );
+    return row ?? null;
+  }
+}

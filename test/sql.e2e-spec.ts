@@ -1,0 +1,119 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DataSource } from 'typeorm';
+import { ApiKeysService } from '../src/api-keys/api-keys.service.js';
+import { KeyUsage } from '../src/api-keys/key-usage.js';
+import { CreditsService } from '../src/credits/credits.service.js';
+import { OnboardingService } from '../src/onboarding/onboarding.service.js';
+import { UsersService } from '../src/users/users.service.js';
+import { useTestApp } from './support/app.js';
+import { type Sent, statementsOf } from './support/explain.js';
+import type { GivenUser } from './support/given.js';
+
+const DIRECTORY = 'test/sql';
+const FUTURE = '2099-01-01T00:00:00.000Z';
+
+/*
+ * test/sql has the SQL that is really sent, for reviewers: one file for each operation of the document, and for each operation of
+ * the services that no route has. UPDATE_SQL=true writes it anew.
+ */
+describe('The SQL of', () => {
+  const app = useTestApp();
+  let admin: GivenUser;
+  let ada: GivenUser;
+  beforeEach(async () => {
+    admin = await app.given.user({ isAdmin: true });
+    ada = await app.given.user();
+  });
+  const credits = (): object => ({ user_id: ada.id, amount: 5, transaction_id: randomUUID() });
+  const key = (): object => ({ name: `key-${randomUUID()}`, expires_at: FUTURE });
+
+  const ROUTES: Readonly<Record<string, () => PromiseLike<unknown>>> = {
+    readyz: () => app.anyone().get('/readyz'),
+    getMe: () => app.as(ada).get('/v1/users/me'),
+    updateMe: () => app.as(ada).patch('/v1/users/me').send({ name: 'New' }),
+    createApiKey: () => app.as(ada).post('/v1/api-keys').send(key()),
+    listApiKeys: () => app.as(ada).get('/v1/api-keys'),
+    getCurrentApiKey: () => app.as(ada).get('/v1/api-keys/current'),
+    revokeCurrentApiKey: () => app.as(ada).delete('/v1/api-keys/current'),
+    getApiKey: () => app.as(ada).get('/v1/api-keys/first-key'),
+    updateApiKey: () => app.as(ada).patch('/v1/api-keys/first-key').send({ expires_at: FUTURE }),
+    revokeApiKey: () => app.as(ada).delete('/v1/api-keys/first-key'),
+    rotateApiKey: () => app.as(ada).post('/v1/api-keys/first-key/rotate').send({ expires_at: FUTURE }),
+    listCreditHistory: () => app.as(ada).get('/v1/billing/credit-history'),
+    createUser: () =>
+      app
+        .as(admin)
+        .post('/v1/users')
+        .send({ name: 'New', email: `${randomUUID()}@example.com` }),
+    listUsers: () => app.as(admin).get('/v1/users?status=ACTIVE&page=2&items_per_page=1'),
+    getUser: () => app.as(admin).get(`/v1/users/${ada.id}`),
+    updateUser: () => app.as(admin).patch(`/v1/users/${ada.id}`).send({ status: 'INACTIVE' }),
+    deactivateUser: () => app.as(admin).delete(`/v1/users/${ada.id}`),
+    createApiKeyForUser: () => app.as(admin).post(`/v1/users/${ada.id}/api-keys`).send(key()),
+    listAuditEvents: () => app.as(admin).get('/v1/audit-events'),
+    addCredits: () => app.as(admin).post('/v1/billing/credits-add').send(credits()),
+    deductCredits: () =>
+      app
+        .as(admin)
+        .post('/v1/billing/credits-deduct')
+        .send({ ...credits(), amount: 1 }),
+  };
+
+  const SERVICES: Readonly<Record<string, () => PromiseLike<unknown>>> = {
+    'service-create-user-with-key': () =>
+      app.nest.get(OnboardingService).createUserWithKey({ name: 'New', email: `${randomUUID()}@example.com` }),
+    'service-import-users': () =>
+      app.nest.get(UsersService).createMissing([{ name: 'New', email: `${randomUUID()}@example.com` }]),
+    'service-find-user-by-email': () => app.nest.get(UsersService).findByEmail('ada@example.com'),
+    'service-revoke-by-secret': () => app.nest.get(ApiKeysService).revokeBySecret(ada.key),
+    'service-record-key-usage': async () => {
+      await app.as(ada).get('/v1/users/me');
+      await app.nest.get(KeyUsage, { strict: false }).flush();
+    },
+    'service-count-expiring-keys': () => app.nest.get(ApiKeysService).countExpiring(),
+    'service-reconcile-credits': () => app.nest.get(CreditsService).reconcile(),
+  };
+
+  it('every operation of the document is here', async () => {
+    const { paths } = (await app.anyone().get('/docs-json')).body as {
+      paths: Record<string, Record<string, { operationId: string }>>;
+    };
+    const operations = Object.values(paths).flatMap((methods) =>
+      Object.values(methods).map(({ operationId }) => operationId),
+    );
+
+    expect(operations.filter((id) => id !== 'livez').sort()).toEqual(Object.keys(ROUTES).sort());
+  });
+
+  it('no other file is there', async () => {
+    const files = (await readdir(DIRECTORY)).map((file) => file.replace('.sql', ''));
+
+    expect(files.sort()).toEqual([...Object.keys(ROUTES), ...Object.keys(SERVICES)].sort());
+  });
+
+  it.each(Object.entries({ ...ROUTES, ...SERVICES }))('%s is that of its file', async (name, work) => {
+    await app.nest.get(CreditsService).add({ userId: ada.id, amount: 10, transactionId: randomUUID() });
+
+    const sent = await statementsOf(app.nest.get(DataSource), async () => {
+      await work();
+    });
+
+    const text = sent.map((statement) => describeStatement(statement, name)).join('\n');
+    const file = join(DIRECTORY, `${name}.sql`);
+    if (process.env.UPDATE_SQL === 'true') {
+      await mkdir(DIRECTORY, { recursive: true });
+      await writeFile(file, text);
+    }
+    expect(text).toBe(await readFile(file, 'utf8'));
+  });
+});
+
+/** The lookup of the key, with which every request begins, is written out once. */
+function describeStatement({ name, text }: Sent, file: string): string {
+  const head = name === undefined ? '' : `-- prepared: ${name}\n`;
+  return name === 'find_secrets' && file !== 'getMe'
+    ? '-- prepared: find_secrets, see getMe.sql\n'
+    : `${head}${text};\n`;
+}

@@ -1,0 +1,27 @@
+-- prepared: find_secrets, see getMe.sql
+
+-- prepared: patch_users
+WITH changed AS (
+    UPDATE users
+       SET name = next.name, status = next.status,
+           version = users.version + comparison.differs::int,
+           updated_at = CASE WHEN comparison.differs THEN greatest(clock_timestamp(), users.updated_at + interval '1 ms')
+                             ELSE users.updated_at END
+      FROM (SELECT request.*, target.name AS old_name, target.status AS old_status
+              FROM unnest((SELECT $1::uuid[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::boolean[]), (SELECT $5::text[]), (SELECT $6::boolean[]), (SELECT $7::text[]), (SELECT $8::uuid[]), (SELECT $9::uuid[]), (SELECT $10::text[])) AS request (id, versions, name, name_given, status, status_given, actor, actor_user_id, actor_key_id, request_id)
+              JOIN users AS target ON target.id = request.id
+             WHERE request.versions IS NULL OR target.version = ANY (request.versions::bigint[])
+               FOR NO KEY UPDATE OF target ) AS request,
+           LATERAL (SELECT CASE WHEN request.name_given THEN normalize(request.name, NFC) ELSE request.old_name END AS name, CASE WHEN request.status_given THEN request.status ELSE request.old_status END AS status) AS next,
+           LATERAL (SELECT (next.name, next.status) IS DISTINCT FROM (request.old_name, request.old_status) AS differs) AS comparison
+     WHERE users.id = request.id
+    RETURNING users.id, users.created_at AS "createdAt", users.updated_at AS "updatedAt", users.version, users.status, users.is_admin AS "isAdmin", users.name, users.email, users.credits_balance AS "creditsBalance", request.actor, request.actor_user_id, request.actor_key_id, request.request_id,
+              users.id AS audit_user_id, NULL::uuid AS audit_api_key_id,
+              CASE WHEN request.old_name IS DISTINCT FROM users.name THEN jsonb_build_object('name', jsonb_build_object('before', request.old_name, 'after', users.name)) ELSE '{}' END
+        || CASE WHEN request.old_status IS DISTINCT FROM users.status THEN jsonb_build_object('status', jsonb_build_object('before', request.old_status, 'after', users.status)) ELSE '{}' END AS audit_changes),
+  audited AS (
+    INSERT INTO audit_events (created_at, action, user_id, api_key_id, changes, actor, actor_user_id, actor_key_id, request_id)
+    SELECT "updatedAt", 'user.updated', audit_user_id, audit_api_key_id, audit_changes, actor, actor_user_id, actor_key_id, request_id
+      FROM changed
+     WHERE audit_changes <> '{}')
+  SELECT * FROM changed;

@@ -1,0 +1,23 @@
+-- prepared: find_secrets
+SELECT coalesce(s.digest, k.digest, request.digest) AS digest, refusal,
+       CASE WHEN refusal IS NULL THEN k.id END AS "keyId",
+       CASE WHEN refusal IS NULL THEN k.user_id END AS "userId",
+       CASE WHEN refusal IS NULL THEN u.is_admin END AS "isAdmin",
+       CASE WHEN refusal IS NULL THEN s.superseded_at END AS "supersededAt",
+       CASE WHEN refusal IS NULL AND s.digest IS NOT NULL THEN least(s.expires_at, k.expires_at) END AS "supersededUntil"
+  FROM unnest((SELECT $1::bytea[])) AS request (digest)
+  LEFT JOIN LATERAL (SELECT * FROM superseded_secrets WHERE digest = request.digest LIMIT 1) AS s ON true
+  LEFT JOIN LATERAL (SELECT * FROM api_keys WHERE digest = request.digest
+                     UNION ALL
+                     SELECT * FROM api_keys WHERE id = s.api_key_id LIMIT 1) AS k ON true
+  LEFT JOIN LATERAL (SELECT * FROM users WHERE id = coalesce(k.user_id, '00000000-0000-0000-0000-000000000000') LIMIT 1) AS u ON true
+ CROSS JOIN LATERAL (SELECT CASE WHEN k.id IS NULL THEN 'unknown'
+                                 WHEN k.revoked_at IS NOT NULL THEN 'revoked'
+                                 WHEN k.expires_at <= statement_timestamp() THEN 'expired'
+                                 WHEN s.expires_at <= statement_timestamp() THEN 'superseded'
+                                 WHEN u.status = 'ACTIVE' THEN NULL ELSE 'user_inactive' END AS refusal) AS verdict;
+
+-- prepared: find_users
+SELECT request.id AS "requestedId", users.id, users.created_at AS "createdAt", users.updated_at AS "updatedAt", users.version, users.status, users.is_admin AS "isAdmin", users.name, users.email, users.credits_balance AS "creditsBalance"
+        FROM unnest((SELECT $1::uuid[])) AS request (id)
+        LEFT JOIN LATERAL (SELECT * FROM users WHERE id = request.id LIMIT 1) AS users ON true;

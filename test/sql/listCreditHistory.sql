@@ -1,0 +1,8 @@
+-- prepared: find_secrets, see getMe.sql
+
+SELECT credit_entries.id, credit_entries.created_at AS "createdAt", credit_entries.user_id AS "userId", credit_entries.credits, credit_entries.balance_after AS "balanceAfter", credit_entries.transaction_id AS "transactionId", credit_entries.transaction_type AS "transactionType", credit_entries.actor, credit_entries.actor_user_id AS "actorUserId", credit_entries.actor_key_id AS "actorKeyId", credit_entries.request_id AS "requestId"
+  FROM ((SELECT * FROM credit_entries WHERE user_id = $1
+      AND ($2::date IS NULL OR created_at >= $3::date::timestamp AT TIME ZONE 'UTC')
+      AND ($4::date IS NULL OR created_at < ($5::date + 1)::timestamp AT TIME ZONE 'UTC') ORDER BY created_at DESC, id DESC LIMIT $6::bigint + $7::bigint)) AS credit_entries
+ ORDER BY created_at DESC, id DESC
+ LIMIT $8 OFFSET $9;

@@ -1,0 +1,1 @@
+SELECT users.id, users.created_at AS "createdAt", users.updated_at AS "updatedAt", users.version, users.status, users.is_admin AS "isAdmin", users.name, users.email, users.credits_balance AS "creditsBalance" FROM users WHERE lower(email COLLATE "C") = lower($1 COLLATE "C");
