@@ -1,5 +1,6 @@
 import { type DynamicModule, Module } from '@nestjs/common';
-import type { AppConfig } from './config/app.config.js';
+import type { VariableValues } from './config/variables.js';
+import { optionsFrom } from './config/users-api.options.js';
 import type { PostgresOptions } from './database/data-source.options.js';
 import { DatabaseModule } from './database/database.module.js';
 import { HealthModule } from './health/health.module.js';
@@ -10,13 +11,12 @@ import { UsersApiModule } from './users-api.module.js';
 /** The application that runs by itself: `UsersApiModule`, and what only an application of its own needs. */
 @Module({})
 export class AppModule {
-  static forRoot(config: AppConfig, database: PostgresOptions): DynamicModule {
-    const { newUserCredits, rateLimitPerMinute, redisUrl } = config;
+  static forRoot(config: VariableValues, database: PostgresOptions): DynamicModule {
     return {
       module: AppModule,
       imports: [
         DatabaseModule.forRoot(database),
-        UsersApiModule.forRoot({ newUserCredits, rateLimitPerMinute, redisUrl }),
+        UsersApiModule.forRoot(optionsFrom(config)),
         OnboardingModule,
         HealthModule.forRoot({ drainMs: config.shutdownDrainMs }),
         ...(config.metricsPort === undefined ? [] : [MetricsServerModule]),

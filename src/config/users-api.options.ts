@@ -1,28 +1,14 @@
 import { Inject } from '@nestjs/common';
-import { plainToInstance } from 'class-transformer';
-import { validateSync } from 'class-validator';
-import { Omittable } from '../common/validation/omittable.decorator.js';
-import { Fits, integerFrom, isIntegerFrom, isRedisUrl, MAX_COUNT, REDIS_URL } from './rules.js';
+import { type OptionValues, type Variable, VARIABLES } from './variables.js';
 
-/** What the features can be told. `UsersApiModule.forRootAsync` may find it out while the application starts. */
-export class UsersApiOptions {
-  /** Credits that each new user gets, as an entry, in the transaction that makes the user; 0 by default. */
-  @Omittable()
-  @Fits(integerFrom(0, MAX_COUNT), isIntegerFrom(0, MAX_COUNT))
-  readonly newUserCredits?: number | undefined;
+/** The options of `UsersApiModule`. `forRootAsync` may compute them during the start. */
+export type UsersApiOptions = { readonly [Key in keyof OptionValues]?: OptionValues[Key] | undefined };
 
-  /** Requests of one key, and failed authentications of one address; by default 0, for no limit. */
-  @Omittable()
-  @Fits(integerFrom(0, MAX_COUNT), isIntegerFrom(0, MAX_COUNT))
-  readonly rateLimitPerMinute?: number | undefined;
+const RULES = new Map(
+  Object.entries<Variable>(VARIABLES).flatMap(([key, { isOption, rule }]) => (isOption ? [[key, rule] as const] : [])),
+);
 
-  /** Where instances count together; undefined: each for itself. */
-  @Omittable()
-  @Fits(REDIS_URL, (value: unknown) => typeof value === 'string' && isRedisUrl(value))
-  readonly redisUrl?: string | undefined;
-}
-
-/** Options that mean nothing, or not what they seem to: a start is the moment to learn of it. */
+/** Thrown at the start, so that a meaningless option is noticed before any request. */
 export class InvalidUsersApiOptionsError extends Error {
   constructor(problems: readonly string[]) {
     super(`The options of UsersApiModule are not valid: ${problems.join('; ')}`);
@@ -30,13 +16,21 @@ export class InvalidUsersApiOptionsError extends Error {
   }
 }
 
-/** @throws InvalidUsersApiOptionsError naming every problem at once; nothing is coerced */
+/** @throws InvalidUsersApiOptionsError naming every problem at once; no value is converted */
 export function checkOptions(options: UsersApiOptions): UsersApiOptions {
-  const checked = plainToInstance(UsersApiOptions, options);
-  const errors = validateSync(checked, { whitelist: true, forbidNonWhitelisted: true });
-  if (errors.length === 0) return checked;
-  throw new InvalidUsersApiOptionsError(errors.flatMap(({ constraints = {} }) => Object.values(constraints)));
+  const problems = Object.entries(options).flatMap(([key, value]) => {
+    const rule = RULES.get(key);
+    if (!rule) return [`property ${key} should not exist`];
+    const problem = value === undefined ? undefined : rule.problemOf(value);
+    return problem === undefined ? [] : [`${key} ${problem}`];
+  });
+  if (problems.length > 0) throw new InvalidUsersApiOptionsError(problems);
+  return { ...options };
 }
+
+/** The options among the values of all variables. */
+export const optionsFrom = (values: OptionValues): UsersApiOptions =>
+  Object.fromEntries(Object.entries(values).filter(([key]) => RULES.has(key)));
 
 export const USERS_API_OPTIONS = Symbol('options of the users API');
 
