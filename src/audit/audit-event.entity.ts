@@ -1,5 +1,5 @@
 import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
-import type { Actor } from '../common/audit/actor.js';
+import { ActorCheck, ActorColumns } from '../common/audit/actor-columns.js';
 import { AUDIT_ACTIONS, type AuditAction } from '../common/audit/recording.js';
 
 /** One change of a user or a key. The database refuses to update or delete such a row. */
@@ -7,8 +7,8 @@ import { AUDIT_ACTIONS, type AuditAction } from '../common/audit/recording.js';
 @Index('ix_audit_events_user_id_action_created_at', { synchronize: false }) // descending: not expressible in TypeORM, see the migration
 @Index('ix_audit_events_action_newest', { synchronize: false })
 @Check('ck_audit_events_action', `action IN (${AUDIT_ACTIONS.map((action) => `'${action}'`).join()})`)
-@Check('ck_audit_events_actor', `actor IN ('API_KEY', 'COMMAND_LINE', 'APPLICATION')`)
-export class AuditEvent {
+@ActorCheck('ck_audit_events_actor')
+export class AuditEvent extends ActorColumns {
   @PrimaryColumn('uuid', { primaryKeyConstraintName: 'pk_audit_events', default: () => 'time_ordered_uuid()' })
   readonly id!: string;
 
@@ -25,18 +25,6 @@ export class AuditEvent {
 
   @Column({ name: 'api_key_id', type: 'uuid', nullable: true })
   readonly apiKeyId!: string | null;
-
-  @Column({ type: 'varchar', length: 12 })
-  readonly actor!: Actor['type'];
-
-  @Column({ name: 'actor_user_id', type: 'uuid', nullable: true })
-  readonly actorUserId!: string | null;
-
-  @Column({ name: 'actor_key_id', type: 'uuid', nullable: true })
-  readonly actorKeyId!: string | null;
-
-  @Column({ name: 'request_id', type: 'varchar', length: 128, nullable: true })
-  readonly requestId!: string | null;
 
   @Column({ type: 'jsonb' })
   readonly changes!: Readonly<Record<string, { readonly before?: unknown; readonly after: unknown }>>;

@@ -3,6 +3,7 @@ import sql from 'sql-template-tag';
 import { DataSource } from 'typeorm';
 import type { Page, Slice } from '../common/pagination/page.js';
 import type { AuditEvent } from './audit-event.entity.js';
+import { ACTOR_COLUMNS } from '../common/audit/actor-columns.js';
 import { AUDIT_ACTIONS, type AuditAction } from '../common/audit/recording.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { type Columns, selectList } from '../database/columns.js';
@@ -19,10 +20,7 @@ const COLUMNS = {
   action: 'action',
   userId: 'user_id',
   apiKeyId: 'api_key_id',
-  actor: 'actor',
-  actorUserId: 'actor_user_id',
-  actorKeyId: 'actor_key_id',
-  requestId: 'request_id',
+  ...ACTOR_COLUMNS,
   changes: 'changes',
 } as const satisfies Columns<AuditEvent>;
 

@@ -1,5 +1,5 @@
 import { Check, Column, Entity, Index, JoinColumn, ManyToOne, PrimaryColumn, Unique } from 'typeorm';
-import type { Actor } from '../common/audit/actor.js';
+import { ActorCheck, ActorColumns } from '../common/audit/actor-columns.js';
 import { User } from '../users/user.entity.js';
 import { TRANSACTION_TYPE } from './transaction-type.js';
 
@@ -12,9 +12,9 @@ const integer = { from: Number, to: (value: number) => value };
 @Check('ck_credit_entries_credits', 'credits <> 0 AND credits BETWEEN -9007199254740991 AND 9007199254740991')
 @Check('ck_credit_entries_balance_after', 'balance_after BETWEEN 0 AND 9007199254740991')
 @Check('ck_credit_entries_transaction_id', `transaction_id <> ''`)
-@Check('ck_credit_entries_actor', `actor IN ('API_KEY', 'COMMAND_LINE', 'APPLICATION')`)
+@ActorCheck('ck_credit_entries_actor')
 @Check('ck_credit_entries_transaction_type', `transaction_type COLLATE "C" ~ '${TRANSACTION_TYPE}'`)
-export class CreditEntry {
+export class CreditEntry extends ActorColumns {
   @PrimaryColumn('uuid', { primaryKeyConstraintName: 'pk_credit_entries', default: () => 'time_ordered_uuid()' })
   readonly id!: string;
 
@@ -42,17 +42,4 @@ export class CreditEntry {
 
   @Column({ name: 'transaction_type', type: 'varchar', length: 32 })
   readonly transactionType!: string;
-
-  /** Who moved the credits, as in the audit trail. */
-  @Column({ type: 'varchar', length: 12 })
-  readonly actor!: Actor['type'];
-
-  @Column({ name: 'actor_user_id', type: 'uuid', nullable: true })
-  readonly actorUserId!: string | null;
-
-  @Column({ name: 'actor_key_id', type: 'uuid', nullable: true })
-  readonly actorKeyId!: string | null;
-
-  @Column({ name: 'request_id', type: 'varchar', length: 128, nullable: true })
-  readonly requestId!: string | null;
 }

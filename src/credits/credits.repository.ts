@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import sql, { type Sql } from 'sql-template-tag';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
-import { actorValues } from '../common/audit/recording.js';
+import { ACTOR_COLUMNS, actorColumnNames, actorValues } from '../common/audit/actor-columns.js';
 import type { Page, Slice } from '../common/pagination/page.js';
 import { type Columns, selectList } from '../database/columns.js';
 import { query } from '../database/query.js';
@@ -43,10 +43,7 @@ const COLUMNS = {
   balanceAfter: 'balance_after',
   transactionId: 'transaction_id',
   transactionType: 'transaction_type',
-  actor: 'actor',
-  actorUserId: 'actor_user_id',
-  actorKeyId: 'actor_key_id',
-  requestId: 'request_id',
+  ...ACTOR_COLUMNS,
 } as const satisfies Columns<Omit<CreditEntry, 'user'>>;
 
 const SELECTED = selectList(COLUMNS, 'credit_entries');
@@ -118,7 +115,7 @@ export class CreditsRepository {
      WHERE id = ${userId} AND credits_balance + ${credits}::bigint BETWEEN 0 AND 9007199254740991
     RETURNING id, credits_balance, updated_at)
   INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type,
-                              actor, actor_user_id, actor_key_id, request_id)
+                              ${actorColumnNames})
   SELECT updated_at, id, ${credits}, credits_balance, ${transactionId}, ${transactionType}, ${actorValues(by)} FROM moved
   RETURNING ${SELECTED}`,
     );

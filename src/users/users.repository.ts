@@ -2,7 +2,8 @@ import { Injectable } from '@nestjs/common';
 import sql, { empty, raw, type Sql } from 'sql-template-tag';
 import { DataSource, type EntityManager } from 'typeorm';
 import { type Actor, checkActor } from '../common/audit/actor.js';
-import { actorColumns, auditDiff, auditSnapshot, withAudit } from '../common/audit/recording.js';
+import { actorColumnNames, actorRows } from '../common/audit/actor-columns.js';
+import { auditDiff, auditSnapshot, withAudit } from '../common/audit/recording.js';
 import type { Page, Slice } from '../common/pagination/page.js';
 import { isUuid } from '../common/validation/uuid.js';
 import { Batch } from '../database/batch.js';
@@ -183,7 +184,7 @@ const PATCHES = new Rows<Patch>({
       [`${COLUMNS[property]}_given`, ['boolean', ({ changes }) => changes[property] !== undefined]],
     ]),
   ),
-  ...actorColumns(({ actor }) => actor),
+  ...actorRows(({ actor }) => actor),
 });
 
 const SELECTED = selectList(COLUMNS, 'users');
@@ -208,7 +209,7 @@ const patchUsers = (locked: Sql): Sql =>
            )}) AS next,
            LATERAL (SELECT (${each((column) => `next.${column}`)}) IS DISTINCT FROM (${each((column) => `request.old_${column}`)}) AS differs) AS comparison
      WHERE users.id = request.id
-    RETURNING ${SELECTED}, request.actor, request.actor_user_id, request.actor_key_id, request.request_id,
+    RETURNING ${SELECTED}, ${actorColumnNames},
               users.id AS audit_user_id, NULL::uuid AS audit_api_key_id,
               ${auditDiff(
                 Object.fromEntries(

@@ -1,6 +1,6 @@
 import { ApiProperty } from '@nestjs/swagger';
 import { pageOf } from '../../common/pagination/pagination.response.js';
-import type { Actor } from '../../common/audit/actor.js';
+import { ACTOR_TYPES, type Actor } from '../../common/audit/actor.js';
 import type { AuditEvent } from '../audit-event.entity.js';
 import { AUDIT_ACTIONS, type AuditAction } from '../../common/audit/recording.js';
 
@@ -29,7 +29,7 @@ export class AuditEventResponse {
   readonly api_key_id!: string | null;
 
   @ApiProperty({
-    enum: ['API_KEY', 'COMMAND_LINE', 'APPLICATION'],
+    enum: ACTOR_TYPES,
     example: 'API_KEY',
     description: 'By what the change was made',
   })

@@ -1,5 +1,6 @@
 import sql, { join, raw, type Sql } from 'sql-template-tag';
-import { type Actor, checkActor } from './actor.js';
+import type { Actor } from './actor.js';
+import { actorColumnNames, actorValues } from './actor-columns.js';
 
 /**
  * The actions that the constraint `ck_audit_events_action` allows. For rolling deployments, add a new action here and to the
@@ -16,7 +17,7 @@ export const AUDIT_ACTIONS = [
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
 interface Audit {
-  /** The actor of all changed rows. Without it each returned row has its own, in the columns of `actorColumns`. */
+  /** The actor of all changed rows. Without it each returned row has its own, in the columns of `actorRows`. */
   readonly by?: Actor;
   /** The instant of the change, in SQL. The default may be the same for two changes of one row within a millisecond. */
   readonly at?: Sql;
@@ -32,8 +33,8 @@ interface Audit {
  * @throws InvalidActorError
  */
 export function withAudit(action: AuditAction, change: Sql, { by, at = NOW, also = {} }: Audit): Sql {
-  const actor = by === undefined ? raw(ACTOR_COLUMNS) : actorValues(by);
-  const audited = sql`INSERT INTO audit_events (created_at, action, user_id, api_key_id, changes, ${raw(ACTOR_COLUMNS)})
+  const actor = by === undefined ? actorColumnNames : actorValues(by);
+  const audited = sql`INSERT INTO audit_events (created_at, action, user_id, api_key_id, changes, ${actorColumnNames})
     SELECT ${at}, ${raw(`'${action}'`)}, audit_user_id, audit_api_key_id, audit_changes, ${actor}
       FROM changed
      WHERE audit_changes <> '{}'`;
@@ -44,29 +45,6 @@ export function withAudit(action: AuditAction, change: Sql, { by, at = NOW, also
 }
 
 const NOW = raw('clock_timestamp()');
-const ACTOR_COLUMNS = 'actor, actor_user_id, actor_key_id, request_id';
-
-/**
- * The actor of a change as SQL values, in the order of its columns.
- *
- * @throws InvalidActorError
- */
-export function actorValues(actor: Actor): Sql {
-  checkActor(actor);
-  const { type, userId, keyId, requestId } = actor;
-  return sql`${type}, ${userId}::uuid, ${keyId}::uuid, ${requestId}`;
-}
-
-/** The actor of each change of a batch, as columns of `Rows`. */
-export const actorColumns = <Row>(
-  actorOf: (row: Row) => Actor,
-): Readonly<Record<string, readonly [type: string, value: (row: Row) => unknown]>> => ({
-  actor: ['text', (row) => actorOf(row).type],
-  actor_user_id: ['uuid', (row) => actorOf(row).userId],
-  actor_key_id: ['uuid', (row) => actorOf(row).keyId],
-  request_id: ['text', (row) => actorOf(row).requestId],
-});
-
 /** jsonb of the fields that differ, each with its value before and after, which may be null. */
 export const auditDiff = (fields: Readonly<Record<string, readonly [before: string, after: string]>>): Sql =>
   raw(

@@ -1,10 +1,10 @@
-import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { findBinaries, SYSTEM_STATE_DIR } from './binaries.js';
 import { Cluster } from './cluster.js';
 import { chooseDataDirectory } from './data-directory.js';
 import { EmbeddedPostgresError } from './embedded-postgres.error.js';
+import { freePort } from './free-port.js';
 
 export interface EmbeddedPostgresOptions {
   /** Where the data goes. Undefined: `.data` here or, where the server's account could not reach that, a place under /var/lib. */
@@ -179,12 +179,4 @@ function leaveAtExit(cluster: Cluster): void {
   const stop = stops.get(cluster);
   if (stop) process.off('exit', stop);
   stops.delete(cluster);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((listening) => server.once('listening', listening));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((closed) => server.close(closed));
-  return port;
 }
