@@ -43,6 +43,24 @@ describe('The schema', () => {
     expect(upQueries.map(({ query }) => query)).toEqual([]);
   });
 
+  // TypeORM compares constraints and indexes by name only.
+  it('has the constraints and indexes that the entities declare', async () => {
+    const [migrated, declared] = [await database('migrated'), await database('migrated')];
+    const dataSource = await connect(declared);
+    const tables = dataSource.entityMetadatas.map(({ tableName }) => tableName);
+    const inexpressible = dataSource.entityMetadatas.flatMap(({ indices }) =>
+      indices.filter(({ synchronize }) => !synchronize).map(({ name }) => [name, expect.any(String)] as const),
+    );
+    await administer(`DROP TABLE ${tables.join()}`, declared);
+
+    await dataSource.synchronize();
+
+    expect(await definitionsOf(migrated)).toEqual({
+      ...(await definitionsOf(declared)),
+      ...Object.fromEntries(inexpressible),
+    });
+  });
+
   it('lists every migration of the folder, oldest first', () => {
     const files = readdirSync('migrations').sort();
 
@@ -436,6 +454,21 @@ interface StoredUser {
 /** In the order in which they were inserted. */
 const usersOf = (url: string): Promise<StoredUser[]> =>
   administer('SELECT id, name, version, updated_at AS "updatedAt" FROM users ORDER BY created_at, id', url);
+
+/** The definition of each constraint and index, by name. PostgreSQL writes equal expressions in one form. */
+async function definitionsOf(url: string): Promise<Record<string, string>> {
+  const rows = await administer<{ name: string; definition: string }>(
+    `SELECT conname AS name, concat(conrelid::regclass, ' ', replace(pg_get_constraintdef(oid), ' NOT VALID', '')) AS definition
+       FROM pg_constraint
+      WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'f', 'p', 'u') AND conrelid <> 'migrations'::regclass
+      UNION ALL
+     SELECT indexname, indexdef FROM pg_indexes i
+      WHERE schemaname = 'public' AND tablename <> 'migrations'
+        AND NOT EXISTS (SELECT FROM pg_constraint WHERE conname = indexname)`,
+    url,
+  );
+  return Object.fromEntries(rows.map(({ name, definition }) => [name, definition]));
+}
 
 /** Every function, and every table with its columns, constraints, indexes and triggers, as text that can be compared. */
 const schemaOf = async (url: string): Promise<unknown[]> => [...(await functionsOf(url)), ...(await tablesOf(url))];
