@@ -1,9 +1,9 @@
-/*
- * Loaded before the application (`--import`): every question to the database is a statement of its own, as if there were no
- * batches.
- */
-import { Batch, type Questions } from '../src/database/batch.js';
+/* Loaded before the application (`--import`): every request to the database is a statement of its own, without batches. */
+import { type BatchHandlers, StatementBatcher } from '../src/database/statement-batcher.js';
 
-Batch.prototype.ask = function (this: { readonly questions: Questions<unknown, unknown> }, question: unknown) {
-  return this.questions.alone(question);
-} as typeof Batch.prototype.ask;
+StatementBatcher.prototype.run = function (
+  this: { readonly handlers: BatchHandlers<unknown, unknown> },
+  request: unknown,
+) {
+  return this.handlers.runOne(request);
+} as typeof StatementBatcher.prototype.run;

@@ -1,7 +1,5 @@
 import { constants } from 'node:os';
-
-/** Milliseconds. Enough for every request in flight: none takes longer than 3 s. What is left of 10 s is for the app's own database. */
-const GRACE_MS = 6_000;
+import { SHUTDOWN_GRACE_MS } from './common/time-limits.js';
 
 /** Milliseconds in which two signals are one: a terminal sends Ctrl-C to npm and to us, and npm passes its own on to us. */
 const SAME_SIGNAL_MS = 100;
@@ -22,11 +20,11 @@ export interface StopSignal {
  * Ends the process in order on SIGTERM, SIGINT and SIGHUP, as the methods of the returned object say. Without any of them, and at a second
  * signal, the process ends at once, with 128 and the number of the signal; 'exit' handlers run either way.
  *
- * A program calls this before it loads anything else, so this file imports only what Node has.
+ * A program calls this before it loads anything else, so this file and those that it imports load no package.
  */
 export function onStopSignal(): StopSignal {
   let close: ((status: number) => Promise<void>) | undefined;
-  let graceMs = GRACE_MS;
+  let graceMs = SHUTDOWN_GRACE_MS;
   let stoppingSince = NaN;
   let end: NodeJS.Timeout | undefined;
 
@@ -51,7 +49,7 @@ export function onStopSignal(): StopSignal {
     },
     with: (action, drainMs) => {
       close = action;
-      graceMs = GRACE_MS + drainMs;
+      graceMs = SHUTDOWN_GRACE_MS + drainMs;
     },
     interrupting: async (work) => {
       const interruption = new AbortController();

@@ -4,6 +4,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import { DataSource } from 'typeorm';
 import { generateApiKey } from '../src/common/api-key-format.js';
 import { KeyUsage } from '../src/api-keys/key-usage.js';
+import { CreditsService } from '../src/credits/credits.service.js';
 import { MetricsServer } from '../src/metrics/metrics.server.js';
 import { startTestApp, type TestApp } from './support/app.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
@@ -145,6 +146,30 @@ describe('GET /metrics', () => {
     await app.anyone().get('/readyz').retry(0).expect(503);
 
     expect(await failures()).toMatchObject({ read_only: 1 });
+  });
+
+  it('shows the size of batches, and the requests in flight and queued, by statement', async () => {
+    const ada = await app.given.user();
+    const release = await app.hold('SELECT FROM users WHERE id = $1 FOR UPDATE', [ada.id]);
+    const credits = { userId: ada.id, amount: 1 };
+    const waiting = Promise.allSettled(
+      ['a', 'b', 'c'].map((transactionId) => app.nest.get(CreditsService).add({ ...credits, transactionId })),
+    );
+
+    const locked = await scrape(port);
+    await release();
+    await waiting;
+    await app.as(ada).patch('/v1/users/me').send({ name: 'New' });
+    const after = await scrape(port);
+
+    const read = (samples: ReadonlyMap<string, number>, metric: string, statement: string): number =>
+      samples.get(`users_api_${metric}{statement="${statement}"}`) ?? NaN;
+    expect(read(locked, 'requests_in_flight', 'move_credits')).toBe(1);
+    expect(read(locked, 'requests_queued', 'move_credits')).toBe(2);
+    expect(read(after, 'requests_in_flight', 'move_credits')).toBe(0);
+    expect(read(after, 'requests_queued', 'patch_users')).toBe(0);
+    expect(read(after, 'batch_size_count', 'patch_users')).toBe(1);
+    expect(read(after, 'batch_size_sum', 'patch_users')).toBe(1);
   });
 
   it('shows the pool, the event loop and the memory', async () => {

@@ -3,10 +3,11 @@ import sql, { raw, type Sql } from 'sql-template-tag';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Actor } from '../common/audit/actor.js';
 import { auditDiff, auditSnapshot, withAudit } from '../common/audit/recording.js';
+import { Metrics } from '../common/metrics/metrics.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { query } from '../database/query.js';
 import { retryingConflicts } from '../database/retry.js';
-import { Turns } from '../database/turns.js';
+import { SerialQueue } from '../database/serial-queue.js';
 import { keyView, type KeyView } from './key-view.js';
 
 export interface NewApiKey {
@@ -51,9 +52,14 @@ const lockedKey = (userId: string, name: string): Sql => sql`(SELECT k.*
 /** Changes of keys, and lookups of a user's own. */
 @Injectable()
 export class ApiKeysRepository {
-  private readonly turns = new Turns();
+  private readonly queue = new SerialQueue();
 
-  constructor(@InjectDatabase() private readonly database: DataSource) {}
+  constructor(
+    @InjectDatabase() private readonly database: DataSource,
+    metrics: Metrics,
+  ) {
+    metrics.watchQueue('change_api_keys', this.queue);
+  }
 
   async findByName(userId: string, name: string): Promise<KeyView | null> {
     return this.one(sql`SELECT ${keyView('api_keys')} FROM api_keys WHERE user_id = ${userId} AND name = ${name}`);
@@ -90,7 +96,7 @@ export class ApiKeysRepository {
               ${auditSnapshot({ name: 'name', expires_at: instant('expires_at'), prefix: 'prefix' })} AS audit_changes`,
       { by },
     );
-    return manager ? this.one(statement, manager) : this.inTurn(userId, () => this.one(statement));
+    return manager ? this.one(statement, manager) : this.serially(userId, () => this.one(statement));
   }
 
   /**
@@ -113,7 +119,7 @@ export class ApiKeysRepository {
               ${auditDiff({ name: ['target.name', 'api_keys.name'], expires_at: expiryDiff })} AS audit_changes`,
       { by },
     );
-    return this.inTurn(userId, () => this.one(statement));
+    return this.serially(userId, () => this.one(statement));
   }
 
   /**
@@ -136,7 +142,7 @@ export class ApiKeysRepository {
                    ELSE '{}' END AS audit_changes`,
       { by },
     );
-    return this.inTurn(userId, () => this.one(statement));
+    return this.serially(userId, () => this.one(statement));
   }
 
   /**
@@ -189,7 +195,7 @@ export class ApiKeysRepository {
       await query(manager, sql`SELECT FROM users WHERE id = ${userId} FOR NO KEY UPDATE`);
       return this.one(statement, manager);
     };
-    return this.inTurn(userId, () => retryingConflicts(() => this.database.transaction(work)));
+    return this.serially(userId, () => retryingConflicts(() => this.database.transaction(work)));
   }
 
   /**
@@ -197,8 +203,8 @@ export class ApiKeysRepository {
    * key: a key has a name, an id and `current`, and a creation, a patch or a rotation locks the user's row as well. Not
    * for a caller's transaction: it may hold a lock that the change ahead of it in the queue waits for.
    */
-  private inTurn<T>(userId: string, change: () => Promise<T>): Promise<T> {
-    return this.turns.take(userId.toLowerCase(), change);
+  private serially<T>(userId: string, change: () => Promise<T>): Promise<T> {
+    return this.queue.run(userId.toLowerCase(), change);
   }
 
   private async one(statement: Sql, manager?: EntityManager): Promise<KeyView | null> {

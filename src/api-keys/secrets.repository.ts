@@ -1,11 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import sql from 'sql-template-tag';
 import { DataSource } from 'typeorm';
-import { Batch } from '../database/batch.js';
+import { Metrics } from '../common/metrics/metrics.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { query } from '../database/query.js';
 import { Rows } from '../database/rows.js';
 import { firstOf, IncompleteResultError, Statement } from '../database/statement.js';
+import { StatementBatcher } from '../database/statement-batcher.js';
 import { keyView, type KeyView } from './key-view.js';
 
 /** Why a secret does not work. `superseded`: a rotation has replaced it, and its overlap is over; without overlap it is `unknown`. */
@@ -66,9 +67,12 @@ const FIND_SECRETS = new Statement<SecretRow>(
 /** Lookups of keys by their secret. */
 @Injectable()
 export class SecretsRepository {
-  private readonly lookups: Batch<Buffer, LiveSecret | SecretRefusal>;
+  private readonly lookups: StatementBatcher<Buffer, LiveSecret | SecretRefusal>;
 
-  constructor(@InjectDatabase() private readonly database: DataSource) {
+  constructor(
+    @InjectDatabase() private readonly database: DataSource,
+    metrics: Metrics,
+  ) {
     const findAll = async (digests: readonly Buffer[]): Promise<(LiveSecret | SecretRefusal)[]> => {
       const found = await FIND_SECRETS.run(this.database, DIGESTS.values(digests));
       const byDigest = new Map(found.map((row) => [row.digest.toString('latin1'), row.refusal ?? row]));
@@ -78,7 +82,12 @@ export class SecretsRepository {
         return secret;
       });
     };
-    this.lookups = new Batch({ together: findAll, alone: async (digest) => firstOf(await findAll([digest])) });
+    this.lookups = new StatementBatcher({
+      runMany: findAll,
+      runOne: async (digest) => firstOf(await findAll([digest])),
+      onBatch: metrics.batchSizeOf('find_secrets'),
+    });
+    metrics.watchQueue('find_secrets', this.lookups);
   }
 
   /**
@@ -89,7 +98,7 @@ export class SecretsRepository {
    * @throws IncompleteResultError when the result of the database has neither
    */
   find(digest: Buffer): Promise<LiveSecret | SecretRefusal> {
-    return this.lookups.ask(digest);
+    return this.lookups.run(digest);
   }
 
   /** For administrators and operators, who may learn which key a dead secret belonged to. Never for a caller who presents it. */

@@ -2,11 +2,12 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { type Actor, APPLICATION } from '../common/audit/actor.js';
 import { violates } from '../common/errors/constraint.js';
+import { Metrics } from '../common/metrics/metrics.js';
 import type { Page, Slice } from '../common/pagination/page.js';
 import { isDate } from '../common/validation/date.js';
 import { isUuid } from '../common/validation/uuid.js';
 import { retryingConflicts } from '../database/retry.js';
-import { Turns } from '../database/turns.js';
+import { SerialQueue } from '../database/serial-queue.js';
 import { UserNotFoundError } from '../users/users.errors.js';
 import { UsersService } from '../users/users.service.js';
 import type { CreditEntry } from './credit-entry.entity.js';
@@ -43,13 +44,16 @@ export const MAX_TRANSACTION_ID_LENGTH = 255;
 /** The only way a balance moves. Every call is safe to repeat, however often and whatever became of the first. */
 @Injectable()
 export class CreditsService {
-  /** Of users: however many move one balance, they wait for it with one connection. */
-  private readonly turns = new Turns();
+  /** Serializes movements per user, so that a contended balance occupies one connection. */
+  private readonly queue = new SerialQueue();
 
   constructor(
     private readonly entries: CreditsRepository,
     private readonly users: UsersService,
-  ) {}
+    metrics: Metrics,
+  ) {
+    metrics.watchQueue('move_credits', this.queue);
+  }
 
   /**
    * @param manager joins the caller's transaction
@@ -81,7 +85,7 @@ export class CreditsService {
       throw new InvalidPeriodError();
     if (!isUuid(userId)) throw new UserNotFoundError({ id: userId });
     const page = await this.entries.findPage(userId, period, slice);
-    if (page.total === 0) await this.users.getById(userId); // nothing of nobody is no answer
+    if (page.total === 0) await this.users.getById(userId); // tells "no entries" from "no such user"
     return page;
   }
 
@@ -110,7 +114,7 @@ export class CreditsService {
 
     const entry = await this.attempt(movement, manager);
     if (entry) return { entry, replayed: false };
-    // What was there before counts first: a repeated request must not fail for a balance that has moved on since.
+    // Look for a replay first: a repeated request must succeed even if the balance has changed since.
     const earlier = await this.entries.findByTransactionId(userId, transactionId, manager);
     if (earlier) return replay(earlier, movement);
     await this.users.getById(userId, manager);
@@ -124,7 +128,7 @@ export class CreditsService {
       // A failed statement would end the caller's transaction; behind a savepoint it does not.
       return await (joined
         ? manager.transaction((inner) => this.entries.move(movement, inner))
-        : this.turns.take(movement.userId.toLowerCase(), () =>
+        : this.queue.run(movement.userId.toLowerCase(), () =>
             retryingConflicts(() => this.entries.move(movement, manager)),
           ));
     } catch (error) {

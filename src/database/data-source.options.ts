@@ -1,6 +1,12 @@
 import { Logger } from '@nestjs/common';
 import pg from 'pg';
 import type { DataSourceOptions } from 'typeorm';
+import {
+  IDLE_IN_TRANSACTION_TIMEOUT_MS,
+  LOCK_TIMEOUT_MS,
+  POOL_WAIT_MS,
+  STATEMENT_TIMEOUT_MS,
+} from '../common/time-limits.js';
 import { BoundedPool } from './bounded-pool.js';
 import { MIGRATIONS } from './migrations.js';
 import { PoolClient } from './pool-client.js';
@@ -9,35 +15,29 @@ import { COMMAND_SETTINGS, POOLED_SETTINGS, SESSION_SETTINGS } from './session-s
 
 export type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 
-/** Milliseconds, for whoever does not hurry: a server that accepts and says nothing must not hold a start for ever. */
+/** Connect timeout of migrations and commands (ms). */
 const CONNECT_TIMEOUT_MS = 5_000;
 
-/** Milliseconds. Most requests take two turns at the database, one for their key and one for their work. */
-const POOL_WAIT_MS = 600;
-
-/**
- * What a session of the application's does not outwait, in milliseconds. A row that somebody holds is given up before the
- * whole statement, and a transaction that we left open (a process that hangs) is ended, so that it holds nobody up.
- */
+/** Timeouts of each session of the application (ms). */
 export const SESSION_TIMEOUTS = {
-  lock_timeout: 700,
-  statement_timeout: 800,
-  idle_in_transaction_session_timeout: 5_000,
+  lock_timeout: LOCK_TIMEOUT_MS,
+  statement_timeout: STATEMENT_TIMEOUT_MS,
+  idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
 } as const;
 
 export interface PoolSettings {
   readonly databasePoolSize: number;
-  /** True where the URL leads to a pooler that lends a session for one transaction only: it carries hardly a setting. */
+  /** Whether the URL leads to a pooler in transaction mode, which passes on few settings of a session. */
   readonly transactionPooler: boolean;
 }
 
-/** A class of `pg` clients; no type of `pg`, whose types an application that imports us may not have. */
+/** A class of `pg` clients, without the types of `pg`, which a host application may not have installed. */
 type Connections = abstract new (...options: never[]) => object;
 
 /**
- * For the application: a pool that gives up in time.
+ * Options of the application's pool, whose waits are bounded.
  *
- * @param Client what its connections are made of
+ * @param Client the class of its connections
  */
 export const poolOptions = (
   url: string,
@@ -53,15 +53,15 @@ export const poolOptions = (
     application_name: 'users-api',
     ...(transactionPooler ? {} : SESSION_TIMEOUTS),
     sessionSettings: transactionPooler ? POOLED_SETTINGS : SESSION_SETTINGS,
-    namedStatements: !transactionPooler, // see `Statement`; a pooler may lend another session for the next run
+    namedStatements: !transactionPooler, // a pooler may use another session for the next run: see `Statement`
     keepAlive: true,
   },
 });
 
 /**
- * For migrations and commands, which take the time they take.
+ * Options for migrations and commands, whose statements have no timeout.
  *
- * @param transactionPooler see `PoolSettings`; true also where that is not known
+ * @param transactionPooler see `PoolSettings`; true also where that is unknown
  */
 export const dataSourceOptions = (url: string, transactionPooler = true): PostgresOptions => ({
   type: 'postgres',
@@ -69,7 +69,7 @@ export const dataSourceOptions = (url: string, transactionPooler = true): Postgr
   migrations: MIGRATIONS,
   migrationsTransactionMode: 'each',
   synchronize: false,
-  installExtensions: false, // no id needs one, while TypeORM would make one for `@PrimaryGeneratedColumn('uuid')`
+  installExtensions: false, // TypeORM would create one for `@PrimaryGeneratedColumn('uuid')`, which no id needs
   connectTimeoutMS: CONNECT_TIMEOUT_MS,
   extra: { Client: SessionClient, sessionSettings: transactionPooler ? POOLED_SETTINGS : COMMAND_SETTINGS },
   poolErrorHandler: (error: unknown) => {

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { ClientConfig, QueryResult } from 'pg';
 import { databaseFailureOf, DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
+import { RESPONSE_TIMEOUT_MS } from '../common/time-limits.js';
 import { SessionClient } from './session-client.js';
 
 /** Emitted by a connection to whose statement the server did not respond in time. The connection is closed by then. */
@@ -8,9 +9,6 @@ export const UNRESPONSIVE = Symbol('unresponsive');
 
 /** Emitted by a connection whose server refused a write because it takes none (25006). */
 export const READ_ONLY = Symbol('read only');
-
-/** Milliseconds for a response. Above the timeouts of the server itself: it is for a server that does not respond at all. */
-const RESPONSE_TIMEOUT_MS = 850;
 
 /** Parameters by which a server since PostgreSQL 14 reports that a session takes no writes, at its start and when it changes. */
 const READ_ONLY_PARAMETERS = ['in_hot_standby', 'default_transaction_read_only'];

@@ -1,5 +1,6 @@
 import { DataSource, type EntityManager, MigrationExecutor } from 'typeorm';
 import { DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
+import { ADVISORY_LOCKS } from './advisory-locks.js';
 import { dataSourceOptions } from './data-source.options.js';
 import { grantsTo, NOT_ALLOWED, refuseMissingPrivileges, refusedMigrations, type Table } from './privileges.js';
 import { COMMAND_SETTINGS, refuseUnsuitableSettings } from './session-settings.js';
@@ -8,9 +9,6 @@ import { UnusableDatabaseError } from './unusable-database.js';
 /** What the text of the schema's rules needs, and the oldest server that they are tested with. */
 const ENCODING = 'UTF8';
 const OLDEST_VERSION = 130_000;
-
-/** Any number that nobody else locks in the same database. */
-const MIGRATION_LOCK = 7_573_002;
 
 /** For the transaction alone, which a pooler allows. */
 const SET_LOCALLY = 'SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS setting (name, value)';
@@ -66,7 +64,7 @@ export function runMigrations(url: string, options: MigrationOptions = {}): Prom
 const locked = <T>(dataSource: DataSource, work: (manager: EntityManager) => Promise<T>): Promise<T> =>
   dataSource.transaction(async (manager) => {
     await manager.query(SET_LOCALLY, [Object.keys(COMMAND_SETTINGS), Object.values(COMMAND_SETTINGS)]);
-    await manager.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
+    await manager.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCKS.migration]);
     return work(manager);
   });
 

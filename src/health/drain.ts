@@ -9,6 +9,7 @@ import {
   type OnApplicationShutdown,
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
+import { REST_OF_REQUEST_MS } from '../common/time-limits.js';
 import { acceptQueue } from '../common/http/accept-queue.js';
 import { pendingResponse, refuseConnection } from '../common/http/refuse-connection.js';
 
@@ -16,12 +17,7 @@ import { pendingResponse, refuseConnection } from '../common/http/refuse-connect
 export const DRAIN_MS = Symbol('milliseconds to drain');
 
 /** Milliseconds for the first byte of a connection, counted from when the listener closes. */
-const SILENCE_MS = 250;
-/**
- * Milliseconds for the rest of a request, counted from the end of the drain time: Node's own timeouts for incomplete
- * requests end with the listener.
- */
-const REST_OF_REQUEST_MS = 3_000;
+const FIRST_BYTE_TIMEOUT_MS = 250;
 
 /**
  * Ends connections gracefully. From the moment that the process is told to stop, `/readyz` returns 503, and each connection
@@ -68,11 +64,12 @@ export class Drain implements OnApplicationBootstrap, BeforeApplicationShutdown,
     }
     await sleep(this.drainMs);
     const { server, connections } = this;
+    // Node's own timeouts for incomplete requests end with the listener.
     this.after(REST_OF_REQUEST_MS, () => {
       for (const socket of connections) refuseConnection(socket, 'request_timeout');
     });
     if (server?.listening) await acceptQueue(server); // Nest closes it next
-    this.after(SILENCE_MS, () => {
+    this.after(FIRST_BYTE_TIMEOUT_MS, () => {
       for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
     });
   }

@@ -4,12 +4,11 @@ import { type Actor, APPLICATION } from '../common/audit/actor.js';
 import type { KeyView } from '../api-keys/key-view.js';
 import { ApiKeysService, type KeyWithSecret } from '../api-keys/api-keys.service.js';
 import { DEFAULT_KEY_DAYS } from '../config/rules.js';
+import { ADVISORY_LOCKS } from '../database/advisory-locks.js';
 import { retryingConflicts } from '../database/retry.js';
 import type { User } from '../users/user.entity.js';
 import { type UserRequest, UsersService } from '../users/users.service.js';
 
-/** Any number that nobody else locks in the same database. */
-const FIRST_START_LOCK = 7_573_003;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 export { DEFAULT_KEY_DAYS, MAX_KEY_DAYS } from '../config/rules.js';
@@ -63,7 +62,7 @@ export class OnboardingService {
       (await manager.query<unknown[]>('SELECT 1 FROM users LIMIT 1')).length > 0;
     if (await hasUsers(this.database.manager)) return null; // the usual start waits for no lock
     return this.database.transaction(async (manager) => {
-      await manager.query('SELECT pg_advisory_xact_lock($1)', [FIRST_START_LOCK]);
+      await manager.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCKS.firstStart]);
       if (await hasUsers(manager)) return null;
       const admin = await this.users.create({ name: 'Administrator', email, isAdmin: true }, APPLICATION, manager);
       return this.createFirstKey(admin.id, key, APPLICATION, manager);

@@ -4,9 +4,9 @@ import { DataSource, type EntityManager } from 'typeorm';
 import { type Actor, checkActor } from '../common/audit/actor.js';
 import { actorColumnNames, actorRows } from '../common/audit/actor-columns.js';
 import { auditDiff, auditSnapshot, withAudit } from '../common/audit/recording.js';
+import { Metrics } from '../common/metrics/metrics.js';
 import type { Page, Slice } from '../common/pagination/page.js';
 import { isUuid } from '../common/validation/uuid.js';
-import { Batch } from '../database/batch.js';
 import { type Columns, selectList } from '../database/columns.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { findNewest, type List, NEWEST } from '../database/list.js';
@@ -14,6 +14,7 @@ import { query } from '../database/query.js';
 import { RETRIES, retryingConflicts } from '../database/retry.js';
 import { type Column, Rows } from '../database/rows.js';
 import { firstOf, IncompleteResultError, Statement } from '../database/statement.js';
+import { StatementBatcher } from '../database/statement-batcher.js';
 import { type User, USER_STATUSES, type UserStatus } from './user.entity.js';
 
 export interface NewUser {
@@ -64,21 +65,30 @@ type UserRow = Omit<User, 'creditsBalance'> & { readonly creditsBalance: string 
  */
 @Injectable()
 export class UsersRepository {
-  private readonly patches = new Batch<Patch, User | null>({
-    together: async (patches) => {
-      const written = await this.runPatch(PATCH_UNLOCKED, patches);
-      return patches.map(({ id }) => written.get(id)); // a missing row may be locked: it is patched alone, and waited for
-    },
-    alone: (patch) => this.patchAlone(patch, RETRIES - 1),
-    subjectOf: ({ id }) => id,
-  });
+  private readonly patches: StatementBatcher<Patch, User | null>;
+  private readonly reads: StatementBatcher<string, User | null>;
 
-  private readonly reads = new Batch<string, User | null>({
-    together: (ids) => this.findAll(ids),
-    alone: async (id) => firstOf(await this.findAll([id])),
-  });
-
-  constructor(@InjectDatabase() private readonly database: DataSource) {}
+  constructor(
+    @InjectDatabase() private readonly database: DataSource,
+    metrics: Metrics,
+  ) {
+    this.patches = new StatementBatcher({
+      runMany: async (patches) => {
+        const written = await this.runPatch(PATCH_UNLOCKED, patches);
+        return patches.map(({ id }) => written.get(id)); // a missing row may be locked: it is patched alone, and waited for
+      },
+      runOne: (patch) => this.patchAlone(patch, RETRIES - 1),
+      keyOf: ({ id }) => id,
+      onBatch: metrics.batchSizeOf('patch_users'),
+    });
+    this.reads = new StatementBatcher({
+      runMany: (ids) => this.findAll(ids),
+      runOne: async (id) => firstOf(await this.findAll([id])),
+      onBatch: metrics.batchSizeOf('find_users'),
+    });
+    metrics.watchQueue('patch_users', this.patches);
+    metrics.watchQueue('find_users', this.reads);
+  }
 
   /** Runs the work in the transaction of `manager`, or else in one of its own. */
   inTransaction<T>(manager: EntityManager | undefined, work: (manager: EntityManager) => Promise<T>): Promise<T> {
@@ -90,7 +100,7 @@ export class UsersRepository {
   /** @param manager reads in the caller's transaction; otherwise reads of the same moment share a statement */
   async findById(id: string, manager?: EntityManager): Promise<User | null> {
     if (!isUuid(id)) return null;
-    if (!manager) return this.reads.ask(id.toLowerCase()); // as the database spells it
+    if (!manager) return this.reads.run(id.toLowerCase()); // as the database spells it
     return one(await query<UserRow>(manager, sql`SELECT ${SELECTED} FROM users WHERE id = ${id}`));
   }
 
@@ -148,7 +158,7 @@ export class UsersRepository {
     checkActor(actor);
     const patch = { id: id.toLowerCase(), changes, actor, versions }; // as the database spells it
     // Not batched: a status change may wait for another administrator's lock.
-    return changes.status === undefined ? this.patches.ask(patch) : this.patchAlone(patch, RETRIES);
+    return changes.status === undefined ? this.patches.run(patch) : this.patchAlone(patch, RETRIES);
   }
 
   private async patchAlone(patch: Patch, retries: number): Promise<User | null> {

@@ -1,8 +1,6 @@
 import type { RequestHandler } from 'express';
 import { DomainError } from '../errors/domain.error.js';
-
-/** Milliseconds that a request may take, without the time in which its body is read. */
-const DEADLINE_MS = 2_400;
+import { REQUEST_DEADLINE_MS } from '../time-limits.js';
 
 export class DeadlineError extends DomainError {
   readonly kind = 'unavailable';
@@ -22,7 +20,7 @@ export class DeadlineError extends DomainError {
  * Work that was begun for the request continues and may still be committed. README says what a repeated request does then.
  */
 export const deadline: RequestHandler = (request, response, next) => {
-  let leftMs = DEADLINE_MS;
+  let leftMs = REQUEST_DEADLINE_MS;
   let since = 0;
   let timer: NodeJS.Timeout | undefined;
   const start = (): void => {

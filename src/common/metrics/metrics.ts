@@ -1,14 +1,17 @@
 import { Injectable } from '@nestjs/common';
-import { Counter, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 /** Why a caller was refused with 401. The first two cost no SQL. */
 export type AuthenticationRefusal =
   'missing' | 'malformed' | 'unknown' | 'revoked' | 'expired' | 'superseded' | 'user_inactive';
 
-/**
- * What features count, whether or not anybody reads it: one registry per application, so that several of them in one
- * process do not add up.
- */
+/** Requests that a batcher or a queue has in flight, and those that wait in it. */
+interface Queue {
+  readonly inFlight: number;
+  readonly queued: number;
+}
+
+/** Counters of the features. Each application has a registry of its own, so that several in one process do not add up. */
 @Injectable()
 export class Metrics {
   readonly registry = new Registry();
@@ -38,4 +41,46 @@ export class Metrics {
     help: 'Keys whose last_used_at could not be written for a minute',
     registers: [this.registry],
   });
+
+  private readonly batchSizes = new Histogram({
+    name: 'users_api_batch_size',
+    help: 'Requests that shared a statement, by statement',
+    labelNames: ['statement'] as const,
+    buckets: [1, 2, 5, 10, 20, 50, 100],
+    registers: [this.registry],
+  });
+
+  private readonly queues = new Map<string, Queue>();
+
+  constructor() {
+    const { queues } = this;
+    for (const [state, read] of STATES)
+      new Gauge({
+        name: `users_api_requests_${state}`,
+        help: `Requests ${state === 'queued' ? 'that wait' : 'in flight'} in the batches and queues before the database, by statement`,
+        labelNames: ['statement'],
+        registers: [this.registry],
+        collect() {
+          for (const [statement, queue] of queues) this.set({ statement }, read(queue));
+        },
+      });
+  }
+
+  /** @returns a function to call with the size of each batch that is sent */
+  batchSizeOf(statement: string): (size: number) => void {
+    const sizes = this.batchSizes.labels(statement);
+    return (size) => {
+      sizes.observe(size);
+    };
+  }
+
+  /** Shows a batcher or a queue at `/metrics`. */
+  watchQueue(statement: string, queue: Queue): void {
+    this.queues.set(statement, queue);
+  }
 }
+
+const STATES = [
+  ['in_flight', ({ inFlight }: Queue) => inFlight],
+  ['queued', ({ queued }: Queue) => queued],
+] as const;

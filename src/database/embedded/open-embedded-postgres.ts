@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { findBinaries, SYSTEM_STATE_DIR } from './binaries.js';
+import { ADVISORY_LOCKS } from '../advisory-locks.js';
 import { Cluster } from './cluster.js';
 import { chooseDataDirectory } from './data-directory.js';
 import { EmbeddedPostgresError } from './embedded-postgres.error.js';
@@ -26,9 +27,7 @@ export interface OpenDatabase {
   close(): Promise<void>;
 }
 
-/** Advisory locks in the server itself: they go when their holder dies, however it dies. */
-const OWNER_LOCK = 7_573_001; // of the one process that stops the server when it ends
-const USERS_LOCK = 7_573_005; // shared by the commands that use the server meanwhile
+/** The wait for the advisory lock of the owner, which the server releases when its holder dies. */
 const OWNER_LOCK_WAIT = '5s'; // long enough for a command that started the server to finish
 const TRY_FOR_MS = 60_000;
 const POLL_MS = 50;
@@ -58,7 +57,7 @@ export async function openEmbeddedPostgres({ dataDir, owner, log }: EmbeddedPost
     place: home,
     close: async () => {
       (client as Referable).ref(); // this wait must keep the process alive
-      if (owned && !owner) await client.query('SELECT pg_advisory_lock($1)', [USERS_LOCK]); // after the last other command
+      if (owned && !owner) await client.query('SELECT pg_advisory_lock($1)', [ADVISORY_LOCKS.embeddedServerUser]); // after the last other command
       client.removeAllListeners('end');
       if (owned) cluster.stop(); // while we hold the lock: a command that came in between would lose the server under its feet
       await client.end().catch(() => undefined);
@@ -125,10 +124,10 @@ async function lock(client: Client, owned: boolean, cluster: Cluster, home: stri
   try {
     if (owned) {
       await client.query(`SET lock_timeout = '${OWNER_LOCK_WAIT}'`);
-      await client.query('SELECT pg_advisory_lock($1)', [OWNER_LOCK]);
+      await client.query('SELECT pg_advisory_lock($1)', [ADVISORY_LOCKS.embeddedServerOwner]);
       await client.query('SET lock_timeout = 0');
     } else {
-      await client.query('SELECT pg_advisory_lock_shared($1)', [USERS_LOCK]);
+      await client.query('SELECT pg_advisory_lock_shared($1)', [ADVISORY_LOCKS.embeddedServerUser]);
     }
     (client as Referable).unref(); // a lock alone must not keep the process alive
     return true;

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Batch } from './batch.js';
+import { StatementBatcher } from './statement-batcher.js';
 import { DatabaseBusyError } from './bounded-pool.js';
 
 /** A statement that is under way until somebody ends it. */
@@ -13,15 +13,15 @@ class Database {
   readonly together: UnderWay[] = [];
   readonly alone: UnderWay[] = [];
 
-  batch(subjectOf?: (question: string) => string): Batch<string, string> {
+  batch(keyOf?: (question: string) => string): StatementBatcher<string, string> {
     const asking =
       (place: UnderWay[]) =>
       (questions: readonly string[]): Promise<readonly (string | undefined)[]> =>
         new Promise((answer, fail) => place.push({ questions, answer, fail }));
-    return new Batch({
-      together: asking(this.together),
-      alone: async (question) => (await asking(this.alone)([question]))[0] ?? '',
-      ...(subjectOf && { subjectOf }),
+    return new StatementBatcher({
+      runMany: asking(this.together),
+      runOne: async (question) => (await asking(this.alone)([question]))[0] ?? '',
+      ...(keyOf && { keyOf }),
     });
   }
 }
@@ -32,7 +32,7 @@ const turn = (): Promise<void> => sleep(0).then(() => new Promise((done) => setI
 const unavailable = Object.assign(new Error('gone'), { code: '57P01' });
 const theirFault = Object.assign(new Error('bad data'), { code: '23514' });
 
-describe('Batch', () => {
+describe('StatementBatcher', () => {
   let database: Database;
   beforeEach(() => {
     database = new Database();
@@ -41,7 +41,7 @@ describe('Batch', () => {
   it('asks together what is asked in one turn, each with its own answer', async () => {
     const batch = database.batch();
 
-    const asked = [batch.ask('a'), batch.ask('b')];
+    const asked = [batch.run('a'), batch.run('b')];
     await turn();
     database.together[0]?.answer(['A', 'B']);
 
@@ -52,7 +52,7 @@ describe('Batch', () => {
   it('remembers nothing: the same question is asked again', async () => {
     const batch = database.batch();
     for (const answer of ['before', 'after']) {
-      const asked = batch.ask('a');
+      const asked = batch.run('a');
       await turn();
       database.together.pop()?.answer([answer]);
       expect(await asked).toBe(answer);
@@ -62,8 +62,8 @@ describe('Batch', () => {
   it('lets nobody wait for a question that it cannot decide: that is asked alone', async () => {
     const batch = database.batch();
 
-    const locked = batch.ask('locked');
-    const free = batch.ask('free');
+    const locked = batch.run('locked');
+    const free = batch.run('free');
     await turn();
     database.together[0]?.answer([undefined, 'free']);
 
@@ -76,8 +76,8 @@ describe('Batch', () => {
   it('lets nobody fail for the data of another: each is asked alone', async () => {
     const batch = database.batch();
 
-    const bad = batch.ask('bad');
-    const good = batch.ask('good');
+    const bad = batch.run('bad');
+    const good = batch.run('good');
     const refused = bad.catch((error: unknown) => error);
     await turn();
     database.together[0]?.fail(theirFault);
@@ -92,7 +92,7 @@ describe('Batch', () => {
   it('tells all of them when the database is away, and asks nobody alone', async () => {
     const batch = database.batch();
 
-    const asked = Promise.allSettled([batch.ask('a'), batch.ask('b')]);
+    const asked = Promise.allSettled([batch.run('a'), batch.run('b')]);
     await turn();
     database.together[0]?.fail(unavailable);
 
@@ -103,7 +103,7 @@ describe('Batch', () => {
   it('asks two of one subject one after the other, each by its own statement', async () => {
     const batch = database.batch((question) => question.charAt(0));
 
-    const asked = [batch.ask('a1'), batch.ask('a2'), batch.ask('b1')];
+    const asked = [batch.run('a1'), batch.run('a2'), batch.run('b1')];
     await turn();
     expect(database.together.map(({ questions }) => questions)).toEqual([['a1', 'b1']]);
     database.together[0]?.answer(['A1', 'B1']);
@@ -117,7 +117,7 @@ describe('Batch', () => {
   it('lets whoever waits behind one that gave up on a lock give up with it, without asking', async () => {
     const batch = database.batch((question) => question.charAt(0));
 
-    const asked = Promise.allSettled([batch.ask('a1'), batch.ask('a2')]);
+    const asked = Promise.allSettled([batch.run('a1'), batch.run('a2')]);
     await turn();
     database.together[0]?.answer([undefined]);
     await turn();
@@ -131,7 +131,7 @@ describe('Batch', () => {
     const batch = database.batch();
     const asked: Promise<string>[] = [];
     for (const question of ['a', 'b', 'c', 'd']) {
-      asked.push(batch.ask(question));
+      asked.push(batch.run(question));
       await turn();
     }
     expect(database.together.map(({ questions }) => questions)).toEqual([['a'], ['b']]);
@@ -149,11 +149,11 @@ describe('Batch', () => {
     const batch = database.batch();
     const outcomes: Promise<unknown>[] = [];
     for (let question = 0; question < 2; question += 1) {
-      outcomes.push(batch.ask(String(question)));
+      outcomes.push(batch.run(String(question)));
       await turn(); // each under way by itself
     }
     for (let question = 0; question < 1_100; question += 1) {
-      outcomes.push(batch.ask(String(question)).catch((error: unknown) => error));
+      outcomes.push(batch.run(String(question)).catch((error: unknown) => error));
     }
 
     const refused = await outcomes.at(-1);

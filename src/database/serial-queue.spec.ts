@@ -1,7 +1,7 @@
 import { jest } from '@jest/globals';
 import { DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
 import { DatabaseBusyError } from './bounded-pool.js';
-import { Turns } from './turns.js';
+import { SerialQueue } from './serial-queue.js';
 
 /** Work that is under way until somebody ends it. */
 class Work {
@@ -27,23 +27,23 @@ class Work {
 const settle = (): Promise<void> => new Promise((done) => setImmediate(done));
 const unavailable = new DatabaseUnreachableError(new Error('refused'));
 
-describe('Turns', () => {
-  let turns: Turns;
+describe('SerialQueue', () => {
+  let turns: SerialQueue;
   let work: Work;
   beforeEach(() => {
-    turns = new Turns();
+    turns = new SerialQueue();
     work = new Work();
   });
   afterEach(() => jest.restoreAllMocks());
 
   it('begins work on one subject in its order, each when the one before has ended, and other subjects at once', async () => {
-    const all = ['a1', 'a2', 'a3', 'b1'].map((name) => turns.take(name.charAt(0), work.do(name)));
+    const all = ['a1', 'a2', 'a3', 'b1'].map((name) => turns.run(name.charAt(0), work.do(name)));
     await settle();
     expect(work.begun).toEqual(['a1', 'b1']);
 
     work.end('a1');
     await settle();
-    const late = turns.take('a', work.do('a4'));
+    const late = turns.run('a', work.do('a4'));
     work.end('a2');
     await settle();
     expect(work.begun).toEqual(['a1', 'b1', 'a2', 'a3']);
@@ -55,8 +55,8 @@ describe('Turns', () => {
   });
 
   it('lets others go on behind a failure of one’s own', async () => {
-    const bad = turns.take('a', work.do('bad'));
-    const good = turns.take('a', work.do('good'));
+    const bad = turns.run('a', work.do('bad'));
+    const good = turns.run('a', work.do('good'));
     const refused = bad.catch((error: unknown) => error);
     work.fail('bad', new Error('mine'));
     await settle();
@@ -67,7 +67,7 @@ describe('Turns', () => {
   });
 
   it('ends the wait of all behind one for which the database was too slow', async () => {
-    const all = Promise.allSettled(['1', '2', '3'].map((name) => turns.take('a', work.do(name))));
+    const all = Promise.allSettled(['1', '2', '3'].map((name) => turns.run('a', work.do(name))));
     work.fail('1', unavailable);
 
     expect(await all).toEqual(Array(3).fill({ status: 'rejected', reason: unavailable }));
@@ -77,10 +77,10 @@ describe('Turns', () => {
   // Its caller has been told 503 by then: to do it all the same would undo what was acknowledged to others since.
   it('never begins what has waited for too long', async () => {
     const now = jest.spyOn(performance, 'now').mockReturnValue(0);
-    const first = turns.take('a', work.do('first'));
-    const old = turns.take('a', work.do('old')).catch((error: unknown) => error);
+    const first = turns.run('a', work.do('first'));
+    const old = turns.run('a', work.do('old')).catch((error: unknown) => error);
     now.mockReturnValue(900);
-    const young = turns.take('a', work.do('young'));
+    const young = turns.run('a', work.do('young'));
     now.mockReturnValue(1_100);
     work.end('first');
 
@@ -92,9 +92,9 @@ describe('Turns', () => {
   });
 
   it('refuses at once what comes behind five hundred', async () => {
-    const all = Array.from({ length: 501 }, (_, n) => turns.take('a', () => Promise.resolve(n)));
+    const all = Array.from({ length: 501 }, (_, n) => turns.run('a', () => Promise.resolve(n)));
 
-    await expect(turns.take('a', work.do('one too many'))).rejects.toThrow(DatabaseBusyError);
+    await expect(turns.run('a', work.do('one too many'))).rejects.toThrow(DatabaseBusyError);
     expect(await Promise.all(all)).toEqual(Array.from({ length: 501 }, (_, n) => n));
     expect(work.begun).toEqual([]);
   });

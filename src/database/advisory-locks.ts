@@ -1,0 +1,16 @@
+/** Keys of `pg_advisory_lock`, which all programs in one database share. */
+export const ADVISORY_LOCKS = {
+  /** Of the one process that stops the embedded server when it ends. */
+  embeddedServerOwner: 7_573_001,
+  /** Of the process that runs a migration. */
+  migration: 7_573_002,
+  /** Of the instance that creates the first administrator. */
+  firstStart: 7_573_003,
+  /** Of the trigger `tr_users_last_administrator`, whose migration contains the number. */
+  lastAdministrator: 7_573_004,
+  /** Shared by the commands that use an embedded server which another process started. */
+  embeddedServerUser: 7_573_005,
+} as const;
+
+const keys = Object.values(ADVISORY_LOCKS);
+if (new Set<number>(keys).size !== keys.length) throw new Error('Two advisory locks have one key');

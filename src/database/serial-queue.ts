@@ -1,0 +1,74 @@
+import { isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
+import { QUEUE_WAIT_MS } from '../common/time-limits.js';
+import { DatabaseBusyError } from './bounded-pool.js';
+
+/** Requests that may wait for one key: a second of commits to one row. Further ones are rejected at once. */
+const MAX_QUEUED = 500;
+
+interface Waiting {
+  readonly since: number;
+  readonly start: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Runs work on one key, such as changes of one row, one after another and in order, so that a contended row occupies one
+ * connection, however many requests wait for it.
+ */
+export class SerialQueue {
+  /** The requests that wait, by each key that is being worked on. */
+  private readonly queues = new Map<string, Waiting[]>();
+
+  /** Requests whose work runs. */
+  get inFlight(): number {
+    return this.queues.size;
+  }
+
+  /** Requests that wait. */
+  get queued(): number {
+    let queued = 0;
+    for (const queue of this.queues.values()) queued += queue.length;
+    return queued;
+  }
+
+  /** @throws what the work throws, or DatabaseBusyError when too many requests wait, or one for too long */
+  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const queue = this.queues.get(key);
+    if (queue) await this.wait(queue);
+    else this.queues.set(key, []);
+    try {
+      const result = await work();
+      this.next(key);
+      return result;
+    } catch (error) {
+      this.next(key, error);
+      throw error;
+    }
+  }
+
+  private wait(queue: Waiting[]): Promise<void> {
+    if (queue.length >= MAX_QUEUED) throw new DatabaseBusyError();
+    return new Promise((start, reject) => {
+      queue.push({ since: performance.now(), start, reject });
+    });
+  }
+
+  /**
+   * Starts the next work on the key. Work that has waited too long is rejected: with its own statement timeout it would exceed
+   * the deadline of its request. If the database was too slow for the work before, as it is while another transaction locks the
+   * row, the others have waited as long, and are rejected with it.
+   */
+  private next(key: string, error?: unknown): void {
+    const queue = this.queues.get(key) ?? [];
+    const failed = error !== undefined && isDatabaseUnavailable(error);
+    for (let waiting = queue.shift(); waiting; waiting = queue.shift()) {
+      if (failed) waiting.reject(error);
+      else if (performance.now() - waiting.since > QUEUE_WAIT_MS) waiting.reject(new DatabaseBusyError());
+      else {
+        waiting.start();
+        return;
+      }
+    }
+    this.queues.delete(key);
+  }
+}
