@@ -53,6 +53,42 @@ export default defineConfig(
     },
   },
   {
+    // The checks and the responses of a route are declared by @Operation, and nowhere else.
+    files: ['src/**/*.controller.ts'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          paths: [
+            {
+              name: '@nestjs/common',
+              importNames: [
+                'HttpCode',
+                'Redirect',
+                'SetMetadata',
+                'UseFilters',
+                'UseGuards',
+                'UseInterceptors',
+                'UsePipes',
+                'applyDecorators',
+              ],
+              message: 'Declare it with @Operation.',
+            },
+            { name: '@nestjs/swagger', allowImportNames: ['ApiTags'], message: 'Declare it with @Operation.' },
+          ],
+          patterns: [
+            {
+              group: ['**/authenticated.decorator.js'],
+              importNames: ['Administrators', 'Authenticated', 'Checks'],
+              message: 'They are for other applications: set `access` of @Operation.',
+            },
+            { group: ['**/*.guard.js'], message: 'Declare the check with @Operation.' },
+          ],
+        },
+      ],
+    },
+  },
+  {
     files: ['**/*.js'],
     languageOptions: { globals: { fetch: 'readonly', performance: 'readonly', process: 'readonly', URL: 'readonly' } },
   },

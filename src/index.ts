@@ -11,6 +11,7 @@ export type { ApiKeyFilter } from './api-keys/api-key-lists.repository.js';
 export type { ApiKeyChanges } from './api-keys/api-keys.repository.js';
 export type { ApiKeyStatus, KeyView } from './api-keys/key-view.js';
 export * from './api-keys/api-keys.errors.js';
+export { ApiKeyGuard, type AuthenticatedRequest } from './api-keys/api-key.guard.js';
 export { Administrators, API_KEY_SCHEME, Authenticated, CurrentUser } from './api-keys/authenticated.decorator.js';
 export type { Principal } from './api-keys/principal.js';
 export { type Actor, APPLICATION, InvalidActorError } from './common/audit/actor.js';

@@ -4,33 +4,43 @@ import {
   ConflictException,
   Controller,
   type DynamicModule,
+  type ExecutionContext,
   Get,
   Injectable,
   type INestApplication,
   Module,
   NotFoundException,
   Post,
+  UseGuards,
   ValidationPipe,
   VersioningType,
 } from '@nestjs/common';
+import { ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
 import type { NestApplicationOptions } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
+import { ExternalContextCreator, NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { Column, DataSource, Entity, PrimaryGeneratedColumn } from 'typeorm';
 import {
+  Administrators,
+  ApiKeyGuard,
   ApiKeyNotFoundError,
   ApiKeysService,
   Authenticated,
+  type AuthenticatedRequest,
   CreditsService,
   CurrentUser,
   EmailTakenError,
   ENTITIES,
   ErrorFilter,
   InsufficientCreditsError,
+  InvalidApiKeyError,
   InvalidUserNameError,
   MIGRATIONS,
+  MissingApiKeyError,
+  NotAdministratorError,
   type Principal,
+  RateLimitedError,
   UserNotFoundError,
   UsersApiModule,
   UsersService,
@@ -92,7 +102,35 @@ class GreetingsController {
   }
 }
 
-@Module({ controllers: [GreetingsController], providers: [GreetingsService] })
+/** A handler of a microservice, whose messages carry the key. */
+class MessageKeyGuard extends ApiKeyGuard {
+  protected override requestOf(context: ExecutionContext): AuthenticatedRequest {
+    return context.switchToRpc().getContext();
+  }
+}
+
+/** Handlers without a route, as those of GraphQL and of microservices. */
+@Injectable()
+class GreetingsResolver {
+  constructor(private readonly greetings: GreetingsService) {}
+
+  @Authenticated()
+  async greet(@CurrentUser() caller: Principal): Promise<string> {
+    return this.greetings.greet(caller.userId);
+  }
+
+  @Administrators()
+  greetAdministrator(): string {
+    return 'Hello, administrator';
+  }
+
+  @UseGuards(MessageKeyGuard)
+  greetMessage(): string {
+    return 'Hello, message';
+  }
+}
+
+@Module({ controllers: [GreetingsController], providers: [GreetingsService, GreetingsResolver] })
 class GreetingsModule {}
 
 describe('UsersApiModule in another Nest application', () => {
@@ -318,6 +356,60 @@ describe('UsersApiModule in another Nest application', () => {
       .set('x-api-key', key)
       .expect(404, { message: 'Cannot GET /v1/users/me', error: 'Not Found', statusCode: 404 });
     await request(host.getHttpServer()).post('/greetings').send({ any: 'thing' }).expect(201, { any: 'thing' });
+  });
+
+  describe('outside of routes', () => {
+    type Handler = (...args: unknown[]) => Promise<unknown>;
+
+    /** What `@nestjs/graphql` and `@nestjs/microservices` make of a method that has guards and filters. */
+    function handlerOf(host: INestApplication, name: keyof GreetingsResolver, type: string): Handler {
+      const resolver = host.get(GreetingsResolver);
+      const method = Reflect.get(resolver, name) as Handler;
+      const parameters = { exchangeKeyForValue: () => null };
+      const options = { guards: true, filters: true, interceptors: true };
+      return host
+        .get(ExternalContextCreator)
+        .create(resolver, method, name, ROUTE_ARGS_METADATA, parameters, undefined, undefined, options, type);
+    }
+
+    it('authenticates the caller of a GraphQL resolver, with and without an HTTP response', async () => {
+      const host = await start([defaultConnection(), UsersApiModule.forRoot({ rateLimitPerMinute: 3 })], (app) => {
+        app.use('/graphql', (req: object, res: { json: (body: unknown) => void }) => {
+          void handlerOf(app, 'greet', 'graphql')(undefined, {}, { req }).then((text) => {
+            res.json({ text });
+          });
+        });
+      });
+      const { key } = await callerOf(host);
+      const [greet, greetAdministrator] = [
+        handlerOf(host, 'greet', 'graphql'),
+        handlerOf(host, 'greetAdministrator', 'graphql'),
+      ];
+      const contextOf = (presented?: string) => ({ req: { headers: { 'x-api-key': presented } } });
+
+      const overHttp = await request(host.getHttpServer()).get('/graphql').set('x-api-key', key);
+
+      expect(overHttp.body).toEqual({ text: 'Hello, Ada' });
+      expect(overHttp.headers).toMatchObject({ vary: 'x-api-key', ratelimit: expect.stringMatching(/^"key";r=2;/) });
+      expect(await greet(undefined, {}, contextOf(key))).toBe('Hello, Ada');
+      await expect(greet(undefined, {}, contextOf())).rejects.toThrow(MissingApiKeyError);
+      await expect(greet(undefined, {}, contextOf(`${key}, ${key}`))).rejects.toThrow(InvalidApiKeyError);
+      await expect(greetAdministrator(undefined, {}, contextOf(key))).rejects.toThrow(NotAdministratorError);
+      await expect(greet(undefined, {}, contextOf(key))).rejects.toThrow(RateLimitedError);
+    });
+
+    it('authenticates the sender of a message, whose guard says where the key is', async () => {
+      const host = await start([defaultConnection(), UsersApiModule.forRoot({})]);
+      const { id, key } = await callerOf(host);
+      const message: AuthenticatedRequest = { headers: { 'x-api-key': key } };
+
+      expect(await handlerOf(host, 'greetMessage', 'rpc')({}, message)).toBe('Hello, message');
+      expect(message.principal).toMatchObject({ userId: id, isAdmin: false, requestId: null });
+      await expect(handlerOf(host, 'greetMessage', 'rpc')({}, { headers: {} })).rejects.toThrow(MissingApiKeyError);
+      await expect(handlerOf(host, 'greet', 'rpc')({}, message)).rejects.toThrow(
+        'No request in this context (rpc): extend ApiKeyGuard and override requestOf()',
+      );
+    });
   });
 
   it('serves its routes below a path, whatever the versions of the host', async () => {

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type IncomingMessage, request as httpRequest } from 'node:http';
-import { Body, Controller, Get, Module, Post } from '@nestjs/common';
+import { Body, Controller, Get, Module, Post, UseGuards } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { IsString } from 'class-validator';
@@ -8,7 +8,7 @@ import { pino } from 'pino';
 import request from 'supertest';
 import { DataSource } from 'typeorm';
 import { APP_OPTIONS, setUpApp } from '../src/app.setup.js';
-import { JsonBody } from '../src/common/http/json-body.guard.js';
+import { JsonBodyGuard } from '../src/common/http/json-body.guard.js';
 import { DatabaseBusyError } from '../src/database/bounded-pool.js';
 import { SESSION_TIMEOUTS } from '../src/database/data-source.options.js';
 import { startTestApp, type TestApp, useTestApp } from './support/app.js';
@@ -189,13 +189,13 @@ describe('A request that takes longer than any of its parts may', () => {
     }
 
     @Post('never')
-    @JsonBody(Named)
+    @UseGuards(new JsonBodyGuard(Named))
     neverWithBody(): Promise<never> {
       return new Promise(() => undefined);
     }
 
     @Post('echo')
-    @JsonBody(Named)
+    @UseGuards(new JsonBodyGuard(Named))
     echo(@Body() body: Named): Named {
       return body;
     }

@@ -1,8 +1,9 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
-import type { Request, Response } from 'express';
+import type { Request } from 'express';
 import { DatabaseUnreachableError, isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
 import { isRequestId } from '../common/audit/actor.js';
-import { callerAddress } from '../common/http/caller-address.js';
+import { type Caller, callerAddress } from '../common/http/caller-address.js';
+import { parametersOf } from '../common/validation/request-validation.js';
 import { InvalidApiKeyError, MissingApiKeyError, NotAdministratorError } from './api-keys.errors.js';
 import { AuthenticationService } from './authentication.service.js';
 import type { LiveSecret } from './secrets.repository.js';
@@ -10,10 +11,36 @@ import type { Principal } from './principal.js';
 import { rateLimitHeaders } from './rate-limit.js';
 import { RateLimits } from './rate-limits.js';
 
-export interface AuthenticatedRequest extends Request {
+/** The parts of a request that authentication uses. A transport without HTTP supplies an object of this form. */
+export interface AuthenticatedRequest extends Caller {
+  readonly headers: { readonly 'x-api-key'?: string | string[] | undefined };
+  readonly id?: unknown;
+  /** The response, where Express has one: subscriptions over a socket and microservices have none. */
+  readonly res?: KeyedResponse | undefined;
+  /** Set by `ApiKeyGuard`. */
   principal?: Principal;
 }
 
+interface KeyedResponse {
+  readonly headersSent: boolean;
+  setHeader(name: string, value: string): unknown;
+  vary(field: string): unknown;
+}
+
+/**
+ * The request of a handler of HTTP, or of GraphQL, whose context has it as `req`.
+ *
+ * @throws for another transport, whose guard overrides `ApiKeyGuard.requestOf`
+ */
+export function requestOf(context: ExecutionContext): AuthenticatedRequest {
+  const type = context.getType<string>();
+  if (type === 'http') return context.switchToHttp().getRequest<AuthenticatedRequest>();
+  const req = type === 'graphql' ? context.getArgByIndex<{ req?: AuthenticatedRequest }>(2).req : undefined;
+  if (!req) throw new Error(`No request in this context (${type}): extend ApiKeyGuard and override requestOf()`);
+  return req;
+}
+
+/** Authenticates the caller, and counts the request for the rate limit of its key. */
 @Injectable()
 export class ApiKeyGuard implements CanActivate {
   constructor(
@@ -22,12 +49,12 @@ export class ApiKeyGuard implements CanActivate {
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
-    const http = context.switchToHttp();
-    const request = http.getRequest<AuthenticatedRequest>();
-    const response = http.getResponse<Response>();
+    const request = this.requestOf(context);
+    const { res } = request;
+    const response = res?.headersSent ? undefined : res;
     // One URL serves many callers, so a cache must keep their answers apart and ask before it uses one.
-    response.setHeader('Cache-Control', 'private, no-cache');
-    response.vary('x-api-key');
+    response?.setHeader('Cache-Control', 'private, no-cache');
+    response?.vary('x-api-key');
     const secret = await this.authenticate(request);
     const { userId, keyId, isAdmin } = secret;
     request.principal = {
@@ -38,14 +65,19 @@ export class ApiKeyGuard implements CanActivate {
       requestId: isRequestId(request.id) ? request.id : null, // in another application it may be anything
     };
     const limit = await this.limits.countCall(keyId);
-    if (limit) response.set(rateLimitHeaders(limit));
-    if (secret.supersededAt) warnOfSupersession(secret, response);
+    const headers = { ...(limit && rateLimitHeaders(limit)), ...supersessionHeaders(secret) };
+    for (const [name, value] of Object.entries(headers)) response?.setHeader(name, value);
     return true;
   }
 
-  private async authenticate(request: Request): Promise<LiveSecret> {
+  /** The request, whose `x-api-key` header is checked and whose `principal` is set. */
+  protected requestOf(context: ExecutionContext): AuthenticatedRequest {
+    return requestOf(context);
+  }
+
+  private async authenticate(request: AuthenticatedRequest): Promise<LiveSecret> {
     try {
-      return await this.authentication.authenticate(request.header('x-api-key'));
+      return await this.authentication.authenticate(request.headers['x-api-key']?.toString());
     } catch (error) {
       const refused = error instanceof MissingApiKeyError || error instanceof InvalidApiKeyError;
       if (refused) await this.limits.countFailure(callerAddress(request));
@@ -55,18 +87,31 @@ export class ApiKeyGuard implements CanActivate {
   }
 }
 
-/** Comes after `ApiKeyGuard`. */
+/** Requires `ApiKeyGuard` before it. */
 @Injectable()
 export class AdministratorGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean {
-    if (context.switchToHttp().getRequest<AuthenticatedRequest>().principal?.isAdmin) return true;
+    if (requestOf(context).principal?.isAdmin) return true;
     throw new NotAdministratorError();
   }
 }
 
-/** A caller with a secret that a rotation replaced is told so (RFC 9745), and until when it works (RFC 8594). */
-function warnOfSupersession({ supersededAt, supersededUntil }: LiveSecret, response: Response): void {
-  if (!supersededAt || !supersededUntil) return;
-  response.setHeader('Deprecation', `@${String(Math.floor(supersededAt.getTime() / 1000))}`);
-  response.setHeader('Sunset', supersededUntil.toUTCString());
+/** Refuses requests that are not an administrator's and have one of these query parameters, whatever its value. */
+export class AdministratorQueryGuard implements CanActivate {
+  constructor(private readonly parameters: readonly string[]) {}
+
+  canActivate(context: ExecutionContext): boolean {
+    const sent = parametersOf(context.switchToHttp().getRequest<Request>());
+    if (requestOf(context).principal?.isAdmin || !this.parameters.some((name) => sent.has(name))) return true;
+    throw new NotAdministratorError();
+  }
 }
+
+/** Tells a caller that a rotation replaced its secret (RFC 9745), and until when the secret works (RFC 8594). */
+const supersessionHeaders = ({ supersededAt, supersededUntil }: LiveSecret): Record<string, string> =>
+  supersededAt && supersededUntil
+    ? {
+        Deprecation: `@${String(Math.floor(supersededAt.getTime() / 1000))}`,
+        Sunset: supersededUntil.toUTCString(),
+      }
+    : {};

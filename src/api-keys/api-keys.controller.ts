@@ -1,42 +1,38 @@
 import { Body, Delete, Get, Header, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
-import { Documented, LOCATION, NEXT_PAGE } from '../common/docs/documented.decorator.js';
-import { ApiController } from '../common/http/api-controller.decorator.js';
+import { LOCATION, NEXT_PAGE } from '../common/docs/responses.js';
 import { locationOf } from '../common/http/location.js';
-import { JsonBody } from '../common/http/json-body.guard.js';
-import { ParamMatches } from '../common/http/param-matches.decorator.js';
 import { sliceOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
-import { ValidQuery } from '../common/validation/request-validation.js';
 import { ApiKeysService } from './api-keys.service.js';
-import { Authenticated, CurrentUser } from './authenticated.decorator.js';
+import { CurrentUser } from './authenticated.decorator.js';
 import { ApiKeyCreate, ApiKeyListRequest, ApiKeyRotate, ApiKeyUpdate } from './dto/api-key.requests.js';
 import { ApiKeyPage, ApiKeyResponse, ApiKeyWithSecretResponse } from './dto/api-key.response.js';
+import { ApiController, Operation } from './operation.decorator.js';
 import type { Principal } from './principal.js';
 
 const KEY_NAME = /^(?!current$)[a-z0-9-]{1,255}$/;
 
 @ApiTags('API keys')
-@Authenticated()
-@ParamMatches('key_name', KEY_NAME)
 @ApiController('api-keys')
 export class ApiKeysController {
   constructor(private readonly apiKeys: ApiKeysService) {}
 
   @Post()
-  @JsonBody(ApiKeyCreate)
   @Header('Cache-Control', 'no-store')
-  @Documented({
+  @Operation({
     id: 'createApiKey',
     summary: 'Make an API key for the calling user',
     details:
       'The answer is the only one that ever holds the secret. 409: there is a key of that name, or there are 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and `rotateApiKey` gives that key a secret that you can read.',
+    access: 'user',
+    body: ApiKeyCreate,
     returns: ApiKeyWithSecretResponse,
     status: 201,
     description: 'The key with its secret, which no other answer will show',
     headers: LOCATION,
-    fails: ['invalid', 'conflict', 'too_large', 'unsupported_media_type'],
+    fails: ['conflict'],
   })
   async create(
     @CurrentUser() caller: Principal,
@@ -49,16 +45,16 @@ export class ApiKeysController {
   }
 
   @Get()
-  @ValidQuery(ApiKeyListRequest)
-  @Documented({
+  @Operation({
     id: 'listApiKeys',
     summary: 'List the API keys of the calling user, the newest first',
     details:
       'Expired and revoked keys stay in the list, unless `expires_before` asks for the active ones that expire soon. To read every key once while others are added, follow the `Link` header.',
+    access: 'user',
+    query: ApiKeyListRequest,
     returns: ApiKeyPage,
     description: 'One page of keys',
     headers: NEXT_PAGE,
-    fails: ['invalid'],
   })
   async list(
     @CurrentUser() caller: Principal,
@@ -71,10 +67,11 @@ export class ApiKeysController {
   }
 
   @Get('current')
-  @Documented({
+  @Operation({
     id: 'getCurrentApiKey',
     summary: 'Read the API key that this call is made with',
     details: 'Works for whichever key the call is made with, without knowing its name.',
+    access: 'user',
     returns: ApiKeyResponse,
     description: 'The key',
   })
@@ -83,11 +80,12 @@ export class ApiKeysController {
   }
 
   @Delete('current')
-  @Documented({
+  @Operation({
     id: 'revokeCurrentApiKey',
     summary: 'Revoke the API key that this call is made with, as whoever finds a leaked one should',
     details:
       'Ends the key with which the call is made, for good: what to do with a key that was found where it should not be. The next request with it is 401. After 503 or without a response, a repeated request is 401 if the first one was carried out.',
+    access: 'user',
     returns: ApiKeyResponse,
     description: 'The key, REVOKED; the next call with it is refused',
   })
@@ -96,29 +94,32 @@ export class ApiKeysController {
   }
 
   @Get(':key_name')
-  @Documented({
+  @Operation({
     id: 'getApiKey',
     summary: 'Read an API key',
     details:
       'Answers the key without its secret, which was shown once. A key of somebody else is 404, like one that does not exist.',
+    access: 'user',
+    params: { key_name: KEY_NAME },
     returns: ApiKeyResponse,
     description: 'The key',
-    fails: ['not_found'],
   })
   async get(@CurrentUser() caller: Principal, @Param('key_name') name: string): Promise<ApiKeyResponse> {
     return ApiKeyResponse.from(await this.apiKeys.getByName(caller.userId, name));
   }
 
   @Patch(':key_name')
-  @JsonBody(ApiKeyUpdate)
-  @Documented({
+  @Operation({
     id: 'updateApiKey',
     summary: 'Rename an API key, or move the expiry of an active one',
     details:
       'Changes the given fields alone. After 503 or without a response it may have been made: a repeated renaming is 404 then, as the key is found by its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.',
+    access: 'user',
+    params: { key_name: KEY_NAME },
+    body: ApiKeyUpdate,
     returns: ApiKeyResponse,
     description: 'The key as stored',
-    fails: ['invalid', 'not_found', 'conflict', 'too_large', 'unsupported_media_type'],
+    fails: ['conflict'],
   })
   async update(
     @CurrentUser() caller: Principal,
@@ -130,32 +131,35 @@ export class ApiKeysController {
   }
 
   @Delete(':key_name')
-  @Documented({
+  @Operation({
     id: 'revokeApiKey',
     summary: 'Revoke an API key for good; safe to repeat',
     details:
       'The key stops working with the next request and stays in the list as REVOKED. A repeated request answers the same.',
+    access: 'user',
+    params: { key_name: KEY_NAME },
     returns: ApiKeyResponse,
     description: 'The key, REVOKED',
-    fails: ['not_found'],
   })
   async revoke(@CurrentUser() caller: Principal, @Param('key_name') name: string): Promise<ApiKeyResponse> {
     return ApiKeyResponse.from(await this.apiKeys.revoke(caller.userId, name, caller));
   }
 
   @Post(':key_name/rotate')
-  @JsonBody(ApiKeyRotate)
   @Header('Cache-Control', 'no-store')
-  @Documented({
+  @Operation({
     id: 'rotateApiKey',
     summary: 'Give an active API key a new secret',
     details:
       'The answer is the only one that ever holds the new secret. The old one works on for `overlap_seconds`, its answers carrying `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. After 503 or without a response the key may have a new secret, which is lost: rotate it again, with the old secret while its overlap lasts or with another key of yours. Without either, an administrator must make you a key, so prefer an overlap. 409: the key is expired or revoked.',
+    access: 'user',
+    params: { key_name: KEY_NAME },
+    body: ApiKeyRotate,
     returns: ApiKeyWithSecretResponse,
     status: 201,
     description:
       'The key with its new secret. Answers to the old one carry `Deprecation` and `Sunset` while it lives on.',
-    fails: ['invalid', 'not_found', 'conflict', 'too_large', 'unsupported_media_type'],
+    fails: ['conflict'],
   })
   async rotate(
     @CurrentUser() caller: Principal,

@@ -1,32 +1,60 @@
-import { applyDecorators, createParamDecorator, type ExecutionContext, UseFilters, UseGuards } from '@nestjs/common';
+import {
+  applyDecorators,
+  type CanActivate,
+  createParamDecorator,
+  type ExecutionContext,
+  type Type,
+  UseFilters,
+  UseGuards,
+} from '@nestjs/common';
 import { ApiSecurity } from '@nestjs/swagger';
+import { ApiFailures } from '../common/docs/responses.js';
+import type { ErrorKind } from '../common/errors/domain.error.js';
 import { DomainErrorFilter } from '../common/errors/error.filter.js';
-import { ApiFailures } from '../common/docs/documented.decorator.js';
-import { AdministratorGuard, ApiKeyGuard, type AuthenticatedRequest } from './api-key.guard.js';
+import { AdministratorGuard, ApiKeyGuard, requestOf } from './api-key.guard.js';
 import type { Principal } from './principal.js';
 
 /** The name of the security scheme in the published document. */
 export const API_KEY_SCHEME = 'ApiKeyAuth';
 
-/**
- * Admits callers with a live API key, and documents the key and the refusal. Our errors, and no others, then leave the route as an
- * `ErrorResponse`.
- */
-export const Authenticated = (): ClassDecorator & MethodDecorator =>
+/** A check of a route: the guard that performs it, and what the document says about it. */
+export interface Check {
+  readonly guard: Type<CanActivate> | CanActivate;
+  readonly fails: readonly ErrorKind[];
+  readonly documentation?: ClassDecorator & MethodDecorator;
+}
+
+export const KEY: Check = {
+  guard: ApiKeyGuard,
+  fails: ['unauthenticated', 'rate_limited', 'unavailable'],
+  documentation: ApiSecurity(API_KEY_SCHEME),
+};
+
+/** Requires `KEY` before it. */
+export const ADMINISTRATOR: Check = { guard: AdministratorGuard, fails: ['forbidden'] };
+
+/** Performs checks in the given order, and documents them. */
+export const Checks = (...checks: readonly Check[]): ClassDecorator & MethodDecorator =>
   applyDecorators(
-    UseGuards(ApiKeyGuard),
-    UseFilters(DomainErrorFilter),
-    ApiSecurity(API_KEY_SCHEME),
-    ApiFailures('unauthenticated', 'rate_limited', 'unavailable'),
+    UseGuards(...checks.map(({ guard }) => guard)),
+    ApiFailures(...checks.flatMap(({ fails }) => fails)),
+    ...checks.flatMap(({ documentation }) => documentation ?? []),
   );
 
-/** Admits administrators alone, and documents that. */
-export const Administrators = (): ClassDecorator & MethodDecorator =>
-  applyDecorators(Authenticated(), UseGuards(AdministratorGuard), ApiFailures('forbidden'));
+/**
+ * Admits callers with a live API key to routes and resolvers of other applications, and documents the key and the
+ * failures. Our errors, and no others, leave such a route as an `ErrorResponse`.
+ */
+export const Authenticated = (): ClassDecorator & MethodDecorator =>
+  applyDecorators(Checks(KEY), UseFilters(DomainErrorFilter));
 
-/** The `Principal` of a handler behind `@Authenticated()`. */
+/** Admits administrators only. */
+export const Administrators = (): ClassDecorator & MethodDecorator =>
+  applyDecorators(Checks(KEY, ADMINISTRATOR), UseFilters(DomainErrorFilter));
+
+/** The `Principal` of a handler that requires a key. */
 export const CurrentUser = createParamDecorator((_: unknown, context: ExecutionContext): Principal => {
-  const { principal } = context.switchToHttp().getRequest<AuthenticatedRequest>();
-  if (!principal) throw new Error('@CurrentUser() stands on a handler that is not behind @Authenticated()');
+  const { principal } = requestOf(context);
+  if (!principal) throw new Error('@CurrentUser() requires @Authenticated() on the handler or its controller');
   return principal;
 });

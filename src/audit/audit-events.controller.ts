@@ -1,33 +1,30 @@
 import { Get, Query, Req } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { Request } from 'express';
-import { Administrators } from '../api-keys/authenticated.decorator.js';
-import { Documented, NEXT_PAGE } from '../common/docs/documented.decorator.js';
-import { ApiController } from '../common/http/api-controller.decorator.js';
+import { ApiController, Operation } from '../api-keys/operation.decorator.js';
+import { NEXT_PAGE } from '../common/docs/responses.js';
 import { sliceOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
-import { ValidQuery } from '../common/validation/request-validation.js';
 import { AuditEventsRepository } from './audit-events.repository.js';
 import { AuditEventListRequest } from './dto/audit-event-list.request.js';
 import { AuditEventPage, AuditEventResponse } from './dto/audit-event.response.js';
 
 @ApiTags('Administration')
-@Administrators()
 @ApiController('audit-events')
 export class AuditEventsController {
   constructor(private readonly events: AuditEventsRepository) {}
 
   @Get()
-  @ValidQuery(AuditEventListRequest)
-  @Documented({
+  @Operation({
     id: 'listAuditEvents',
     summary: 'List changes of users and API keys, the newest first',
     details:
       'Each event tells who changed what, from which value to which, when, and by which request. Filters by `user_id` and `action`. To read every event once while others are added, follow the `Link` header.',
+    access: 'administrator',
+    query: AuditEventListRequest,
     returns: AuditEventPage,
     description: 'One page of the audit trail',
     headers: NEXT_PAGE,
-    fails: ['invalid'],
   })
   async list(@Query() query: AuditEventListRequest, @Req() request: Request): Promise<AuditEventPage> {
     const page = await this.events.findPage({ userId: query.user_id, action: query.action }, sliceOf(query));

@@ -1,11 +1,9 @@
-import { Body, HttpCode, Post, Res } from '@nestjs/common';
+import { Body, Post, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
-import { Administrators, CurrentUser } from '../api-keys/authenticated.decorator.js';
+import { CurrentUser } from '../api-keys/authenticated.decorator.js';
+import { ApiController, Operation } from '../api-keys/operation.decorator.js';
 import type { Principal } from '../api-keys/principal.js';
-import { Documented } from '../common/docs/documented.decorator.js';
-import { ApiController } from '../common/http/api-controller.decorator.js';
-import { JsonBody } from '../common/http/json-body.guard.js';
 import { type CreditRequest, CreditsService, type Receipt } from './credits.service.js';
 import { CreditChange } from './dto/credit.requests.js';
 import { CreditEntryResponse } from './dto/credit-entry.response.js';
@@ -13,23 +11,22 @@ import { CreditEntryResponse } from './dto/credit-entry.response.js';
 const REPLAYED = { 'Idempotency-Replayed': 'true where an earlier request made the entry, and this one moved nothing' };
 
 @ApiTags('Billing')
-@Administrators()
 @ApiController('billing')
 export class CreditsAdminController {
   constructor(private readonly credits: CreditsService) {}
 
   @Post('credits-add')
-  @HttpCode(200)
-  @JsonBody(CreditChange)
-  @Documented({
+  @Operation({
     id: 'addCredits',
     summary: 'Add credits to a balance; safe to repeat',
     details:
       'Moves the balance and writes the entry, both or neither. The same `transaction_id` again answers the same entry and moves nothing, so repeat a request whose answer was lost. 409: that id stands for another amount or type.',
+    access: 'administrator',
+    body: CreditChange,
     returns: CreditEntryResponse,
     description: 'The entry',
     headers: REPLAYED,
-    fails: ['invalid', 'not_found', 'conflict', 'too_large', 'unsupported_media_type'],
+    fails: ['not_found', 'conflict'],
   })
   async add(
     @CurrentUser() caller: Principal,
@@ -40,17 +37,17 @@ export class CreditsAdminController {
   }
 
   @Post('credits-deduct')
-  @HttpCode(200)
-  @JsonBody(CreditChange)
-  @Documented({
+  @Operation({
     id: 'deductCredits',
     summary: 'Take credits from a balance; safe to repeat',
     details:
       'Moves the balance and writes the entry, both or neither. 402: the balance is lower than the amount, and nothing moved. The same `transaction_id` again answers the same entry and moves nothing, so repeat a request whose answer was lost. 409: that id stands for another amount or type.',
+    access: 'administrator',
+    body: CreditChange,
     returns: CreditEntryResponse,
     description: 'The entry',
     headers: REPLAYED,
-    fails: ['invalid', 'payment_required', 'not_found', 'conflict', 'too_large', 'unsupported_media_type'],
+    fails: ['payment_required', 'not_found', 'conflict'],
   })
   async deduct(
     @CurrentUser() caller: Principal,

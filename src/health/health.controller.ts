@@ -1,7 +1,7 @@
 import { Controller, Get, Header, VERSION_NEUTRAL } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { DataSource } from 'typeorm';
-import { ApiFailures, Documented } from '../common/docs/documented.decorator.js';
+import { Operation } from '../api-keys/operation.decorator.js';
 import { isReadOnly } from '../database/read-only.js';
 import { Drain } from './drain.js';
 import { ReadOnlyDatabaseError, StoppingError } from './health.errors.js';
@@ -18,10 +18,11 @@ export class HealthController {
 
   @Get('livez')
   @Header('Cache-Control', 'no-store')
-  @Documented({
+  @Operation({
     id: 'livez',
     summary: 'Tell whether the process is alive',
     details: 'Asks nothing of the database: an orchestrator restarts a process that does not answer here.',
+    access: 'anyone',
     returns: HealthResponse,
     description: 'It is',
   })
@@ -32,14 +33,15 @@ export class HealthController {
   /** A failing query leaves by the error filter, as 503. */
   @Get('readyz')
   @Header('Cache-Control', 'no-store')
-  @ApiFailures('unavailable')
-  @Documented({
+  @Operation({
     id: 'readyz',
     summary: 'Tell whether requests can be served',
     details:
       '503 while the database cannot take writes, and once the process is told to stop: a proxy then sends requests elsewhere.',
+    access: 'anyone',
     returns: HealthResponse,
     description: 'They can',
+    fails: ['unavailable'],
   })
   async ready(): Promise<HealthResponse> {
     if (this.drain.isDraining) throw new StoppingError();

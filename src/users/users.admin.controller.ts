@@ -1,30 +1,25 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { Body, Delete, Get, Header, Headers, HttpCode, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
+import { Body, Delete, Get, Header, Headers, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { ApiKeysService } from '../api-keys/api-keys.service.js';
-import { Administrators, CurrentUser } from '../api-keys/authenticated.decorator.js';
+import { CurrentUser } from '../api-keys/authenticated.decorator.js';
 import { ApiKeyCreate } from '../api-keys/dto/api-key.requests.js';
 import { ApiKeyWithSecretResponse } from '../api-keys/dto/api-key.response.js';
+import { ApiController, Operation } from '../api-keys/operation.decorator.js';
 import type { Principal } from '../api-keys/principal.js';
-import { Documented, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, NEXT_PAGE } from '../common/docs/documented.decorator.js';
-import { ApiController } from '../common/http/api-controller.decorator.js';
+import { ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, NEXT_PAGE } from '../common/docs/responses.js';
 import { conditionsOf } from '../common/http/entity-tag.js';
 import { locationOf } from '../common/http/location.js';
-import { JsonBody } from '../common/http/json-body.guard.js';
-import { ParamMatches } from '../common/http/param-matches.decorator.js';
 import { UUID } from '../common/validation/uuid.js';
 import { sliceOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
-import { ValidQuery } from '../common/validation/request-validation.js';
 import { UserAdminUpdate, UserCreate, UserListRequest } from './dto/user.requests.js';
 import { UserPage, UserResponse } from './dto/user.response.js';
 import { represent } from './represent.js';
 import { UsersService } from './users.service.js';
 
 @ApiTags('Administration')
-@Administrators()
-@ParamMatches('user_id', UUID)
 @ApiController('users')
 export class UsersAdminController {
   constructor(
@@ -33,17 +28,18 @@ export class UsersAdminController {
   ) {}
 
   @Post()
-  @JsonBody(UserCreate)
-  @Documented({
+  @Operation({
     id: 'createUser',
     summary: 'Add a user, who has no key yet',
     details:
       'Adds an ACTIVE user with no key; the name is trimmed and brought into NFC before it is checked and stored. Make one with `createApiKeyForUser`. After 503 or without a response the user may have been made: a repeated request is 409 then, since the e-mail address is taken, and `listUsers` finds the user by its `email`.',
+    access: 'administrator',
+    body: UserCreate,
     returns: UserResponse,
     status: 201,
     description: 'The new user',
     headers: { ...LOCATION, ...ETAG },
-    fails: ['invalid', 'conflict', 'too_large', 'unsupported_media_type'],
+    fails: ['conflict'],
   })
   async create(
     @CurrentUser() caller: Principal,
@@ -56,16 +52,16 @@ export class UsersAdminController {
   }
 
   @Get()
-  @ValidQuery(UserListRequest)
-  @Documented({
+  @Operation({
     id: 'listUsers',
     summary: 'List users, the newest first',
     details:
       'Filters by `status` and by the whole `email`. To read every user once while others are added, follow the `Link` header.',
+    access: 'administrator',
+    query: UserListRequest,
     returns: UserPage,
     description: 'One page of users',
     headers: NEXT_PAGE,
-    fails: ['invalid'],
   })
   async list(@Query() query: UserListRequest, @Req() request: Request): Promise<UserPage> {
     const page = await this.users.list(query, sliceOf(query));
@@ -73,30 +69,33 @@ export class UsersAdminController {
   }
 
   @Get(':user_id')
-  @Documented({
+  @Operation({
     id: 'getUser',
     summary: 'Read a user',
     details: 'Send the `ETag` of an earlier answer as `If-None-Match`: 304 means that nothing has changed.',
+    access: 'administrator',
+    params: { user_id: UUID },
     returns: UserResponse,
     description: 'The user',
     condition: IF_NONE_MATCH,
-    fails: ['not_found'],
   })
   async get(@Param('user_id') id: string, @Res({ passthrough: true }) response: Response): Promise<UserResponse> {
     return represent(await this.users.getById(id), response);
   }
 
   @Patch(':user_id')
-  @JsonBody(UserAdminUpdate)
-  @Documented({
+  @Operation({
     id: 'updateUser',
     summary: 'Change the name or the status of a user',
     details:
       'Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.',
+    access: 'administrator',
+    params: { user_id: UUID },
+    body: UserAdminUpdate,
     returns: UserResponse,
     description: 'The user as stored',
     condition: IF_MATCH,
-    fails: ['invalid', 'not_found', 'conflict', 'precondition_failed', 'too_large', 'unsupported_media_type'],
+    fails: ['conflict'],
   })
   async update(
     @CurrentUser() caller: Principal,
@@ -109,16 +108,17 @@ export class UsersAdminController {
   }
 
   @Delete(':user_id')
-  @HttpCode(204)
-  @Documented({
+  @Operation({
     id: 'deactivateUser',
     summary: 'Deactivate a user, whose keys stop working at once; safe to repeat',
     details:
       'The user becomes INACTIVE, and every key of it stops working with the next request. Nothing is deleted; `updateUser` makes it ACTIVE again. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.',
+    access: 'administrator',
+    params: { user_id: UUID },
     status: 204,
     description: 'The user is INACTIVE',
     condition: IF_MATCH,
-    fails: ['not_found', 'conflict', 'precondition_failed'],
+    fails: ['conflict'],
   })
   async deactivate(
     @CurrentUser() caller: Principal,
@@ -129,17 +129,19 @@ export class UsersAdminController {
   }
 
   @Post(':user_id/api-keys')
-  @JsonBody(ApiKeyCreate)
   @Header('Cache-Control', 'no-store')
-  @Documented({
+  @Operation({
     id: 'createApiKeyForUser',
     summary: 'Make an API key for a user',
     details:
       'The answer is the only one that ever holds the secret. 409: the user has a key of that name, or 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and a request with another name makes a key with a secret that you can read.',
+    access: 'administrator',
+    params: { user_id: UUID },
+    body: ApiKeyCreate,
     returns: ApiKeyWithSecretResponse,
     status: 201,
     description: 'The key with its secret, which no other answer will show',
-    fails: ['invalid', 'not_found', 'conflict', 'too_large', 'unsupported_media_type'],
+    fails: ['conflict'],
   })
   async createApiKey(
     @CurrentUser() caller: Principal,

@@ -2,29 +2,28 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { Body, Get, Headers, Patch, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
-import { Authenticated, CurrentUser } from '../api-keys/authenticated.decorator.js';
+import { CurrentUser } from '../api-keys/authenticated.decorator.js';
+import { ApiController, Operation } from '../api-keys/operation.decorator.js';
 import type { Principal } from '../api-keys/principal.js';
-import { Documented, IF_MATCH, IF_NONE_MATCH } from '../common/docs/documented.decorator.js';
-import { ApiController } from '../common/http/api-controller.decorator.js';
+import { IF_MATCH, IF_NONE_MATCH } from '../common/docs/responses.js';
 import { conditionsOf } from '../common/http/entity-tag.js';
-import { JsonBody } from '../common/http/json-body.guard.js';
 import { UserResponse } from './dto/user.response.js';
 import { UserUpdate } from './dto/user.requests.js';
 import { represent } from './represent.js';
 import { UsersService } from './users.service.js';
 
 @ApiTags('Users')
-@Authenticated()
 @ApiController('users/me')
 export class UsersController {
   constructor(private readonly users: UsersService) {}
 
   @Get()
-  @Documented({
+  @Operation({
     id: 'getMe',
     summary: 'Read current user information',
     details:
       'Answers the user that the API key belongs to. Send the `ETag` of an earlier answer as `If-None-Match`: 304 means that nothing has changed.',
+    access: 'user',
     returns: UserResponse,
     description: 'The user that the API key belongs to',
     condition: IF_NONE_MATCH,
@@ -34,16 +33,16 @@ export class UsersController {
   }
 
   @Patch()
-  @JsonBody(UserUpdate)
-  @Documented({
+  @Operation({
     id: 'updateMe',
     summary: 'Update current user information',
     details:
       'Changes the name alone, which is trimmed and brought into NFC before it is checked and stored; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out.',
+    access: 'user',
+    body: UserUpdate,
     returns: UserResponse,
     description: 'User information updated successfully',
     condition: IF_MATCH,
-    fails: ['invalid', 'precondition_failed', 'too_large', 'unsupported_media_type'],
   })
   async updateMe(
     @CurrentUser() caller: Principal,

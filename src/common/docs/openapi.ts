@@ -3,7 +3,7 @@ import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { STATUS_OF } from '../errors/domain.error.js';
 import { ErrorResponse } from '../errors/error.response.js';
-import { headerObjects } from './documented.decorator.js';
+import { headerObjects } from './responses.js';
 
 type Operation = NonNullable<OpenAPIObject['paths'][string]['get']>;
 

@@ -1,5 +1,4 @@
 import { isIP, isIPv4 } from 'node:net';
-import type { Request } from 'express';
 import ipaddr from 'ipaddr.js';
 
 /** With the port that Azure's gateways and IIS write behind an address, IPv6 in brackets (RFC 3986, section 3.2.2). */
@@ -20,9 +19,15 @@ export function addressOf(text: string): string | undefined {
   return ipaddr.process(spelled).toNormalizedString();
 }
 
+/** The parts of a request that name its sender. */
+export interface Caller {
+  readonly ip?: string | undefined;
+  readonly socket?: { readonly remoteAddress?: string | undefined };
+}
+
 /**
  * The address of a caller: the one that a trusted proxy names, if it is one, or else that of the connection. Empty where it has none, as with
  * a Unix socket.
  */
-export const callerAddress = ({ ip, socket }: Request): string =>
-  addressOf(ip ?? '') ?? addressOf(socket.remoteAddress ?? '') ?? '';
+export const callerAddress = ({ ip, socket }: Caller): string =>
+  addressOf(ip ?? '') ?? addressOf(socket?.remoteAddress ?? '') ?? '';

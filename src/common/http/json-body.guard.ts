@@ -1,12 +1,4 @@
-import {
-  applyDecorators,
-  type CanActivate,
-  type ExecutionContext,
-  type RawBodyRequest,
-  type Type,
-  UseGuards,
-} from '@nestjs/common';
-import { ApiConsumes } from '@nestjs/swagger';
+import type { CanActivate, ExecutionContext, RawBodyRequest, Type } from '@nestjs/common';
 import * as contentType from 'content-type';
 import type { Request, Response } from 'express';
 import getRawBody from 'raw-body';
@@ -59,10 +51,6 @@ export class JsonBodyGuard implements CanActivate {
     return true;
   }
 }
-
-/** Takes a JSON object as the body of a handler, the class of its `@Body()`, and documents its media types. */
-export const JsonBody = (type: Type): MethodDecorator =>
-  applyDecorators(UseGuards(new JsonBodyGuard(type)), ApiConsumes(...MEDIA_TYPES));
 
 /** What the header fields tell already: nothing of the body has to be read for it, or even to be sent. */
 function refuseUnfitBodies(request: Request): void {

@@ -1,7 +1,7 @@
 import { BadRequestException, NotFoundException } from '@nestjs/common';
 import type { Request } from 'express';
 import { DomainError } from '../errors/domain.error.js';
-import { paramsMatch } from './param-matches.decorator.js';
+import { paramsMatch } from './path-parameters.guard.js';
 
 export class NoSuchRouteError extends DomainError {
   readonly kind = 'not_found';
@@ -39,7 +39,7 @@ interface RouterLayer {
 type Params = Readonly<Record<string, unknown>>;
 
 /**
- * Nest throws a `NotFoundException` when no handler accepts a request, and so does `ParamMatches`. Whether the path or only
+ * Nest throws a `NotFoundException` when no handler accepts a request, and so does `PathParametersGuard`. Whether the path or only
  * the method is unknown (RFC 9110, section 15.5.6) is read from the routes of Express, so no list can become outdated.
  */
 export function describeRouteMiss(error: unknown, request: Request): unknown {

@@ -1,11 +1,4 @@
-import {
-  type ArgumentMetadata,
-  type CanActivate,
-  type ExecutionContext,
-  type Type,
-  UseGuards,
-  ValidationPipe,
-} from '@nestjs/common';
+import { type ArgumentMetadata, type CanActivate, type ExecutionContext, type Type, ValidationPipe } from '@nestjs/common';
 import * as transformerPackage from 'class-transformer';
 import * as validatorPackage from 'class-validator';
 import { getMetadataStorage, type ValidationError } from 'class-validator';
@@ -71,16 +64,18 @@ const validation = new RequestValidation();
 export const validBody = (body: object, metatype: Type): Promise<object> =>
   validation.transform(body, { type: 'body', metatype });
 
-/** Admits requests with a query that is a valid instance of a request class, the class of the handler's `@Query()`. */
-export const ValidQuery = (metatype: Type): MethodDecorator =>
-  UseGuards({
-    async canActivate(context: ExecutionContext): Promise<boolean> {
-      const request = context.switchToHttp().getRequest<Request>();
-      const query = await validation.transform(onceEach(parametersOf(request)), { type: 'query', metatype });
-      Object.defineProperty(request, 'query', { value: query }); // Express has a getter there
-      return true;
-    },
-  } satisfies CanActivate);
+/** Admits requests with a query that is a valid instance of a request class, and leaves it in `request.query`. */
+export class QueryGuard implements CanActivate {
+  constructor(private readonly metatype: Type) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const request = context.switchToHttp().getRequest<Request>();
+    const { metatype } = this;
+    const query = await validation.transform(onceEach(parametersOf(request)), { type: 'query', metatype });
+    Object.defineProperty(request, 'query', { value: query }); // Express has a getter there
+    return true;
+  }
+}
 
 /**
  * The parameters of a request's query, all of them. What Express parses lacks some: `node:querystring` and `qs` read a

@@ -1,0 +1,128 @@
+import { applyDecorators, Controller, HttpCode, type Type, UseFilters, VERSION_NEUTRAL } from '@nestjs/common';
+import { METHOD_METADATA } from '@nestjs/common/constants.js';
+import { Reflector } from '@nestjs/core';
+import { ApiConsumes, ApiOperation, ApiResponse } from '@nestjs/swagger';
+import {
+  ApiCondition,
+  ApiFailures,
+  type Condition,
+  ETAG,
+  headerObjects,
+  type Headers,
+  REQUEST_ID,
+} from '../common/docs/responses.js';
+import type { ErrorKind } from '../common/errors/domain.error.js';
+import { ErrorFilter } from '../common/errors/error.filter.js';
+import { JsonBodyGuard, MEDIA_TYPES } from '../common/http/json-body.guard.js';
+import { PathParametersGuard, type Patterns } from '../common/http/path-parameters.guard.js';
+import { QueryGuard } from '../common/validation/request-validation.js';
+import { AdministratorQueryGuard } from './api-key.guard.js';
+import { ADMINISTRATOR, type Check, Checks, KEY } from './authenticated.decorator.js';
+
+/** The checks of the caller for each kind of access. */
+const ACCESS = {
+  anyone: [],
+  user: [KEY],
+  administrator: [KEY, ADMINISTRATOR],
+} as const satisfies Record<string, readonly Check[]>;
+
+/** The failures that no check, condition or path parameter implies. */
+type HandlerFailure = Extract<ErrorKind, 'payment_required' | 'not_found' | 'conflict' | 'unavailable'>;
+
+/** A route: the requests that it accepts and the responses that it returns. */
+export interface OperationDeclaration<R = unknown> {
+  readonly id: string;
+  readonly summary: string;
+  /** The effects, whether a repeat is safe, and the meaning of the particular failures. */
+  readonly details: string;
+  readonly access: keyof typeof ACCESS;
+  /** The scope that a key needs; null for none. Not checked yet. */
+  readonly scope?: string | null;
+  /** The pattern of each path parameter. A path that does not match is an unknown path (404). */
+  readonly params?: Patterns;
+  /** The query parameters that only administrators may send. */
+  readonly administratorQuery?: readonly string[];
+  /** The class of the handler's `@Query()`; without it, the route ignores its query. */
+  readonly query?: Type;
+  /** The class of the handler's `@Body()`, a JSON object; without it, the route ignores its body. */
+  readonly body?: Type;
+  readonly condition?: Condition;
+  /** The class of the response body, which is the return type of the handler; undefined for a response without a body. */
+  readonly returns?: Type<R>;
+  /** 200 by default. */
+  readonly status?: number;
+  readonly description: string;
+  readonly headers?: Headers;
+  /** The failures that only this handler adds. */
+  readonly fails?: readonly HandlerFailure[];
+}
+
+/** The declaration of a handler, as metadata: `reflector.get(Declared, handler)`. */
+export const Declared = Reflector.createDecorator<OperationDeclaration>();
+
+/**
+ * Declares a route. Its checks run in the order of `checksOf`, whatever the order of the properties here. Each check
+ * documents its own failures.
+ */
+export const Operation = <R = void>(declaration: OperationDeclaration<R>): OperationDecorator<R> => {
+  const { id, summary, details, returns, status = 200, description, headers, condition, fails = [] } = declaration;
+  const response = {
+    status,
+    description,
+    headers: headerObjects({ ...REQUEST_ID, ...(condition && returns && ETAG), ...headers }),
+  };
+  return applyDecorators(
+    Declared(declaration),
+    Checks(...checksOf(declaration)),
+    HttpCode(status),
+    ApiOperation({ operationId: id, summary, description: details }),
+    ApiResponse(returns ? { ...response, type: returns } : response),
+    ...(condition ? [ApiCondition(condition)] : []),
+    ApiFailures(...fails),
+  );
+};
+
+/** A handler that returns anything other than `R` does not compile. */
+type OperationDecorator<R> = <H extends (...args: never[]) => R | Promise<R>>(
+  target: object,
+  key: string | symbol,
+  descriptor: TypedPropertyDescriptor<H>,
+) => void;
+
+/** The checks of a route, in the order in which they run: the caller is checked before its query and its body. */
+function checksOf({ params, access, administratorQuery, query, body }: OperationDeclaration): Check[] {
+  const checks: (Check | undefined)[] = [
+    params && { guard: new PathParametersGuard(params), fails: ['not_found'] },
+    ...ACCESS[access],
+    administratorQuery && { guard: new AdministratorQueryGuard(administratorQuery), fails: ['forbidden'] },
+    query && { guard: new QueryGuard(query), fails: ['invalid'] },
+    body && {
+      guard: new JsonBodyGuard(body),
+      fails: ['unsupported_media_type', 'too_large', 'invalid'],
+      documentation: ApiConsumes(...MEDIA_TYPES),
+    },
+  ];
+  return checks.filter((check) => check !== undefined);
+}
+
+/**
+ * A controller of version 1 of the API, with the same error responses in every application. The version is part of the
+ * path, so that it does not depend on how the application versions its own routes.
+ *
+ * @throws when a route has no `@Operation`: it would be open to everyone
+ */
+export const ApiController = (path: string): ClassDecorator =>
+  applyDecorators(
+    refuseUndeclaredRoutes,
+    Controller({ path: `v1/${path}`, version: VERSION_NEUTRAL }),
+    UseFilters(ErrorFilter),
+    ApiFailures('internal'),
+  );
+
+const refuseUndeclaredRoutes: ClassDecorator = ({ name, prototype }) => {
+  const methods = Object.getOwnPropertyDescriptors(prototype) as Record<string, { readonly value?: unknown }>;
+  for (const [key, { value }] of Object.entries(methods)) {
+    const isRoute = typeof value === 'function' && Reflect.hasMetadata(METHOD_METADATA, value);
+    if (isRoute && !Reflect.hasMetadata(Declared.KEY, value)) throw new Error(`${name}.${key} needs @Operation`);
+  }
+};
