@@ -8,7 +8,7 @@ import { AppConfig, InvalidEnvironmentError, readDotEnv } from './config/app.con
 import { misspelledVariables } from './config/misspelled-variables.js';
 import { poolOptions } from './database/data-source.options.js';
 import { MetricsServer } from './metrics/metrics.server.js';
-import { openDatabase, untilAvailable } from './database/open-database.js';
+import { openDatabase, retryUntilAvailable } from './database/open-database.js';
 import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.error.js';
 import { MissingPrivilegesError } from './database/privileges.js';
 import { PendingMigrationsError } from './database/run-migrations.js';
@@ -47,7 +47,7 @@ async function open(stop: StopSignal): Promise<void> {
   };
   const database = await openDatabase(config, true, log);
 
-  const app = await untilAvailable(database.url, log, () =>
+  const app = await retryUntilAvailable(database.url, log, () =>
     NestFactory.create<NestExpressApplication>(
       AppModule.forRoot(config, poolOptions(database.url, config, tracing?.PoolClient)),
       new BoundedExpressAdapter(),
@@ -76,7 +76,7 @@ async function open(stop: StopSignal): Promise<void> {
   const url = await app.getUrl();
   const { bootstrapAdminEmail: email, bootstrapAdminKey: secret, bootstrapAdminKeyDays: days } = config;
   const onboarding = app.get(OnboardingService);
-  const created = await untilAvailable(database.url, log, () =>
+  const created = await retryUntilAvailable(database.url, log, () =>
     onboarding.createFirstAdministrator(email, { secret, days }),
   );
   if (created && secret === undefined) process.stdout.write(greet(url, email, created));

@@ -5,7 +5,7 @@ import { ENTITIES } from '../entities.js';
 import { dataSourceOptions } from './data-source.options.js';
 import { locateDatabase } from './open-database.js';
 
-/* What TypeORM's command line works on. It uses the app's own database server, starting it for as long as it needs it. */
+/* The data source of TypeORM's command line. It starts the embedded server for as long as it needs it. */
 
 readDotEnv();
 const config = new AppConfig(process.env);

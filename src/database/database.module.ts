@@ -4,7 +4,7 @@ import { ENTITIES } from '../entities.js';
 import type { PostgresOptions } from './data-source.options.js';
 import { mayRecover } from './unusable-database.js';
 
-/** The one pool of connections. Whoever starts the process has found the database and brought its schema up to date. */
+/** The connection pool. The start of the process has found the database and run the migrations. */
 @Module({})
 export class DatabaseModule {
   static forRoot(options: PostgresOptions): DynamicModule {

@@ -1,5 +1,5 @@
 /*
- * Makes `pg` load its client in JavaScript, whose connections `PoolClient` closes by itself. This variable of `pg` asks for
- * another one, which is not installed. To be imported before anything that imports `pg`.
+ * Makes `pg` use its JavaScript client, whose sockets `PoolClient` closes. This variable of `pg` requests the native client,
+ * which is not installed. Import this file before any that imports `pg`.
  */
 delete process.env.NODE_PG_FORCE_NATIVE;

@@ -4,9 +4,8 @@ import { handleFailedOutput } from '../standard-streams.js';
 import { onStopSignal } from '../stop-signal.js';
 
 /*
- * `npm run migration:run`: what the app does at its start, as a command of its own, under the same lock. With `--grant-to <role>`
- * that role then gets the rights that the instances need. The process ends by itself, once stdout and stderr have taken what it
- * printed.
+ * `npm run migration:run`: runs the migrations as the application does at its start, under the same lock. With `--grant-to <role>`
+ * the rights that the instances need are then granted to that role. The process is not exited, so that its output is complete.
  */
 
 handleFailedOutput();
@@ -15,7 +14,7 @@ onStopSignal(); // before anything else is loaded: see main.ts
 try {
   const { AppConfig, readDotEnv } = await import('../config/app.config.js');
   const { misspelledVariables } = await import('../config/misspelled-variables.js');
-  const { locateDatabase, untilAvailable } = await import('./open-database.js');
+  const { locateDatabase, retryUntilAvailable } = await import('./open-database.js');
   const { runMigrations } = await import('./run-migrations.js');
   const { values } = parseArgs({ options: { 'grant-to': { type: 'string' } } });
   readDotEnv();
@@ -25,7 +24,7 @@ try {
   const { transactionPooler } = config;
   const grantTo = values['grant-to'];
   try {
-    const done = await untilAvailable(database.url, console.error, () =>
+    const done = await retryUntilAvailable(database.url, console.error, () =>
       runMigrations(database.url, { transactionPooler, grantTo }),
     );
     console.log(done.length > 0 ? `Ran ${done.join(', ')}` : 'The schema is up to date');

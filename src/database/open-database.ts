@@ -6,12 +6,12 @@ import { TABLES } from './privileges.js';
 import { refusePendingMigrations, runMigrations } from './run-migrations.js';
 import { lastingReason, reasonOf, UnusableDatabaseError } from './unusable-database.js';
 
-/** Milliseconds that a start waits for the database, and between two tries. */
-const PATIENCE_MS = 30_000;
+/** The wait of a start for the database, and the pause between two attempts (ms). */
+const START_TIMEOUT_MS = 30_000;
 const PAUSE_MS = 1_000;
 
 /**
- * Finds the database, waits for it, and brings its schema up to date unless `MIGRATIONS_RUN=false`.
+ * Finds the database, waits for it, and runs the migrations unless `MIGRATIONS_RUN=false`.
  *
  * @param owner true for the application, false for a command: see `EmbeddedPostgresOptions`
  * @throws EmbeddedPostgresError, PendingMigrationsError, MissingPrivilegesError, UnsuitableSettingsError or UnusableDatabaseError
@@ -26,7 +26,7 @@ export async function openDatabase(
   const { transactionPooler } = config;
   // A command may run with less than the application needs, such as a role that only reads.
   const tables = owner ? TABLES : (['migrations'] as const);
-  await untilAvailable(url, log, async () => {
+  await retryUntilAvailable(url, log, async () => {
     if (!config.migrationsRun) return refusePendingMigrations(url, { transactionPooler, tables });
     const done = await runMigrations(url, { transactionPooler, tables });
     if (owner && done.length > 0) log(`Ran the migrations ${done.join(', ')}`);
@@ -35,11 +35,11 @@ export async function openDatabase(
 }
 
 /**
- * Does some work at a start, again and again while the database is away or too slow for it, for half a minute.
+ * Repeats work at a start while the database is unavailable, for half a minute.
  *
- * @throws UnusableDatabaseError after that, and at once when waiting does not help; any other error at once
+ * @throws UnusableDatabaseError after that, or at once if it does not help to wait; any other error at once
  */
-export async function untilAvailable<T>(
+export async function retryUntilAvailable<T>(
   url: string,
   log: (message: string) => void,
   work: () => Promise<T>,
@@ -51,7 +51,7 @@ export async function untilAvailable<T>(
     } catch (error) {
       if (!isDatabaseUnavailable(error)) throw error;
       const lasting = await lastingReason(url, error);
-      if (lasting !== undefined || performance.now() - start > PATIENCE_MS)
+      if (lasting !== undefined || performance.now() - start > START_TIMEOUT_MS)
         throw new UnusableDatabaseError(url, lasting ?? reasonOf(url, error), error);
       if (first) log(`The database does not answer yet: ${reasonOf(url, error)}`);
       await sleep(PAUSE_MS);
@@ -59,7 +59,7 @@ export async function untilAvailable<T>(
   }
 }
 
-/** The database that the configuration names, or else the app's own. */
+/** The database of the configuration, or the embedded one. */
 export function locateDatabase(
   { databaseUrl, dataDir }: AppConfig,
   owner: boolean,

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import type { DataSource } from 'typeorm';
 
-/** What the application does with its tables, and so what its role needs where another role owns them. */
+/** The rights that the application needs on each table, if another role owns them. */
 const PRIVILEGES = {
   migrations: ['SELECT'],
   users: ['SELECT', 'INSERT', 'UPDATE'],
@@ -18,7 +18,7 @@ export const TABLES = Object.keys(PRIVILEGES) as Table[];
 /** SQLSTATE insufficient_privilege. */
 export const NOT_ALLOWED = '42501';
 
-/** The role that the process connects as may not do what it is asked to. The message has what to grant. */
+/** The role of the connection lacks rights. The message has the statements that grant them. */
 export class MissingPrivilegesError extends Error {
   constructor(message: string) {
     super(message);
@@ -26,7 +26,7 @@ export class MissingPrivilegesError extends Error {
   }
 }
 
-/** The statements by which the owner of the tables lets a role run the application with `MIGRATIONS_RUN=false`; safe to repeat. */
+/** The statements with which the owner of the tables grants a role the rights of the application. Safe to repeat. */
 export function grantsTo(role: string, schema: string): string[] {
   const [grantee, place] = [pg.escapeIdentifier(role), pg.escapeIdentifier(schema)];
   return [
@@ -36,7 +36,7 @@ export function grantsTo(role: string, schema: string): string[] {
 }
 
 /**
- * Checks the role before anything is tried. Tables that do not exist yet count as granted, and so do grants of single columns.
+ * Checks the rights of the role. Tables that do not exist yet count as granted, and so do grants on single columns.
  *
  * @throws MissingPrivilegesError
  */

@@ -3,25 +3,25 @@ import { QueryFailedError } from 'typeorm';
 
 export const RETRIES = 3;
 
-/** Milliseconds that the first retry waits at most; each next one, twice that. Well within the time a request has. */
+/** The longest pause before the first retry (ms), doubled for each further one: far shorter than the deadline of a request. */
 const FIRST_PAUSE_MS = 20;
 
-/** serialization_failure and deadlock_detected: PostgreSQL has undone the transaction and asks for it again. */
+/** serialization_failure and deadlock_detected: PostgreSQL has rolled the transaction back, and it may be repeated. */
 const CONFLICTS: readonly unknown[] = ['40001', '40P01'];
 
 export const isConflict = (error: unknown): boolean =>
   error instanceof QueryFailedError && CONFLICTS.includes((error.driverError as { code?: unknown }).code);
 
-/** lock_not_available: somebody else holds a row, or what a trigger waits for. */
+/** lock_not_available: another transaction has locked the row, or what a trigger waits for. */
 export const isLockTimeout = (error: unknown): boolean =>
   error instanceof QueryFailedError && (error.driverError as { code?: unknown }).code === '55P03';
 
 /**
- * Runs a transaction again, up to three times, when it lost against another one. The pauses are random, so that two that
- * stood in each other's way do not meet again.
+ * Retries a transaction that conflicts with another one, up to three times, after random pauses, so that the two do not
+ * conflict again.
  *
- * @param work a whole transaction, or one statement outside of any: never a part of the caller's
- * @param retries fewer where `work` has been tried already
+ * @param work a whole transaction, or one statement outside of any: never a part of the caller's transaction
+ * @param retries fewer if `work` has been tried already
  */
 export async function retryingConflicts<T>(work: () => Promise<T>, retries = RETRIES): Promise<T> {
   for (let retry = 0; ; retry += 1) {

@@ -6,11 +6,11 @@ import { grantsTo, NOT_ALLOWED, refuseMissingPrivileges, refusedMigrations, type
 import { COMMAND_SETTINGS, refuseUnsuitableSettings } from './session-settings.js';
 import { UnusableDatabaseError } from './unusable-database.js';
 
-/** What the text of the schema's rules needs, and the oldest server that they are tested with. */
+/** The encoding that the constraints need, and the oldest version that is tested. */
 const ENCODING = 'UTF8';
 const OLDEST_VERSION = 130_000;
 
-/** For the transaction alone, which a pooler allows. */
+/** Settings of one transaction, which a pooler allows. */
 const SET_LOCALLY = 'SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS setting (name, value)';
 
 export class PendingMigrationsError extends Error {
@@ -30,16 +30,16 @@ export interface SchemaOptions {
 }
 
 export interface MigrationOptions extends SchemaOptions {
-  /** A role that gets, after the migrations, the rights to run the application on their tables. */
+  /** A role to which the rights of the application are granted after the migrations. */
   readonly grantTo?: string | undefined;
 }
 
 /**
  * Brings the schema up to date. Each migration is a transaction of its own, so that one that reads a whole table does not
- * keep the locks of the one before. Safe to repeat, after a failure too, and to run from many processes at once: a lock that
- * belongs to the transaction lets one of them run each migration, and works through any connection pooler.
+ * keep the locks of the one before. Safe to repeat, also after a failure, and to run from many processes at once: with a lock
+ * of the transaction, which works through any pooler, one of them runs each migration.
  *
- * @returns the names of the migrations that this call ran
+ * @returns the names of the migrations that were run
  * @throws MissingPrivilegesError, UnsuitableSettingsError, or UnusableDatabaseError for an unsupported version or encoding
  */
 export function runMigrations(url: string, options: MigrationOptions = {}): Promise<string[]> {
@@ -68,7 +68,7 @@ const locked = <T>(dataSource: DataSource, work: (manager: EntityManager) => Pro
     return work(manager);
   });
 
-/** @returns its name, or null when the schema is up to date */
+/** @returns the name of the migration, or null when the schema is up to date */
 async function runNextMigration({ dataSource, queryRunner }: EntityManager): Promise<string | null> {
   const executor = new MigrationExecutor(dataSource, queryRunner);
   const [next] = await executor.getPendingMigrations();
@@ -81,7 +81,7 @@ async function grant(manager: EntityManager, role: string): Promise<void> {
 }
 
 /**
- * Needs no right to change the schema.
+ * Checks that the schema is up to date, without any right to change it.
  *
  * @throws PendingMigrationsError unless the schema is up to date; MissingPrivilegesError, UnsuitableSettingsError,
  *   UnusableDatabaseError
@@ -107,7 +107,7 @@ async function withDataSource<T>(
   try {
     await refuseUnsupported(url, dataSource);
     await refuseUnsuitableSettings(dataSource);
-    // Before anything else, since a table without rights on it looks to TypeORM like one that does not exist.
+    // First, since TypeORM takes a table without rights for one that does not exist.
     await refuseMissingPrivileges(dataSource, tables);
     return await work(dataSource);
   } finally {

@@ -1,20 +1,20 @@
 import type { DataSource } from 'typeorm';
 
 /**
- * What our statements and the parsers of `pg` rely on. A server, database or role may set other values, so each connection
- * sets these as it is opened, with its startup message, which takes no round trip.
+ * Settings that the statements and the parsers of `pg` rely on. A server, database or role may have other values, so each
+ * connection sets these in its startup message, which takes no round trip.
  */
 export const SESSION_SETTINGS: SessionSettings = {
-  DateStyle: 'ISO, MDY', // `pg` reads instants in no other form
-  default_transaction_isolation: 'read committed', // a statement that has waited for a lock must see what its holder wrote
-  array_nulls: 'on', // `pg` writes null in an array as NULL, which "off" reads as the text "NULL"
-  standard_conforming_strings: 'on', // a backslash in our SQL stands for itself
+  DateStyle: 'ISO, MDY', // the only form in which `pg` reads instants
+  default_transaction_isolation: 'read committed', // a statement that has waited for a lock must see what the other transaction wrote
+  array_nulls: 'on', // with "off" the NULL that `pg` writes for null in an array is the text "NULL"
+  standard_conforming_strings: 'on', // a backslash in the SQL is an ordinary character
 };
 
-/** The part that a pooler in transaction mode carries from its clients to the sessions that it lends them. */
+/** The settings that a pooler in transaction mode passes on to the sessions of the server. */
 export const POOLED_SETTINGS: SessionSettings = { DateStyle: 'ISO, MDY' };
 
-/** For migrations and commands: these compare definitions as PostgreSQL writes them, and take the time they take. */
+/** For migrations and commands, which compare definitions in PostgreSQL's own notation and have no timeout. */
 export const COMMAND_SETTINGS: SessionSettings = {
   ...SESSION_SETTINGS,
   quote_all_identifiers: 'off',
@@ -22,18 +22,18 @@ export const COMMAND_SETTINGS: SessionSettings = {
   lock_timeout: '0',
 };
 
-/** By the names of PostgreSQL's configuration parameters. */
+/** Values by the names of PostgreSQL's configuration parameters. */
 export type SessionSettings = Readonly<Record<string, string>>;
 
-/** Triggers keep the ledger and the audit trail. "replica" switches them off; only superusers may set it, so it is only checked. */
+/** Triggers protect the ledger and the audit trail. "replica" disables them; only superusers may set it, so it is checked only. */
 const REQUIRED: SessionSettings = { ...SESSION_SETTINGS, session_replication_role: 'origin' };
 
-/** The connection has settings with which the Users API would lose or mistake data. */
+/** The connection has settings with which data would be lost or misread. */
 export class UnsuitableSettingsError extends Error {
   constructor(settings: readonly string[], remedies: readonly string[]) {
     super(
       `The database connection has ${settings.join(' and ')}, with which the Users API cannot work: run ${remedies.join('; ')}, ` +
-        'and take them out of the options of the connection if they stand there.',
+        'and remove them from the options of the connection if they are there.',
     );
     this.name = 'UnsuitableSettingsError';
   }
@@ -48,9 +48,9 @@ interface SettingRow {
 }
 
 /**
- * Checks a connection that others have opened: that of a host application, or the session of a pooler.
+ * Checks a connection that was opened elsewhere: that of a host application, or the session of a pooler.
  *
- * @throws UnsuitableSettingsError naming each setting and the statement that sets it right
+ * @throws UnsuitableSettingsError with each setting and the statement that corrects it
  */
 export async function refuseUnsuitableSettings(database: DataSource): Promise<void> {
   const rows = await database.query<SettingRow[]>(
@@ -62,12 +62,12 @@ export async function refuseUnsuitableSettings(database: DataSource): Promise<vo
   if (unsuitable.length === 0) return;
   throw new UnsuitableSettingsError(
     unsuitable.map(({ name, setting }) => `${name} = '${setting}'`),
-    // The most specific place, which wins over the settings of the role, of the database and of the server.
+    // The most specific level, which overrides the settings of the role, the database and the server.
     unsuitable.map(
       (row) => `ALTER ROLE ${row.role} IN DATABASE ${row.database} SET ${row.name} = '${REQUIRED[row.name] ?? ''}'`,
     ),
   );
 }
 
-/** Of `ISO, MDY` the second part is about dates that are read, and ours are never ambiguous. */
+/** The second part of `ISO, MDY` is for ambiguous dates in parameters, and there are none. */
 const firstWord = (setting: string): string | undefined => setting.split(',')[0];

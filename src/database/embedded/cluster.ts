@@ -27,9 +27,9 @@ const SUPERUSER = 'postgres';
 const PASSWORD_FILE = 'users-api.password';
 const LOG_FILE = 'server.log';
 const STOP_SECONDS = '3';
-const UNBORN_MS = 2_000;
+const PID_FILE_TIMEOUT_MS = 2_000;
 const ABANDONED_AFTER_MS = 10 * 60_000;
-/** What a server answers on its way up and on its way down (PostgreSQL's documentation, appendix A). */
+/** SQLSTATE of a server that is starting or stopping (appendix A of PostgreSQL's manual). */
 const CANNOT_CONNECT_NOW = '57P03';
 
 /** One data directory and the server on it. */
@@ -46,7 +46,7 @@ export class Cluster {
     this.directory = join(home, `postgres-${binaries.major}`);
   }
 
-  /** Makes the data directory unless it is there. It appears whole or not at all, whatever happens on the way. */
+  /** Creates the data directory unless it exists. It is created completely or not at all, even if the process is killed. */
   create(): void {
     if (existsSync(this.directory)) return;
     const other = findCluster(this.home);
@@ -59,14 +59,14 @@ export class Cluster {
     try {
       this.initialise();
     } catch (error) {
-      if (existsSync(this.directory)) return; // another start was quicker: its data directory serves as well
+      if (existsSync(this.directory)) return; // another process has created it meanwhile
       throw error instanceof EmbeddedPostgresError
         ? error
         : new EmbeddedPostgresError(`${this.home} cannot hold the database: ${(error as Error).message}`);
     }
   }
 
-  /** Removes what first starts that were killed half-way have left. */
+  /** Removes the incomplete directories of first starts that were killed. */
   removeAbandoned(): void {
     for (const name of readdirSync(this.home).filter((entry) => entry.startsWith('.new-'))) {
       const path = join(this.home, name);
@@ -74,7 +74,7 @@ export class Cluster {
     }
   }
 
-  /** Starts the server, in a session of its own: what ends us does not end it unasked. It takes a moment to accept connections. */
+  /** Starts the server, in a session of its own: a signal to this process group does not reach it. It accepts connections later. */
   start(port: number): void {
     const log = this.openLog();
     const flags = ['-D', this.directory, '-p', String(port)];
@@ -84,26 +84,26 @@ export class Cluster {
       detached: true,
       stdio: ['ignore', log, log],
     });
-    this.child.once('error', () => undefined); // its exit code is -1 then, which `failed` sees
+    this.child.once('error', () => undefined); // `failed` then reads the exit code -1
     this.child.unref();
     closeSync(log);
   }
 
-  /** Whether the server that runs is the one that `start` began: another process may have been quicker. */
+  /** Whether the running server is the one that `start` started, and not that of another process. */
   isRunByUs(): boolean {
     return this.child?.pid !== undefined && this.pidFile()?.[0] === String(this.child.pid);
   }
 
-  /** Why the server that `start` began is not there any more, in its own words, or null while it is. */
+  /** The last lines of the log of the server that `start` started and that has ended, or null while it runs. */
   failed(): string | null {
     if (this.child?.exitCode == null && this.child?.signalCode == null) return null;
     const log = join(this.directory, LOG_FILE);
     return `${this.read(LOG_FILE).trim().split('\n').slice(-5).join('\n')}\nIts log is ${log}`;
   }
 
-  /** Ends the server, orderly if it can in time. Synchronous, for the 'exit' event. */
+  /** Stops the server, cleanly if it is fast enough. Synchronous, for the 'exit' event. */
   stop(): void {
-    this.endUnborn();
+    this.stopStarting();
     for (const mode of ['fast', 'immediate']) {
       if (this.port() === undefined) return;
       try {
@@ -118,17 +118,17 @@ export class Cluster {
     }
   }
 
-  /** Ends a server that has not come far enough for pg_ctl to find it, or waits until it has. */
-  private endUnborn(): void {
+  /** Stops a server that has not written its pid file yet, which pg_ctl needs, or waits until it has. */
+  private stopStarting(): void {
     const pid = this.child?.pid;
     if (pid === undefined || this.port() !== undefined) return;
     this.child?.kill('SIGINT');
     const pause = new Int32Array(new SharedArrayBuffer(4));
-    for (let waited = 0; waited < UNBORN_MS && this.port() === undefined && isRunning(pid); waited += 20)
+    for (let waited = 0; waited < PID_FILE_TIMEOUT_MS && this.port() === undefined && isRunning(pid); waited += 20)
       Atomics.wait(pause, 0, 0, 20);
   }
 
-  /** A connection to the running server, or why there is none: nobody listens, or one does and says to come back later. */
+  /** A connection to the running server. 'absent': no server listens. 'busy': it is starting or stopping. */
   async connect(): Promise<Client | 'absent' | 'busy'> {
     const url = this.url();
     if (!url) return 'absent';
@@ -155,19 +155,19 @@ export class Cluster {
     return port === undefined ? null : `postgresql://${SUPERUSER}:${this.password()}@127.0.0.1:${port}/postgres`;
   }
 
-  /** A file left by a crash names a port where nobody listens. */
+  /** The port of the pid file. After a crash no server listens there. */
   private port(): string | undefined {
     const port = this.pidFile()?.[3];
     return port === '' ? undefined : port;
   }
 
-  /** The lines of the file that PostgreSQL keeps while it runs: its process in the first one, its port in the fourth. */
+  /** The lines of PostgreSQL's pid file: the first has the process id, the fourth the port. */
   private pidFile(): string[] | undefined {
     try {
       return this.read('postmaster.pid').split('\n');
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw this.notOurs(error);
+      throw this.unreadable(error);
     }
   }
 
@@ -175,7 +175,7 @@ export class Cluster {
     try {
       return this.read(PASSWORD_FILE).trim();
     } catch (error) {
-      throw this.notOurs(error);
+      throw this.unreadable(error);
     }
   }
 
@@ -183,16 +183,16 @@ export class Cluster {
     return asAccount(this.account, () => readFileSync(join(this.directory, file), 'utf8'));
   }
 
-  /** Opens the server's log as its account. Version 1 made it as root, which kept the account from it. */
+  /** Opens the server's log as its account. Version 1 created it as root, so the account could not write it. */
   private openLog(): number {
     const log = join(this.directory, LOG_FILE);
     if (this.account && lstatSync(log, { throwIfNoEntry: false })?.uid === 0) renameSync(log, `${log}.old`);
     return asAccount(this.account, () => openSync(log, 'a'));
   }
 
-  private notOurs(error: unknown): EmbeddedPostgresError {
+  private unreadable(error: unknown): EmbeddedPostgresError {
     return new EmbeddedPostgresError(
-      `${this.directory} cannot be read, perhaps because another user made it: ${(error as Error).message}`,
+      `${this.directory} cannot be read, perhaps because another user created it: ${(error as Error).message}`,
     );
   }
 
@@ -212,7 +212,7 @@ export class Cluster {
         `--pwfile=${passwordFile}`,
         '--auth=scram-sha-256',
         '--encoding=UTF8',
-        '--locale-provider=builtin', // the same order on every machine, whatever locales it has
+        '--locale-provider=builtin', // the same sort order on every machine
         '--locale=C.UTF-8',
         ...['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_connections=200'].map(
           (line) => `--set=${line}`,
@@ -227,7 +227,7 @@ export class Cluster {
   }
 }
 
-/** A child that has ended is there as a zombie until we return to the event loop. Where there is no /proc we cannot tell. */
+/** A child that has ended remains a zombie until the event loop runs. Without /proc this is unknown, and true. */
 function isRunning(pid: number): boolean {
   try {
     return !readFileSync(`/proc/${String(pid)}/stat`, 'utf8').includes(') Z ');

@@ -5,21 +5,20 @@ import { EmbeddedPostgresError } from './embedded-postgres.error.js';
 import { asAccount, canEnter, hasName, isRoot, ownerOf, serverAccount, type ServerAccount } from './server-account.js';
 
 export interface DataDirectory {
-  /** Its real path. */
+  /** The real path. */
   readonly home: string;
-  /** The account that PostgreSQL runs as on it; undefined: the process's own. */
+  /** The account that PostgreSQL runs as; undefined for that of the process. */
   readonly account: ServerAccount | undefined;
 }
 
 /**
- * Decides where the data goes and which account works on it, and makes that directory.
+ * Decides on the directory of the data and the account of the server, and creates the directory.
  *
- * A directory that holds a cluster is used, as the account that the cluster belongs to, or refused: an empty database must
- * never take the place of one that exists. A new cluster belongs to the owner of the directory, so that root and that owner
- * work on the same data, and to the account `postgres` where that owner is root.
+ * A directory that contains a cluster is used, with the account that owns the cluster, or refused: an empty database must
+ * never replace an existing one. A new cluster belongs to the owner of the directory, so that root and that owner use the same
+ * data, and to the account `postgres` if that owner is root.
  *
- * @param wanted `DATA_DIR`, or undefined for `.data` here or, where the account could not reach that, a place below
- * `fallback`
+ * @param wanted `DATA_DIR`, or undefined for `.data` here or, if the account cannot access that, a directory below `fallback`
  * @throws EmbeddedPostgresError with the reason
  */
 export function chooseDataDirectory(
@@ -71,7 +70,7 @@ export function chooseDataDirectory(
   return attempt(() => ({ home: make(place), account: serverAccount() }));
 }
 
-/** The cluster in a directory, of whichever version of PostgreSQL, or undefined if there is none. */
+/** The cluster in a directory, of any version of PostgreSQL, or undefined if there is none. */
 export function findCluster(directory: string): string | undefined {
   try {
     const names = readdirSync(directory).filter((entry) => /^postgres-\d+$/.test(entry));
@@ -83,14 +82,14 @@ export function findCluster(directory: string): string | undefined {
   }
 }
 
-/** Makes a directory and those above it that are missing, open for others to pass through, whatever the umask. */
+/** Creates a directory and its missing parents with the mode 0755, whatever the umask. */
 export function makeDirectory(directory: string): void {
   if (existsSync(directory)) return;
   makeDirectory(dirname(directory));
   try {
     mkdirSync(directory);
   } catch (error) {
-    // Another process that starts here may have made it in between, and may not have opened it yet.
+    // Another process may have created it meanwhile, and may not have set its mode yet.
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
   chmodSync(directory, 0o755);
@@ -107,13 +106,13 @@ function accountOf(cluster: string): ServerAccount | undefined {
   }
   if (owner.uid === 0)
     throw new Error(
-      `${cluster} belongs to root, as which PostgreSQL does not run. Give it back to the account that made it (chown -R).`,
+      `${cluster} belongs to root, as which PostgreSQL does not run. Give it back to the account that created it (chown -R).`,
     );
   if (!canEnter(owner, cluster)) throw new Error(`${cluster} belongs to the user ${user}, who cannot enter it`);
   return owner;
 }
 
-/** The owner of a directory, unless that is root or a number without a name, as in a container with another's files. */
+/** The owner of a directory, unless that is root or has no name, as with files of another host in a container. */
 function ordinaryOwner(directory: string): ServerAccount | undefined {
   const owner = ownerOf(directory);
   return owner.uid !== 0 && hasName(owner) ? owner : undefined;

@@ -1,4 +1,4 @@
-/** Why the app's own PostgreSQL server cannot be had, written for the person who starts the app. */
+/** The reason why the embedded PostgreSQL server cannot be used, for the operator. */
 export class EmbeddedPostgresError extends Error {
   override readonly name = 'EmbeddedPostgresError';
 }

@@ -3,13 +3,13 @@ import { EmbeddedPostgresError } from './embedded-postgres.error.js';
 import type { ServerAccount } from './server-account.js';
 
 /**
- * Runs a program of PostgreSQL's to its end, and gives what it printed.
+ * Runs a program of PostgreSQL, and returns what it printed.
  *
- * In a session of its own, so that a Ctrl-C at the terminal, which goes to every process of the group, cannot break it off
- * half-way: our own signal handlers come right after it. At the root, since the working directory may be one that the
- * account cannot enter.
+ * It runs in a session of its own, so that a Ctrl-C at the terminal, which is sent to every process of the group, does not
+ * interrupt it: the signal handlers of this process run right after it. Its working directory is the root, since the account
+ * may not be able to enter that of this process.
  *
- * @throws EmbeddedPostgresError with what it said last
+ * @throws EmbeddedPostgresError with the last output
  */
 export function runProgram(program: string, flags: readonly string[], account: ServerAccount | undefined): string {
   const options = {

@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { EmbeddedPostgresError } from './embedded-postgres.error.js';
 
-/** The account that PostgreSQL runs as where the process is root, since it refuses to run as root itself. */
+/** The account that PostgreSQL runs as if the process is root: it refuses to run as root. */
 export interface ServerAccount {
   readonly uid: number;
   readonly gid: number;
@@ -13,18 +13,18 @@ const NAME = 'postgres';
 
 export const isRoot = (): boolean => process.getuid?.() === 0;
 
-/** The account `postgres`, made if it is missing, or undefined where the process is not root and needs none. */
+/** The account `postgres`, created if it is missing, or undefined if the process is not root and needs none. */
 export function serverAccount(): ServerAccount | undefined {
   return isRoot() ? (findAccount() ?? makeAccount()) : undefined;
 }
 
-/** The account that a file or directory belongs to. */
+/** The account that owns a file or directory. */
 export function ownerOf(path: string): ServerAccount {
   const { uid, gid } = statSync(path);
   return { uid, gid };
 }
 
-/** Whether the account has a name on this machine: `initdb` refuses to run for a bare number. */
+/** Whether the account has a name on this machine: `initdb` needs one. */
 export function hasName(account: ServerAccount): boolean {
   try {
     return asAccount(account, () => userInfo()).uid === account.uid;
@@ -34,10 +34,10 @@ export function hasName(account: ServerAccount): boolean {
 }
 
 /**
- * Does synchronous work on files with the rights of an account. What root makes belongs to that account then, and a link
- * that the account has placed leads root to nothing that the account could not reach itself.
+ * Runs synchronous work on files with the rights of an account. Files that it creates belong to that account, and a symbolic
+ * link of the account does not lead root to files that the account cannot access.
  *
- * @param account undefined for the process's own
+ * @param account undefined for that of the process
  */
 export function asAccount<T>(account: ServerAccount | undefined, work: () => T): T {
   if (!account) return work();
@@ -54,7 +54,7 @@ export function asAccount<T>(account: ServerAccount | undefined, work: () => T):
 
 /** Whether the account can enter a directory. */
 export function canEnter(account: ServerAccount, directory: string): boolean {
-  // Asking the system covers modes, groups, access control lists and mount options alike.
+  // The system decides by modes, groups, access control lists and mount options.
   return spawnSync('/bin/sh', ['-c', 'cd -- "$1"', 'sh', directory], { ...account, stdio: 'ignore' }).status === 0;
 }
 
@@ -69,11 +69,11 @@ function makeAccount(): ServerAccount {
     execFileSync('useradd', [...flags, NAME], { stdio: 'pipe' });
   } catch (error) {
     throw new EmbeddedPostgresError(
-      `PostgreSQL does not run as root, and an account "${NAME}" to run it as could not be made (${(error as Error).message}). ` +
+      `PostgreSQL does not run as root, and an account "${NAME}" to run it as could not be created (${(error as Error).message}). ` +
         'Start as another user, or set DATABASE_URL.',
     );
   }
   const account = findAccount();
-  if (!account) throw new EmbeddedPostgresError(`The account "${NAME}" was made but cannot be found`);
+  if (!account) throw new EmbeddedPostgresError(`The account "${NAME}" was created but cannot be found`);
   return account;
 }
