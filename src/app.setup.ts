@@ -1,37 +1,63 @@
+import type { DynamicModule, Type } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import type { RequestHandler } from 'express';
+import type { OpenAPIObject } from '@nestjs/swagger';
 import type { Logger } from 'pino';
 import { API_KEY_SCHEME } from './api-keys/authenticated.decorator.js';
-import type { AppConfig } from './config/app.config.js';
+import { AppModule } from './app.module.js';
 import { serveDocs } from './common/docs/docs-page.js';
 import { describeApi } from './common/docs/openapi.js';
 import { ErrorFilter } from './common/errors/error.filter.js';
-import { deadline } from './common/http/deadline.js';
-import { addressOf } from './common/http/caller-address.js';
 import { refuseAmbiguous } from './common/http/ambiguous-requests.js';
+import { BoundedExpressAdapter } from './common/http/bounded-express.adapter.js';
+import { addressOf } from './common/http/caller-address.js';
+import { deadline } from './common/http/deadline.js';
 import { serializePipelined } from './common/http/pipelined-requests.js';
 import { handleProtocolErrors } from './common/http/protocol-errors.js';
 import { securityHeaders } from './common/http/security-headers.js';
+import { NestLogger } from './common/logging/logger.js';
 import { requestLog } from './common/logging/request-log.js';
-
-/** What `NestFactory.create` must be told for `setUpApp`: bodies are read behind the guards, by `JsonBodyGuard`. */
-export const APP_OPTIONS = { bodyParser: false } as const;
+import type { AppConfig } from './config/app.config.js';
+import { poolOptions } from './database/data-source.options.js';
+import type { Tracing } from './tracing/tracing.js';
 
 const DOCS = '/docs';
 
-/** Everything between the socket and the controllers. Called by `main.ts` and by every end-to-end test. */
-export function setUpApp(
-  app: NestExpressApplication,
-  logger: Logger,
-  { trustProxy }: Partial<Pick<AppConfig, 'trustProxy'>> = {},
-  trace?: RequestHandler,
-): void {
+export interface AppOptions {
+  readonly logger: Logger;
+  readonly tracing?: Tracing | undefined;
+  /** True to create no providers, so that no database is needed: for the document. */
+  readonly preview?: boolean;
+}
+
+/** Creates the application, which does not listen yet. */
+export const createApp = (
+  config: AppConfig,
+  databaseUrl: string,
+  options: AppOptions,
+): Promise<NestExpressApplication> =>
+  createAppOf(AppModule.forRoot(config, poolOptions(databaseUrl, config, options.tracing?.PoolClient)), {
+    ...options,
+    trustProxy: config.trustProxy,
+  });
+
+/** Creates an application of any module with everything between the socket and the controllers. */
+export async function createAppOf(
+  module: Type | DynamicModule,
+  { logger, tracing, preview = false, trustProxy }: AppOptions & Partial<Pick<AppConfig, 'trustProxy'>>,
+): Promise<NestExpressApplication> {
+  const app = await NestFactory.create<NestExpressApplication>(module, new BoundedExpressAdapter(), {
+    bodyParser: false, // `JsonBodyGuard` reads bodies, after the other guards
+    logger: new NestLogger(logger),
+    abortOnError: false,
+    preview,
+  });
   app.disable('x-powered-by');
   app.disable('etag'); // ours come from row versions
   if (trustProxy !== undefined) trustProxies(app, trustProxy);
   app.use(
     serializePipelined,
-    ...(trace ? [trace] : []),
+    ...(tracing ? [tracing.traceRequests] : []),
     requestLog(logger),
     deadline,
     securityHeaders(DOCS),
@@ -39,10 +65,14 @@ export function setUpApp(
   );
   app.useGlobalFilters(new ErrorFilter());
   handleProtocolErrors(app.getHttpServer());
-  serveDocs(app, DOCS, () => describeApi(app, API_KEY_SCHEME));
+  serveDocs(app, DOCS, () => documentOf(app));
+  return app;
 }
 
-/** Express compiles what it is told into a function, which knows a proxy only by an address without a port. */
+/** The OpenAPI document of an application. */
+export const documentOf = (app: NestExpressApplication): OpenAPIObject => describeApi(app, API_KEY_SCHEME);
+
+/** Adapts the function into which Express compiles the setting: it expects addresses without a port. */
 function trustProxies(app: NestExpressApplication, trustProxy: number | string): void {
   app.set('trust proxy', trustProxy);
   const isTrusted = app.getHttpAdapter().getInstance().get('trust proxy fn') as (

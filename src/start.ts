@@ -1,12 +1,7 @@
-import { NestFactory } from '@nestjs/core';
-import type { NestExpressApplication } from '@nestjs/platform-express';
-import { AppModule } from './app.module.js';
-import { APP_OPTIONS, setUpApp } from './app.setup.js';
-import { BoundedExpressAdapter } from './common/http/bounded-express.adapter.js';
-import { createLogger, NestLogger } from './common/logging/logger.js';
+import { createApp } from './app.setup.js';
+import { createLogger } from './common/logging/logger.js';
 import { AppConfig, InvalidEnvironmentError, readDotEnv } from './config/app.config.js';
 import { misspelledVariables } from './config/misspelled-variables.js';
-import { poolOptions } from './database/data-source.options.js';
 import { MetricsServer } from './metrics/metrics.server.js';
 import { openDatabase, retryUntilAvailable } from './database/open-database.js';
 import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.error.js';
@@ -47,18 +42,7 @@ async function open(stop: StopSignal): Promise<void> {
   };
   const database = await openDatabase(config, true, log);
 
-  const app = await retryUntilAvailable(database.url, log, () =>
-    NestFactory.create<NestExpressApplication>(
-      AppModule.forRoot(config, poolOptions(database.url, config, tracing?.PoolClient)),
-      new BoundedExpressAdapter(),
-      {
-        ...APP_OPTIONS,
-        logger: new NestLogger(logger),
-        abortOnError: false,
-      },
-    ),
-  );
-  setUpApp(app, logger, config, tracing?.traceRequests);
+  const app = await retryUntilAvailable(database.url, log, () => createApp(config, database.url, { logger, tracing }));
   const { host: HOST, port: PORT } = config;
   await app.listen(PORT, HOST).catch(explainedBy({ HOST, PORT }));
   stop.with(async () => {

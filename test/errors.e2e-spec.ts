@@ -1,10 +1,9 @@
 import { Controller, Get, Module } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { pino } from 'pino';
 import { QueryFailedError } from 'typeorm';
 import request from 'supertest';
-import { APP_OPTIONS, setUpApp } from '../src/app.setup.js';
+import { createAppOf } from '../src/app.setup.js';
 import { startTestApp, useTestApp } from './support/app.js';
 import { createDatabase } from './support/database.js';
 import { startProxy } from './support/proxy.js';
@@ -280,8 +279,7 @@ describe('A bug', () => {
   const lines: string[] = [];
 
   beforeAll(async () => {
-    app = await NestFactory.create<NestExpressApplication>(BuggyModule, { ...APP_OPTIONS, logger: false });
-    setUpApp(app, pino({}, { write: (line: string) => void lines.push(line) }));
+    app = await createAppOf(BuggyModule, { logger: pino({}, { write: (line: string) => void lines.push(line) }) });
     await app.listen(0, '127.0.0.1');
   });
   afterAll(() => app.close());

@@ -1,13 +1,11 @@
 import { once } from 'node:events';
 import { type IncomingMessage, request as httpRequest } from 'node:http';
 import { Body, Controller, Get, Module, Post, UseGuards } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
-import type { NestExpressApplication } from '@nestjs/platform-express';
 import { IsString } from 'class-validator';
 import { pino } from 'pino';
 import request from 'supertest';
 import { DataSource } from 'typeorm';
-import { APP_OPTIONS, setUpApp } from '../src/app.setup.js';
+import { createAppOf } from '../src/app.setup.js';
 import { JsonBodyGuard } from '../src/common/http/json-body.guard.js';
 import { DatabaseBusyError } from '../src/database/bounded-pool.js';
 import { SESSION_TIMEOUTS } from '../src/database/data-source.options.js';
@@ -206,8 +204,7 @@ describe('A request that takes longer than any of its parts may', () => {
 
   it('503 after the deadline; an answer that comes later is dropped, and the connection goes on', async () => {
     const lines: string[] = [];
-    const app = await NestFactory.create<NestExpressApplication>(SlowModule, { ...APP_OPTIONS, logger: false });
-    setUpApp(app, pino({}, { write: (line: string) => void lines.push(line) }));
+    const app = await createAppOf(SlowModule, { logger: pino({}, { write: (line: string) => void lines.push(line) }) });
     await app.listen(0, '127.0.0.1');
     const caller = request.agent(await app.getUrl()).set('Connection', 'keep-alive');
 
@@ -230,8 +227,7 @@ describe('A request that takes longer than any of its parts may', () => {
   });
 
   it('503 with a body too; a body that arrives later than the deadline is waited for', async () => {
-    const app = await NestFactory.create<NestExpressApplication>(SlowModule, { ...APP_OPTIONS, logger: false });
-    setUpApp(app, pino({ level: 'silent' }));
+    const app = await createAppOf(SlowModule, { logger: pino({ level: 'silent' }) });
     await app.listen(0, '127.0.0.1');
     const url = await app.getUrl();
     const late = '{"name":"Late"}';

@@ -1,16 +1,13 @@
 import type { EventEmitter } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { Client } from 'pg';
 import { pino } from 'pino';
 import type { Test } from 'supertest';
 import { DataSource } from 'typeorm';
-import { AppModule } from '../../src/app.module.js';
-import { APP_OPTIONS, setUpApp } from '../../src/app.setup.js';
-import { BoundedExpressAdapter } from '../../src/common/http/bounded-express.adapter.js';
+import { createApp } from '../../src/app.setup.js';
 import { AppConfig } from '../../src/config/app.config.js';
-import { poolOptions, SESSION_TIMEOUTS } from '../../src/database/data-source.options.js';
+import { SESSION_TIMEOUTS } from '../../src/database/data-source.options.js';
 import type { User } from '../../src/users/user.entity.js';
 import { UsersService } from '../../src/users/users.service.js';
 import { type Agent, agentOf, type Sent } from './agent.js';
@@ -127,16 +124,7 @@ export class TestApp {
 export async function startTestApp(databaseUrl: string, env: NodeJS.ProcessEnv = {}): Promise<TestApp> {
   const logger = pino({ level: 'silent' });
   const config = new AppConfig({ ...poolerEnvironment(), ...env });
-  const nest = await NestFactory.create<NestExpressApplication>(
-    AppModule.forRoot(config, poolOptions(databaseUrl, config)),
-    new BoundedExpressAdapter(),
-    {
-      ...APP_OPTIONS,
-      logger: false,
-      abortOnError: false,
-    },
-  );
-  setUpApp(nest, logger, config);
+  const nest = await createApp(config, databaseUrl, { logger });
   await nest.listen(0, '127.0.0.1');
   const prism = process.env.TEST_PRISM === 'true' ? await Prism.before(await nest.getUrl()) : undefined;
   const app = new TestApp(nest, new Given(nest), prism);
