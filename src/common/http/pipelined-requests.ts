@@ -13,11 +13,11 @@ const queued = new WeakMap<Duplex, number>();
 const MAX_QUEUED = 100;
 
 /**
- * Processes the requests of one connection one after the other. Node passes pipelined requests on at
- * once and sends their responses in order, but the second of two writes must see the first one (RFC
- * 9112, section 9.3.2), and a request behind one whose response closes the connection must have no
- * effect. Other connections are served between two of these requests. A connection with too many
- * queued requests is destroyed.
+ * Processes the requests of one connection one after the other. Node passes pipelined requests on
+ * at once and sends their responses in order, but the second of two writes must see the first one
+ * (RFC 9112, section 9.3.2), and a request behind one whose response closes the connection must
+ * have no effect. Other connections are served between two of these requests. A connection with too
+ * many queued requests is destroyed.
  */
 export const serializePipelined: RequestHandler = (request, response, next) => {
   const { socket } = request;

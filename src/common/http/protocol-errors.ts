@@ -23,7 +23,8 @@ export function handleProtocolErrors(server: Server): void {
     else refuseConnection(socket, KIND_OF[error.code ?? ''] ?? 'invalid');
   });
   server.on('connect', (_request, socket) => {
-    // Node removes its listeners from this socket: an unhandled 'error' event would crash the process.
+    // Node removes its listeners from this socket: an unhandled 'error' event would crash the
+    // process.
     socket.on('error', () => undefined);
     socket.resume().once('end', () => socket.destroy());
     const timeout = setTimeout(() => socket.destroy(), CONNECT_CLOSE_MS).unref();
@@ -34,12 +35,13 @@ export function handleProtocolErrors(server: Server): void {
   });
   deferExpectations(server);
   normalizeTargets(server);
-  // Node silently drops header fields beyond this number, such as a second key. Their size is limited.
+  // Node silently drops header fields beyond this number, such as a second key. Their size is
+  // limited.
   server.maxHeadersCount = 0;
   Object.assign(server, {
     requireHostHeader: false, // `refuseAmbiguous` answers instead
-    // A caller that has ended its half of the connection still gets its responses. An idle connection
-    // is closed at once.
+    // A caller that has ended its half of the connection still gets its responses. An idle
+    // connection is closed at once.
     httpAllowHalfOpen: true,
   });
 }

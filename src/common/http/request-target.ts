@@ -12,9 +12,9 @@ export function normalizeTargets(server: Server): void {
 }
 
 /**
- * Replaces a target with scheme and host by its path (RFC 9112, section 3.2). A target that is not a
- * URL would stop the router, and one with a fragment might not match its route: both become a path
- * that cannot be decoded, which is 400.
+ * Replaces a target with scheme and host by its path (RFC 9112, section 3.2). A target that is not
+ * a URL would stop the router, and one with a fragment might not match its route: both become a
+ * path that cannot be decoded, which is 400.
  */
 function toOriginForm(request: IncomingMessage): void {
   const { url = '' } = request;
