@@ -15,6 +15,7 @@ export { ApiKeyGuard, type AuthenticatedRequest } from './api-keys/api-key.guard
 export { Administrators, API_KEY_SCHEME, Authenticated, CurrentUser } from './api-keys/authenticated.decorator.js';
 export type { Principal } from './api-keys/principal.js';
 export { type Actor, APPLICATION, InvalidActorError } from './common/audit/actor.js';
+export type { AuditOptions, ChangeOptions, TransactionOptions } from './common/audit/change-options.js';
 export { DomainError, type ErrorKind, STATUS_OF } from './common/errors/domain.error.js';
 export { ErrorFilter } from './common/errors/error.filter.js';
 export type { Place } from './common/pagination/cursor.js';
@@ -32,6 +33,12 @@ export { ENTITIES } from './entities.js';
 export { User, type UserStatus } from './users/user.entity.js';
 export * from './users/users.errors.js';
 export type { UserChanges, UserFilter } from './users/users.repository.js';
-export { type CreatedListener, type ProfileChanges, type UserRequest, UsersService } from './users/users.service.js';
+export {
+  type CreatedListener,
+  type ProfileChanges,
+  type UpdateOptions,
+  type UserRequest,
+  UsersService,
+} from './users/users.service.js';
 export { type UsersApiComposition, UsersApiModule } from './users-api.module.js';
 export { InvalidUsersApiOptionsError, type UsersApiOptions } from './config/users-api.options.js';

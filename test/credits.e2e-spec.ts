@@ -343,7 +343,7 @@ describe('Credits', () => {
       const credits = app.nest.get(CreditsService, { strict: false });
       const spend = (transactionId: string, outcome: 'commit' | 'fail') =>
         app.nest.get(DataSource).transaction(async (manager) => {
-          await credits.spend({ userId: ada.id, amount: 4, transactionId }, undefined, manager);
+          await credits.spend({ userId: ada.id, amount: 4, transactionId }, { manager });
           await manager.query(`UPDATE users SET name = 'Job done' WHERE id = $1`, [ada.id]);
           if (outcome === 'fail') throw new Error('the job failed');
         });
@@ -361,11 +361,9 @@ describe('Credits', () => {
 
       await app.nest.get(DataSource).transaction(async (manager) => {
         const request = { userId: ada.id, amount: 10, transactionId: 'order' };
-        expect(await credits.add(request, undefined, manager)).toMatchObject({ replayed: true });
-        await expect(credits.add({ ...request, amount: 11 }, undefined, manager)).rejects.toThrow(
-          TransactionIdTakenError,
-        );
-        await expect(credits.spend({ ...request, amount: 11, transactionId: 'x' }, undefined, manager)).rejects.toThrow(
+        expect(await credits.add(request, { manager })).toMatchObject({ replayed: true });
+        await expect(credits.add({ ...request, amount: 11 }, { manager })).rejects.toThrow(TransactionIdTakenError);
+        await expect(credits.spend({ ...request, amount: 11, transactionId: 'x' }, { manager })).rejects.toThrow(
           InsufficientCreditsError,
         );
         await manager.query(`UPDATE users SET name = 'Still here' WHERE id = $1`, [ada.id]);

@@ -288,7 +288,7 @@ describe('UsersApiModule in another Nest application', () => {
     const { id: userId } = await callerOf(host);
     const credits = host.get(CreditsService);
     const spend = (amount: number, transactionId: string, manager: DataSource['manager']) =>
-      credits.spend({ userId, amount, transactionId }, undefined, manager);
+      credits.spend({ userId, amount, transactionId }, { manager });
 
     await host.get(DataSource).transaction(async (manager) => {
       await expect(spend(11, 'too-much', manager)).rejects.toThrow(InsufficientCreditsError);

@@ -15,7 +15,8 @@ const environment = { PATH, HOME, NODE_EXTRA_CA_CERTS };
 
 /** Types that a host never names, but that its declarations must be able to. */
 const INFERRED = `
-import { ApiKeysService, CreditsService, UsersService } from 'users-api';
+import type { ExecutionContext } from '@nestjs/common';
+import { ApiKeyGuard, ApiKeysService, CreditsService, UsersService } from 'users-api';
 
 const slice = { limit: 10, offset: 0, after: null };
 export class Inferred {
@@ -25,6 +26,9 @@ export class Inferred {
   history(userId: string) { return this.credits.history(userId, {}, slice); }
   reconcile() { return this.credits.reconcile(); }
   add(userId: string) { return this.credits.add({ userId, amount: 1, transactionId: 'x' }); }
+}
+export class MessageKeyGuard extends ApiKeyGuard {
+  protected override requestOf(context: ExecutionContext) { return super.requestOf(context); }
 }
 `;
 

@@ -4,7 +4,6 @@ import { DataSource } from 'typeorm';
 import {
   ApiKeySecretTakenError,
   ApiKeysService,
-  APPLICATION,
   CreditsService,
   DomainError,
   InvalidOverlapError,
@@ -35,9 +34,9 @@ const hostile = fc.oneof(
 
 /** Every field that a method takes, whose type a hostile value does not have. */
 type Fields = Record<
-  | ('id' | 'userId' | 'name' | 'newName' | 'email' | 'isAdmin' | 'status' | 'versions' | 'expiresAt' | 'secret')
+  | ('id' | 'userId' | 'name' | 'newName' | 'email' | 'isAdmin' | 'status' | 'ifVersions' | 'expiresAt' | 'secret')
   | ('overlapSeconds' | 'amount' | 'transactionId' | 'transactionType' | 'startDate' | 'endDate')
-  | ('limit' | 'offset' | 'after' | 'type' | 'keyId' | 'requestId' | 'except'),
+  | ('limit' | 'offset' | 'after' | 'type' | 'keyId' | 'requestId' | 'unlessVersions'),
   never
 >;
 type Method = readonly [fields: () => Record<string, unknown>, call: (fields: Fields) => Promise<unknown>];
@@ -73,16 +72,16 @@ describe('The exported services', () => {
       (request) => users().createMissing([{ name: 'First', email: `${randomUUID()}@example.com` }, request]),
     ],
     'users.updateProfile': [
-      () => ({ id: ada.id, name: 'New', versions: ['1'] }),
-      ({ id, name, versions }) => users().updateProfile(id, { name }, APPLICATION, versions),
+      () => ({ id: ada.id, name: 'New', ifVersions: ['1'] }),
+      ({ id, name, ...options }) => users().updateProfile(id, { name }, options),
     ],
     'users.change': [
-      () => ({ id: ada.id, name: 'New', status: 'INACTIVE', versions: ['1'], except: ['2'] }),
-      ({ id, name, status, versions, except }) => users().change(id, { name, status }, APPLICATION, versions, except),
+      () => ({ id: ada.id, name: 'New', status: 'INACTIVE', ifVersions: ['1'], unlessVersions: ['2'] }),
+      ({ id, name, status, ...options }) => users().change(id, { name, status }, options),
     ],
     'users.change, for an actor': [
       () => ({ type: 'API_KEY', userId: ada.id, keyId: ada.id, requestId: 'a' }),
-      (by) => users().change(ada.id, { name: 'New' }, by),
+      (by) => users().change(ada.id, { name: 'New' }, { by }),
     ],
     'keys.create': [
       () => ({ userId: ada.id, name: randomUUID(), expiresAt: FUTURE, secret: generateApiKey() }),
@@ -90,7 +89,7 @@ describe('The exported services', () => {
     ],
     'keys.create, for an actor': [
       () => ({ type: 'COMMAND_LINE', userId: null, keyId: null, requestId: null }),
-      (by) => keys().create({ userId: ada.id, name: randomUUID(), expiresAt: FUTURE }, by),
+      (by) => keys().create({ userId: ada.id, name: randomUUID(), expiresAt: FUTURE }, { by }),
     ],
     'keys.getByName': [
       () => ({ userId: ada.id, name: 'first-key' }),
@@ -112,7 +111,7 @@ describe('The exported services', () => {
     'credits.spend': [() => movement('FINE_TUNING_JOB'), (request) => credits().spend(request)],
     'credits.add, for an actor': [
       () => ({ type: 'APPLICATION', userId: null, keyId: null, requestId: 'a' }),
-      (by) => credits().add({ userId: ada.id, amount: 1, transactionId: randomUUID() }, by),
+      (by) => credits().add({ userId: ada.id, amount: 1, transactionId: randomUUID() }, { by }),
     ],
     'credits.history': [
       () => ({ userId: ada.id, startDate: '2026-01-01', endDate: '2099-01-01', ...slice }),
@@ -194,9 +193,9 @@ describe('The exported services', () => {
     let queued: Promise<unknown> | undefined;
 
     const { key: second } = await app.nest.get(DataSource).transaction(async (manager) => {
-      await keys().create(key('first'), APPLICATION, manager);
+      await keys().create(key('first'), { manager });
       queued = keys().create(key('queued'));
-      return keys().create(key('second'), APPLICATION, manager);
+      return keys().create(key('second'), { manager });
     });
 
     expect(second.name).toBe('second');

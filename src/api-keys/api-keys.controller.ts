@@ -39,7 +39,7 @@ export class ApiKeysController {
     @Body() { name, expires_at }: ApiKeyCreate,
     @Res({ passthrough: true }) response: Response,
   ): Promise<ApiKeyWithSecretResponse> {
-    const made = await this.apiKeys.create({ userId: caller.userId, name, expiresAt: expires_at }, caller);
+    const made = await this.apiKeys.create({ userId: caller.userId, name, expiresAt: expires_at }, { by: caller });
     response.location(locationOf(response.req, made.key.name));
     return ApiKeyWithSecretResponse.withSecret(made);
   }
@@ -90,7 +90,7 @@ export class ApiKeysController {
     description: 'The key, REVOKED; the next call with it is refused',
   })
   async revokeCurrent(@CurrentUser() caller: Principal): Promise<ApiKeyResponse> {
-    return ApiKeyResponse.from(await this.apiKeys.revokeById(caller.userId, caller.keyId, caller));
+    return ApiKeyResponse.from(await this.apiKeys.revokeById(caller.userId, caller.keyId, { by: caller }));
   }
 
   @Get(':key_name')
@@ -127,7 +127,9 @@ export class ApiKeysController {
     @Body() changes: ApiKeyUpdate,
   ): Promise<ApiKeyResponse> {
     const { name: newName, expires_at: expiresAt } = changes;
-    return ApiKeyResponse.from(await this.apiKeys.update(caller.userId, name, { name: newName, expiresAt }, caller));
+    return ApiKeyResponse.from(
+      await this.apiKeys.update(caller.userId, name, { name: newName, expiresAt }, { by: caller }),
+    );
   }
 
   @Delete(':key_name')
@@ -142,7 +144,7 @@ export class ApiKeysController {
     description: 'The key, REVOKED',
   })
   async revoke(@CurrentUser() caller: Principal, @Param('key_name') name: string): Promise<ApiKeyResponse> {
-    return ApiKeyResponse.from(await this.apiKeys.revoke(caller.userId, name, caller));
+    return ApiKeyResponse.from(await this.apiKeys.revoke(caller.userId, name, { by: caller }));
   }
 
   @Post(':key_name/rotate')
@@ -166,7 +168,7 @@ export class ApiKeysController {
     @Param('key_name') name: string,
     @Body() { expires_at: expiresAt, overlap_seconds: overlapSeconds = 0 }: ApiKeyRotate,
   ): Promise<ApiKeyWithSecretResponse> {
-    const rotated = await this.apiKeys.rotate(caller.userId, name, { expiresAt, overlapSeconds }, caller);
+    const rotated = await this.apiKeys.rotate(caller.userId, name, { expiresAt, overlapSeconds }, { by: caller });
     return ApiKeyWithSecretResponse.withSecret(rotated);
   }
 }

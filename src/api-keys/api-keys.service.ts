@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import type { EntityManager } from 'typeorm';
-import { type Actor, APPLICATION } from '../common/audit/actor.js';
+import { APPLICATION } from '../common/audit/actor.js';
+import type { AuditOptions, ChangeOptions } from '../common/audit/change-options.js';
 import { generateApiKey, isApiKey } from '../common/api-key-format.js';
 import { violates } from '../common/errors/constraint.js';
 import type { Page, Slice } from '../common/pagination/page.js';
@@ -81,11 +81,10 @@ export class ApiKeysService {
   /**
    * Makes a key for a user. Not safe to repeat: a second call with the same name is refused.
    *
-   * @param manager joins the caller's transaction
    * @throws InvalidApiKeyNameError, InvalidApiKeyExpiryError, MalformedApiKeyError, ApiKeyExpiryError, ApiKeyOwnerNotFoundError,
    *   ApiKeyNameTakenError, ApiKeySecretTakenError, TooManyApiKeysError
    */
-  async create(request: ApiKeyRequest, by: Actor = APPLICATION, manager?: EntityManager): Promise<KeyWithSecret> {
+  async create(request: ApiKeyRequest, { by = APPLICATION, manager }: ChangeOptions = {}): Promise<KeyWithSecret> {
     const { userId, name, expiresAt, secret = generateApiKey() } = request;
     refuseBadName(name);
     refuseBadExpiry(expiresAt);
@@ -138,7 +137,12 @@ export class ApiKeysService {
    * @throws ApiKeyNotFoundError, InvalidApiKeyNameError, InvalidApiKeyExpiryError, ApiKeyExpiryError, ApiKeyNameTakenError,
    *   ApiKeyNotActiveError
    */
-  async update(userId: string, name: string, changes: ApiKeyChanges, by: Actor = APPLICATION): Promise<KeyView> {
+  async update(
+    userId: string,
+    name: string,
+    changes: ApiKeyChanges,
+    { by = APPLICATION }: AuditOptions = {},
+  ): Promise<KeyView> {
     const { name: newName, expiresAt } = changes;
     if (newName !== undefined) refuseBadName(newName);
     if (expiresAt !== undefined) refuseBadExpiry(expiresAt);
@@ -155,7 +159,7 @@ export class ApiKeysService {
    *
    * @throws ApiKeyNotFoundError
    */
-  async revoke(userId: string, name: string, by: Actor = APPLICATION): Promise<KeyView> {
+  async revoke(userId: string, name: string, { by = APPLICATION }: AuditOptions = {}): Promise<KeyView> {
     const key = canExist(userId, name) ? await this.apiKeys.revoke(userId, 'name', name, by) : null;
     if (key) return key;
     await this.getByName(userId, name);
@@ -163,7 +167,7 @@ export class ApiKeysService {
   }
 
   /** Like `revoke`, of the key with this id, whatever it is called meanwhile. */
-  async revokeById(userId: string, id: string, by: Actor = APPLICATION): Promise<KeyView> {
+  async revokeById(userId: string, id: string, { by = APPLICATION }: AuditOptions = {}): Promise<KeyView> {
     const key = isUuid(userId) && isUuid(id) ? await this.apiKeys.revoke(userId, 'id', id, by) : null;
     if (key) return key;
     await this.getById(userId, id);
@@ -176,13 +180,13 @@ export class ApiKeysService {
    *
    * @throws MalformedApiKeyError for what is no secret, without a query; UnknownSecretError
    */
-  async revokeBySecret(secret: string, by: Actor = APPLICATION): Promise<SecretRevocation> {
+  async revokeBySecret(secret: string, { by = APPLICATION }: AuditOptions = {}): Promise<SecretRevocation> {
     if (!isApiKey(secret)) throw new MalformedApiKeyError();
     const owner = await this.secrets.findOwner(digestOf(secret));
     if (!owner) throw new UnknownSecretError();
     const { userId, isSuperseded, ...key } = owner;
     if (isSuperseded) return { userId, key, before: 'SUPERSEDED' };
-    return { userId, key: await this.revokeById(userId, key.id, by), before: key.status };
+    return { userId, key: await this.revokeById(userId, key.id, { by }), before: key.status };
   }
 
   /**
@@ -194,7 +198,7 @@ export class ApiKeysService {
     userId: string,
     name: string,
     { expiresAt, overlapSeconds }: RotationRequest,
-    by: Actor = APPLICATION,
+    { by = APPLICATION }: AuditOptions = {},
   ): Promise<KeyWithSecret> {
     refuseBadExpiry(expiresAt);
     const isOverlap = Number.isInteger(overlapSeconds) && overlapSeconds >= 0 && overlapSeconds <= MAX_OVERLAP_SECONDS;

@@ -24,9 +24,11 @@ interface Options {
 }
 
 export function addCreditCommands(credits: Command): void {
-  addMovement(credits, 'add', 'Add credits to a balance', (service, request) => service.add(request, COMMAND_LINE));
+  addMovement(credits, 'add', 'Add credits to a balance', (service, request) =>
+    service.add(request, { by: COMMAND_LINE }),
+  );
   addMovement(credits, 'spend', 'Take credits from a balance', (service, request) =>
-    service.spend(request, COMMAND_LINE),
+    service.spend(request, { by: COMMAND_LINE }),
   );
   credits
     .command('history')

@@ -76,7 +76,7 @@ export async function importFile(
 ): Promise<void> {
   let chunk: UserRequest[] = [];
   const write = async (): Promise<void> => {
-    const { length } = await users.createMissing(chunk, COMMAND_LINE);
+    const { length } = await users.createMissing(chunk, { by: COMMAND_LINE });
     done.created += length;
     done.existing += chunk.length - length;
     chunk = [];

@@ -37,7 +37,9 @@ export function addKeyCommands(keys: Command): void {
     .action(async ({ email, name, expiresInDays, json }: Options) => {
       const made = await withApp(async (app) => {
         const { id: userId } = await userByEmail(app, email);
-        return app.get(ApiKeysService).create({ userId, name, expiresAt: daysFromNow(expiresInDays) }, COMMAND_LINE);
+        return app
+          .get(ApiKeysService)
+          .create({ userId, name, expiresAt: daysFromNow(expiresInDays) }, { by: COMMAND_LINE });
       });
       printKeyWithSecret(`The API key ${name} of <${email}> was made.`, made, json);
     });
@@ -72,7 +74,7 @@ export function addKeyCommands(keys: Command): void {
       const rotated = await withApp(async (app) => {
         const { id } = await userByEmail(app, email);
         const rotation = { expiresAt: daysFromNow(expiresInDays), overlapSeconds };
-        return app.get(ApiKeysService).rotate(id, name, rotation, COMMAND_LINE);
+        return app.get(ApiKeysService).rotate(id, name, rotation, { by: COMMAND_LINE });
       });
       printKeyWithSecret(`The API key ${name} of <${email}> was rotated.`, rotated, json);
     });

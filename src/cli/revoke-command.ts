@@ -34,7 +34,7 @@ export function addRevokeCommand(keys: Command): void {
 async function revokeNamed(email: string, name: string, json?: true): Promise<void> {
   const key = await withApp(async (app) => {
     const { id } = await userByEmail(app, email);
-    return app.get(ApiKeysService).revoke(id, name, COMMAND_LINE);
+    return app.get(ApiKeysService).revoke(id, name, { by: COMMAND_LINE });
   });
   if (json) print(ApiKeyResponse.from(key));
   else printKeys([key]);
@@ -48,7 +48,7 @@ async function revokeLeaked(source: string, isAlsoNamed: boolean, json?: true): 
   if (isAlsoNamed) throw new Error('--key - takes neither --email nor --name: the secret alone identifies the key');
   const secret = await readSecret('Paste the leaked key and press Enter; it is not shown:');
   const { revocation, email } = await withApp(async (app) => {
-    const done = await app.get(ApiKeysService).revokeBySecret(secret, COMMAND_LINE);
+    const done = await app.get(ApiKeysService).revokeBySecret(secret, { by: COMMAND_LINE });
     return { revocation: done, email: (await app.get(UsersService).getById(done.userId)).email };
   });
   const { userId: user_id, key, before } = revocation;

@@ -39,7 +39,7 @@ export function addUserCommands(users: Command, stop: StopSignal): void {
     .action(async (options: { email: string; name: string; admin?: true; expiresInDays: number; json?: true }) => {
       const { email, name, admin: isAdmin = false, expiresInDays: days } = options;
       const made = await withApp((app) =>
-        app.get(OnboardingService).createUserWithKey({ email, name, isAdmin }, { days }, COMMAND_LINE),
+        app.get(OnboardingService).createUserWithKey({ email, name, isAdmin }, { days, by: COMMAND_LINE }),
       );
       const user = UserResponse.from(made.user);
       const { expiresAt } = made.key;
@@ -82,7 +82,7 @@ function addStatusCommand(users: Command, name: string, status: UserStatus, desc
     .action(async ({ email, json }: { email: string; json?: true }) => {
       const user = await withApp(async (app) => {
         const { id } = await userByEmail(app, email);
-        return app.get(UsersService).change(id, { status }, COMMAND_LINE);
+        return app.get(UsersService).change(id, { status }, { by: COMMAND_LINE });
       });
       printUser(user, json);
     });

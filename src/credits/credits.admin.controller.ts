@@ -33,7 +33,7 @@ export class CreditsAdminController {
     @Body() body: CreditChange,
     @Res({ passthrough: true }) response: Response,
   ): Promise<CreditEntryResponse> {
-    return answer(await this.credits.add(toRequest(body), caller), response);
+    return answer(await this.credits.add(toRequest(body), { by: caller }), response);
   }
 
   @Post('credits-deduct')
@@ -54,7 +54,7 @@ export class CreditsAdminController {
     @Body() body: CreditChange,
     @Res({ passthrough: true }) response: Response,
   ): Promise<CreditEntryResponse> {
-    return answer(await this.credits.spend(toRequest(body), caller), response);
+    return answer(await this.credits.spend(toRequest(body), { by: caller }), response);
   }
 }
 

@@ -1,6 +1,5 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
 import { ApiKeysCoreModule } from '../api-keys/api-keys.module.js';
-import { APPLICATION } from '../common/audit/actor.js';
 import { MetricsModule } from '../common/metrics/metrics.module.js';
 import { UsersCoreModule } from '../users/users.module.js';
 import { UsersService } from '../users/users.service.js';
@@ -28,8 +27,7 @@ export class CreditsCoreModule implements OnModuleInit {
     this.users.onCreated(async ({ id: userId }, manager) => {
       await this.credits.add(
         { userId, amount, transactionId: 'new-user-credit', transactionType: 'NEW_USER_CREDIT' },
-        APPLICATION,
-        manager,
+        { manager },
       );
     });
   }

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { type Actor, APPLICATION } from '../common/audit/actor.js';
+import { APPLICATION } from '../common/audit/actor.js';
+import type { ChangeOptions } from '../common/audit/change-options.js';
 import { violates } from '../common/errors/constraint.js';
 import { Metrics } from '../common/metrics/metrics.js';
 import type { Page, Slice } from '../common/pagination/page.js';
@@ -56,21 +57,22 @@ export class CreditsService {
   }
 
   /**
-   * @param manager joins the caller's transaction
-   * @throws InvalidAmountError, InvalidTransactionIdError, InvalidTransactionTypeError, UserNotFoundError, BalanceLimitError, TransactionIdTakenError
+   * @throws InvalidAmountError, InvalidTransactionIdError, InvalidTransactionTypeError, UserNotFoundError, BalanceLimitError,
+   *   TransactionIdTakenError
    */
-  add(request: CreditRequest, by: Actor = APPLICATION, manager?: EntityManager): Promise<Receipt> {
-    return this.move(request, 1, by, manager);
+  add(request: CreditRequest, options?: ChangeOptions): Promise<Receipt> {
+    return this.move(request, 1, options);
   }
 
   /**
-   * Takes credits away. In the caller's transaction, a job and its price commit together or not at all.
+   * Takes credits away. In the caller's transaction, a job and its price commit together or not at all; an error leaves that
+   * transaction usable.
    *
-   * @param manager joins the caller's transaction, and leaves it usable whatever is thrown here
-   * @throws InvalidAmountError, InvalidTransactionIdError, InvalidTransactionTypeError, UserNotFoundError, InsufficientCreditsError, TransactionIdTakenError
+   * @throws InvalidAmountError, InvalidTransactionIdError, InvalidTransactionTypeError, UserNotFoundError, InsufficientCreditsError,
+   *   TransactionIdTakenError
    */
-  spend(request: CreditRequest, by: Actor = APPLICATION, manager?: EntityManager): Promise<Receipt> {
-    return this.move(request, -1, by, manager);
+  spend(request: CreditRequest, options?: ChangeOptions): Promise<Receipt> {
+    return this.move(request, -1, options);
   }
 
   /**
@@ -102,8 +104,7 @@ export class CreditsService {
   private async move(
     request: CreditRequest,
     sign: 1 | -1,
-    by: Actor,
-    manager: EntityManager = this.entries.manager,
+    { by = APPLICATION, manager = this.entries.manager }: ChangeOptions = {},
   ): Promise<Receipt> {
     const { userId, amount, transactionId, transactionType = DEFAULT_TRANSACTION_TYPE } = request;
     if (!Number.isSafeInteger(amount) || amount < 1) throw new InvalidAmountError();
@@ -117,7 +118,7 @@ export class CreditsService {
     // Look for a replay first: a repeated request must succeed even if the balance has changed since.
     const earlier = await this.entries.findByTransactionId(userId, transactionId, manager);
     if (earlier) return replay(earlier, movement);
-    await this.users.getById(userId, manager);
+    await this.users.getById(userId, { manager });
     throw sign < 0 ? new InsufficientCreditsError() : new BalanceLimitError();
   }
 

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
-import { type Actor, APPLICATION } from '../common/audit/actor.js';
+import type { AuditOptions, ChangeOptions } from '../common/audit/change-options.js';
 import type { KeyView } from '../api-keys/key-view.js';
 import { ApiKeysService, type KeyWithSecret } from '../api-keys/api-keys.service.js';
 import { DEFAULT_KEY_DAYS } from '../config/rules.js';
@@ -43,10 +43,10 @@ export class OnboardingService {
    * @returns the user, its key and the secret of the key
    * @throws what `UsersService.create` and `ApiKeysService.create` throw, and then neither is made
    */
-  createUserWithKey(user: UserRequest, key: FirstKey = {}, by: Actor = APPLICATION): Promise<UserWithKey> {
+  createUserWithKey(user: UserRequest, { by, ...key }: FirstKey & AuditOptions = {}): Promise<UserWithKey> {
     const work = async (manager: EntityManager): Promise<UserWithKey> => {
-      const created = await this.users.create(user, by, manager);
-      return { user: created, ...(await this.createFirstKey(created.id, key, by, manager)) };
+      const created = await this.users.create(user, { by, manager });
+      return { user: created, ...(await this.createFirstKey(created.id, key, { by, manager })) };
     };
     return retryingConflicts(() => this.database.transaction(work));
   }
@@ -64,18 +64,17 @@ export class OnboardingService {
     return this.database.transaction(async (manager) => {
       await manager.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCKS.firstStart]);
       if (await hasUsers(manager)) return null;
-      const admin = await this.users.create({ name: 'Administrator', email, isAdmin: true }, APPLICATION, manager);
-      return this.createFirstKey(admin.id, key, APPLICATION, manager);
+      const admin = await this.users.create({ name: 'Administrator', email, isAdmin: true }, { manager });
+      return this.createFirstKey(admin.id, key, { manager });
     });
   }
 
   private createFirstKey(
     userId: string,
     { days = DEFAULT_KEY_DAYS, secret }: FirstKey,
-    by: Actor,
-    manager: EntityManager,
+    options: ChangeOptions,
   ): Promise<KeyWithSecret> {
     const request = { userId, name: FIRST_KEY_NAME, expiresAt: daysFromNow(days), secret };
-    return this.apiKeys.create(request, by, manager);
+    return this.apiKeys.create(request, options);
   }
 }

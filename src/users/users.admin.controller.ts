@@ -46,7 +46,7 @@ export class UsersAdminController {
     @Body() body: UserCreate,
     @Res({ passthrough: true }) response: Response,
   ): Promise<UserResponse> {
-    const user = await this.users.create(body, caller);
+    const user = await this.users.create(body, { by: caller });
     response.location(locationOf(response.req, user.id));
     return represent(user, response);
   }
@@ -104,7 +104,7 @@ export class UsersAdminController {
     @Body() changes: UserAdminUpdate,
     @Res({ passthrough: true }) response: Response,
   ): Promise<UserResponse> {
-    return represent(await this.users.change(id, changes, caller, ...conditionsOf(headers, id)), response);
+    return represent(await this.users.change(id, changes, { by: caller, ...conditionsOf(headers, id) }), response);
   }
 
   @Delete(':user_id')
@@ -125,7 +125,7 @@ export class UsersAdminController {
     @Param('user_id') id: string,
     @Headers() headers: IncomingHttpHeaders,
   ): Promise<void> {
-    await this.users.change(id, { status: 'INACTIVE' }, caller, ...conditionsOf(headers, id));
+    await this.users.change(id, { status: 'INACTIVE' }, { by: caller, ...conditionsOf(headers, id) });
   }
 
   @Post(':user_id/api-keys')
@@ -148,7 +148,7 @@ export class UsersAdminController {
     @Param('user_id') id: string,
     @Body() { name, expires_at }: ApiKeyCreate,
   ): Promise<ApiKeyWithSecretResponse> {
-    const made = await this.apiKeys.create({ userId: id, name, expiresAt: expires_at }, caller);
+    const made = await this.apiKeys.create({ userId: id, name, expiresAt: expires_at }, { by: caller });
     return ApiKeyWithSecretResponse.withSecret(made);
   }
 }

@@ -50,7 +50,7 @@ export class UsersController {
     @Body() changes: UserUpdate,
     @Res({ passthrough: true }) response: Response,
   ): Promise<UserResponse> {
-    const conditions = conditionsOf(headers, caller.userId);
-    return represent(await this.users.updateProfile(caller.userId, changes, caller, ...conditions), response);
+    const options = { by: caller, ...conditionsOf(headers, caller.userId) };
+    return represent(await this.users.updateProfile(caller.userId, changes, options), response);
   }
 }

@@ -1,4 +1,4 @@
-import { type Actor, APPLICATION } from '../common/audit/actor.js';
+import type { Actor } from '../common/audit/actor.js';
 import type { User } from './user.entity.js';
 import { InvalidUserNameError, UserChangedError, UserNotFoundError } from './users.errors.js';
 import type { UserChanges, UsersRepository } from './users.repository.js';
@@ -55,12 +55,14 @@ describe('UsersService', () => {
   it.each([{}, { name: 'New' }])(
     'updateProfile throws UserChangedError for %j on another version, and UserNotFoundError without a user',
     async (changes) => {
-      await expect(given(ADA).users.updateProfile('a', changes, APPLICATION, ['2'])).rejects.toThrow(UserChangedError);
-      await expect(given(ADA).users.updateProfile('a', changes, APPLICATION, [])).rejects.toThrow(UserChangedError);
-      await expect(given(null).users.updateProfile('a', changes, APPLICATION, ['2'])).rejects.toThrow(
+      await expect(given(ADA).users.updateProfile('a', changes, { ifVersions: ['2'] })).rejects.toThrow(
+        UserChangedError,
+      );
+      await expect(given(ADA).users.updateProfile('a', changes, { ifVersions: [] })).rejects.toThrow(UserChangedError);
+      await expect(given(null).users.updateProfile('a', changes, { ifVersions: ['2'] })).rejects.toThrow(
         UserNotFoundError,
       );
-      await expect(given(ADA).users.updateProfile('a', changes, APPLICATION, ['2', '3'])).resolves.toMatchObject({
+      await expect(given(ADA).users.updateProfile('a', changes, { ifVersions: ['2', '3'] })).resolves.toMatchObject({
         id: 'a',
       });
     },

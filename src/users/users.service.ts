@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { violates } from '../common/errors/constraint.js';
-import { type Actor, APPLICATION } from '../common/audit/actor.js';
+import { APPLICATION } from '../common/audit/actor.js';
+import type { AuditOptions, ChangeOptions, TransactionOptions } from '../common/audit/change-options.js';
 import type { Page, Slice } from '../common/pagination/page.js';
 import { isAscii, isEmailAddress } from '../common/validation/email.js';
 import { isVersion } from '../common/validation/version.js';
@@ -33,6 +34,13 @@ export interface UserRequest {
   /** Stored as given; unique without regard to case. */
   readonly email: string;
   readonly isAdmin?: boolean;
+}
+
+export interface UpdateOptions extends AuditOptions {
+  /** The change is made only while the user's `version` is one of these; by default, whatever it is. */
+  readonly ifVersions?: readonly string[] | undefined;
+  /** The change is not made while the user's `version` is one of these; `*` stands for every version. */
+  readonly unlessVersions?: readonly string[] | '*' | undefined;
 }
 
 /** Takes part in making a user, in the transaction of `manager`. */
@@ -75,11 +83,8 @@ export class UsersService {
     this.created.push(listener);
   }
 
-  /**
-   * @param manager reads in the caller's transaction
-   * @throws UserNotFoundError when no such user exists
-   */
-  async getById(id: string, manager?: EntityManager): Promise<User> {
+  /** @throws UserNotFoundError when no such user exists */
+  async getById(id: string, { manager }: TransactionOptions = {}): Promise<User> {
     const user = await this.users.findById(id, manager);
     if (!user) throw new UserNotFoundError({ id });
     return user;
@@ -104,17 +109,16 @@ export class UsersService {
   /**
    * Adds an active user without keys, and without credits but for what `onCreated` listeners give. Not safe to repeat: a second call is refused for its e-mail address.
    *
-   * @param manager joins the caller's transaction
    * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, EmailTakenError
    */
-  async create(request: UserRequest, by: Actor = APPLICATION, manager?: EntityManager): Promise<User> {
+  async create(request: UserRequest, { by = APPLICATION, manager }: ChangeOptions = {}): Promise<User> {
     const row = checkUser(request);
     try {
       if (this.created.length === 0) return await this.users.insert(row, by, manager);
       return await this.users.inTransaction(manager, async (joined) => {
         const user = await this.users.insert(row, by, joined);
         for (const listener of this.created) await listener(user, joined);
-        return this.getById(user.id, joined);
+        return this.getById(user.id, { manager: joined });
       });
     } catch (error) {
       throw violates(error, 'uq_users_email') ? new EmailTakenError() : refusal(error);
@@ -127,7 +131,10 @@ export class UsersService {
    * @returns the users that were made, as they were before `onCreated` listeners ran
    * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, and then none is made
    */
-  async createMissing(requests: readonly UserRequest[], by: Actor = APPLICATION): Promise<readonly User[]> {
+  async createMissing(
+    requests: readonly UserRequest[],
+    { by = APPLICATION }: AuditOptions = {},
+  ): Promise<readonly User[]> {
     const rows = requests.map(checkUser);
     try {
       return await this.users.inTransaction(undefined, async (manager) => {
@@ -143,21 +150,13 @@ export class UsersService {
   /**
    * Applies a partial change: an absent field keeps its value, and an empty change is only a read. Safe to repeat.
    *
-   * @param versions the change is made only while the user's `version` is one of these; undefined stands for any
-   * @param except and only while it is none of these; `*` stands for any
    * @returns the user as stored by this very call
-   * @throws InvalidUserNameError, InvalidVersionsError, UserNotFoundError, UserChangedError when the version is not one of `versions`, or
-   *   UserMatchesError when it is one of `except`, and then nothing is written;
+   * @throws InvalidUserNameError, InvalidVersionsError, UserNotFoundError, UserChangedError when the version is not one of `ifVersions`, or
+   *   UserMatchesError when it is one of `unlessVersions`, and then nothing is written;
    *   IncompleteResultError when the database does not say what it stored
    */
-  updateProfile(
-    id: string,
-    { name }: ProfileChanges,
-    by: Actor = APPLICATION,
-    versions?: readonly string[],
-    except?: readonly string[] | '*',
-  ): Promise<User> {
-    return this.change(id, { name }, by, versions, except);
+  updateProfile(id: string, { name }: ProfileChanges, options?: UpdateOptions): Promise<User> {
+    return this.change(id, { name }, options);
   }
 
   /**
@@ -169,25 +168,23 @@ export class UsersService {
   async change(
     id: string,
     { name, status }: UserChanges,
-    by: Actor = APPLICATION,
-    versions?: readonly string[],
-    except: readonly string[] | '*' = [],
+    { by = APPLICATION, ifVersions, unlessVersions = [] }: UpdateOptions = {},
   ): Promise<User> {
     const changes = { name: name === undefined ? undefined : checkName(name), status };
     checkStatus(status);
-    checkVersions(versions);
-    if (except !== '*') checkVersions(except);
-    if (except.length > 0) await this.refuseVersions(id, except);
+    checkVersions(ifVersions);
+    if (unlessVersions !== '*') checkVersions(unlessVersions);
+    if (unlessVersions.length > 0) await this.refuseVersions(id, unlessVersions);
     const isEmpty = name === undefined && status === undefined;
     if (!isEmpty) {
-      const user = await this.users.patch(id, changes, by, versions).catch((error: unknown) => {
+      const user = await this.users.patch(id, changes, by, ifVersions).catch((error: unknown) => {
         throw refusal(error);
       });
       if (user) return user;
     }
     const user = await this.getById(id);
-    if (isEmpty && (versions?.includes(user.version) ?? true)) return user;
-    throw versions ? new UserChangedError() : new IncompleteResultError();
+    if (isEmpty && (ifVersions?.includes(user.version) ?? true)) return user;
+    throw ifVersions ? new UserChangedError() : new IncompleteResultError();
   }
 
   /** Needs no lock: versions only rise, so a user whose version is none of these any more never has one of them again. */

@@ -31,11 +31,11 @@ export function versionsExcluded(ifNoneMatch: string | undefined, id: string): s
   return tags.includes('*') ? '*' : (versionsMatching(tags.join(), id) ?? []);
 }
 
-/** What the conditional headers of a request that changes a row ask of its version: one of the first, and none of the second. */
+/** The versions of a row in which the conditional headers of a request allow a change, and those in which they forbid it. */
 export const conditionsOf = (
   { 'if-match': ifMatch, 'if-none-match': ifNoneMatch }: IncomingHttpHeaders,
   id: string,
-): [versions: string[] | undefined, except: string[] | '*'] => [
-  versionsMatching(ifMatch, id),
-  versionsExcluded(ifNoneMatch, id),
-];
+): { ifVersions: string[] | undefined; unlessVersions: string[] | '*' } => ({
+  ifVersions: versionsMatching(ifMatch, id),
+  unlessVersions: versionsExcluded(ifNoneMatch, id),
+});

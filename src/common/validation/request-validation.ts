@@ -1,4 +1,10 @@
-import { type ArgumentMetadata, type CanActivate, type ExecutionContext, type Type, ValidationPipe } from '@nestjs/common';
+import {
+  type ArgumentMetadata,
+  type CanActivate,
+  type ExecutionContext,
+  type Type,
+  ValidationPipe,
+} from '@nestjs/common';
 import * as transformerPackage from 'class-transformer';
 import * as validatorPackage from 'class-validator';
 import { getMetadataStorage, type ValidationError } from 'class-validator';

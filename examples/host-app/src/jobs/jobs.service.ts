@@ -23,7 +23,7 @@ export class JobsService {
         transactionId: job.id,
         transactionType: 'FINE_TUNING_JOB',
       } as const;
-      await this.credits.spend(price, caller, manager);
+      await this.credits.spend(price, { by: caller, manager });
       return job;
     });
   }
