@@ -3,6 +3,42 @@ import { defineConfig, globalIgnores } from 'eslint/config';
 import jest from 'eslint-plugin-jest';
 import tseslint from 'typescript-eslint';
 
+/** The folders of src from the lowest layer up. A folder imports lower layers only, and none of its own layer. */
+const LAYERS = [
+  ['common'],
+  ['audit-trail'],
+  ['config'],
+  ['database'],
+  ['embedded-postgres', 'api-keys'],
+  ['users', 'audit', 'tracing'],
+  ['credits', 'onboarding', 'health'],
+  ['metrics'],
+  ['startup'],
+  ['cli'],
+];
+
+/** Files at the root of src that put the features together: for startup and cli. */
+const COMPOSITION = ['app.module', 'app.setup', 'entities', 'users-api.module', 'index'];
+
+const layerRules = LAYERS.flatMap((folders, level) =>
+  folders.map((folder) => {
+    const others = LAYERS.slice(level)
+      .flat()
+      .filter((other) => other !== folder);
+    const patterns = [
+      { regex: `^(\\.\\./)+(${others.join('|')})/`, message: `${folder} is below these folders, or beside them.` },
+      ...(['startup', 'cli'].includes(folder)
+        ? []
+        : [{ regex: `^(\\.\\./)+(${COMPOSITION.join('|')})\\.js$`, message: 'Only startup and cli import these.' }]),
+    ];
+    return {
+      files: [`src/${folder}/**/*.ts`],
+      ignores: ['**/*.spec.ts'],
+      rules: { '@typescript-eslint/no-restricted-imports': ['error', { patterns }] },
+    };
+  }),
+);
+
 export default defineConfig(
   // An example has types only where its packages are installed; test/package.e2e-spec.ts compiles it there.
   globalIgnores(['dist', 'coverage', '.data', 'examples', 'src/client/schema.ts']),
@@ -52,6 +88,7 @@ export default defineConfig(
       'jest/valid-title': 'error',
     },
   },
+  ...layerRules,
   {
     // The checks and the responses of a route are declared by @Operation, and nowhere else.
     files: ['src/**/*.controller.ts'],

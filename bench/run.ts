@@ -23,7 +23,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { openEmbeddedPostgres } from '../src/database/embedded/open-embedded-postgres.js';
+import { openEmbeddedPostgres } from '../src/embedded-postgres/open-embedded-postgres.js';
 import { runMigrations } from '../src/database/run-migrations.js';
 import type { Load, Seen } from './load.js';
 import { summarize } from './profile.js';

@@ -2,9 +2,10 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import type { VariableValues } from './config/variables.js';
 import { optionsFrom } from './config/users-api.options.js';
 import type { PostgresOptions } from './database/data-source.options.js';
+import { ENTITIES } from './entities.js';
 import { DatabaseModule } from './database/database.module.js';
 import { HealthModule } from './health/health.module.js';
-import { MetricsServerModule } from './metrics/metrics-server.module.js';
+import { MetricsEndpointModule } from './metrics/metrics-endpoint.module.js';
 import { OnboardingModule } from './onboarding/onboarding.module.js';
 import { UsersApiModule } from './users-api.module.js';
 
@@ -15,11 +16,11 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [
-        DatabaseModule.forRoot(database),
+        DatabaseModule.forRoot(database, ENTITIES),
         UsersApiModule.forRoot(optionsFrom(config)),
         OnboardingModule,
         HealthModule.forRoot({ drainMs: config.shutdownDrainMs }),
-        ...(config.metricsPort === undefined ? [] : [MetricsServerModule]),
+        ...(config.metricsPort === undefined ? [] : [MetricsEndpointModule]),
       ],
     };
   }

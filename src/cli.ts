@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import './database/javascript-client.js';
-import { handleFailedOutput } from './standard-streams.js';
-import { onStopSignal } from './stop-signal.js';
+import { handleFailedOutput } from './startup/standard-streams.js';
+import { onStopSignal } from './startup/stop-signal.js';
 
 /*
  * The process ends by itself, once everything is closed and stdout and stderr have taken the whole output: `process.exit` would discard what

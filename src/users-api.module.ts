@@ -4,7 +4,7 @@ import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
 import { ApiKeysCoreModule, ApiKeysModule } from './api-keys/api-keys.module.js';
 import { AuditModule } from './audit/audit.module.js';
-import { MetricsModule } from './common/metrics/metrics.module.js';
+import { CountersModule } from './common/counters/counters.module.js';
 import { CreditsCoreModule, CreditsModule } from './credits/credits.module.js';
 import { DATABASE } from './database/inject-database.decorator.js';
 import { refuseUnsuitableSettings } from './database/session-settings.js';
@@ -22,7 +22,7 @@ export interface UsersApiComposition {
 const DEFAULTS: UsersApiComposition = { dataSource: undefined, routes: true };
 
 /** Services, for whoever injects them. */
-const CORE = [MetricsModule, ApiKeysCoreModule, UsersCoreModule, CreditsCoreModule];
+const CORE = [CountersModule, ApiKeysCoreModule, UsersCoreModule, CreditsCoreModule];
 const ROUTES: Type[] = [UsersModule, ApiKeysModule, CreditsModule, AuditModule];
 
 const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } = new ConfigurableModuleBuilder<UsersApiOptions>()

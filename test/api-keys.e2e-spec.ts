@@ -1,5 +1,5 @@
 import { DataSource } from 'typeorm';
-import { KeyUsage } from '../src/api-keys/key-usage.js';
+import { KeyUsage } from '../src/api-keys/key-usage.service.js';
 import { succeeded } from './support/agent.js';
 import { startTestApp, type TestApp, useTestApp } from './support/app.js';
 import type { GivenUser } from './support/given.js';

@@ -1,4 +1,4 @@
-import { auditDiff } from '../src/common/audit/recording.js';
+import { auditDiff } from '../src/audit-trail/with-audit.js';
 import { useTestApp } from './support/app.js';
 import type { GivenUser } from './support/given.js';
 

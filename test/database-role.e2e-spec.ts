@@ -179,7 +179,7 @@ describe('The role that the README makes for the instances', () => {
     expect(code).toBe(1);
     expect(stderr).toMatch(
       new RegExp(
-        `^The role ${roles.name}_app may not run the migrations: .+\\. Run them as ${roles.name}_owner, with "node dist/src/database/migrate.js", and start with MIGRATIONS_RUN=false\\.\n$`,
+        `^The role ${roles.name}_app may not run the migrations: .+\\. Run them as ${roles.name}_owner, with "node dist/src/startup/migrate.js", and start with MIGRATIONS_RUN=false\\.\n$`,
       ),
     );
   });

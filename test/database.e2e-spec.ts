@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { Client } from 'pg';
 import { DataSource, MigrationExecutor } from 'typeorm';
-import { APPLICATION } from '../src/common/audit/actor.js';
+import { APPLICATION } from '../src/audit-trail/actor.js';
 import { CreditsRepository } from '../src/credits/credits.repository.js';
 import { dataSourceOptions } from '../src/database/data-source.options.js';
 import { ENTITIES } from '../src/entities.js';

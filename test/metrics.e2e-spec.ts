@@ -3,7 +3,7 @@ import type { Pool } from 'pg';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { DataSource } from 'typeorm';
 import { generateApiKey } from '../src/common/api-key-format.js';
-import { KeyUsage } from '../src/api-keys/key-usage.js';
+import { KeyUsage } from '../src/api-keys/key-usage.service.js';
 import { CreditsService } from '../src/credits/credits.service.js';
 import { MetricsServer } from '../src/metrics/metrics.server.js';
 import { startTestApp, type TestApp } from './support/app.js';

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { generateApiKey } from '../src/common/api-key-format.js';
 import { RateLimitedError } from '../src/api-keys/api-keys.errors.js';
-import { RateLimits } from '../src/api-keys/rate-limits.js';
+import { RateLimits } from '../src/api-keys/rate-limits.service.js';
 import { MetricsServer } from '../src/metrics/metrics.server.js';
 import { startTestApp, type TestApp } from './support/app.js';
 import { createDatabase, type TestDatabase } from './support/database.js';

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataSource } from 'typeorm';
 import { ApiKeysService } from '../src/api-keys/api-keys.service.js';
-import { KeyUsage } from '../src/api-keys/key-usage.js';
+import { KeyUsage } from '../src/api-keys/key-usage.service.js';
 import { CreditsService } from '../src/credits/credits.service.js';
 import { OnboardingService } from '../src/onboarding/onboarding.service.js';
 import { UsersService } from '../src/users/users.service.js';

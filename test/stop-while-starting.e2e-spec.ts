@@ -25,7 +25,7 @@ describe('A program that is told to stop', () => {
   describe.each([
     ['the server', 'dist/app/main.js', 'pino', []],
     ['the command line', 'dist/src/cli.js', 'pino', ['users', 'list']],
-    ['the migration', 'dist/src/database/migrate.js', 'typeorm', []],
+    ['the migration', 'dist/src/startup/migrate.js', 'typeorm', []],
   ])('while %s loads', (_, program, signalAt, words) => {
     let child: ChildProcess | undefined;
     afterEach(() => child?.kill('SIGKILL'));

@@ -1,5 +1,4 @@
-import { Check, Column, Entity, Index, JoinColumn, ManyToOne, PrimaryColumn, Unique } from 'typeorm';
-import { User } from '../users/user.entity.js';
+import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn, Unique } from 'typeorm';
 
 @Entity('api_keys')
 @Unique('uq_api_keys_digest', ['digest'])
@@ -26,12 +25,9 @@ export class ApiKey {
   @Column({ name: 'revoked_at', type: 'timestamptz', precision: 3, nullable: true })
   readonly revokedAt!: Date | null;
 
+  @ForeignKey('User', { name: 'fk_api_keys_user_id', onDelete: 'RESTRICT' })
   @Column({ name: 'user_id', type: 'uuid' })
   readonly userId!: string;
-
-  @ManyToOne(() => User, { onDelete: 'RESTRICT' })
-  @JoinColumn({ name: 'user_id', foreignKeyConstraintName: 'fk_api_keys_user_id' })
-  readonly user!: never; // the relation states the foreign key; rows are joined in SQL
 
   @Column({ type: 'varchar', length: 255 })
   readonly name!: string;

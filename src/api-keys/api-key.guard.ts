@@ -1,15 +1,15 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { Request } from 'express';
 import { DatabaseUnreachableError, isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
-import { isRequestId } from '../common/audit/actor.js';
+import { isRequestId } from '../audit-trail/actor.js';
 import { type Caller, callerAddress } from '../common/http/caller-address.js';
 import { parametersOf } from '../common/validation/request-validation.js';
 import { InvalidApiKeyError, MissingApiKeyError, NotAdministratorError } from './api-keys.errors.js';
 import { AuthenticationService } from './authentication.service.js';
 import type { LiveSecret } from './secrets.repository.js';
 import type { Principal } from './principal.js';
-import { rateLimitHeaders } from './rate-limit.js';
-import { RateLimits } from './rate-limits.js';
+import { rateLimitHeaders } from './rate-limit.headers.js';
+import { RateLimits } from './rate-limits.service.js';
 
 /** The parts of a request that authentication uses. A transport without HTTP supplies an object of this form. */
 export interface AuthenticatedRequest extends Caller {

@@ -1,5 +1,5 @@
 import { DomainError } from '../common/errors/domain.error.js';
-import { rateLimitHeaders, type RateLimitState } from './rate-limit.js';
+import { rateLimitHeaders, type RateLimitState } from './rate-limit.headers.js';
 
 export class MissingApiKeyError extends DomainError {
   readonly kind = 'unauthenticated';

@@ -1,17 +1,17 @@
 import { Module } from '@nestjs/common';
-import { MetricsModule } from '../common/metrics/metrics.module.js';
+import { CountersModule } from '../common/counters/counters.module.js';
 import { ApiKeyListsRepository } from './api-key-lists.repository.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysRepository } from './api-keys.repository.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { AuthenticationService } from './authentication.service.js';
-import { KeyUsage } from './key-usage.js';
-import { RateLimits } from './rate-limits.js';
+import { KeyUsage } from './key-usage.service.js';
+import { RateLimits } from './rate-limits.service.js';
 import { SecretsRepository } from './secrets.repository.js';
 
 /** Services, and all that `@Authenticated()` needs. */
 @Module({
-  imports: [MetricsModule],
+  imports: [CountersModule],
   providers: [
     ApiKeysService,
     AuthenticationService,

@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import sql, { raw, type Sql } from 'sql-template-tag';
 import { DataSource, type EntityManager } from 'typeorm';
-import type { Actor } from '../common/audit/actor.js';
-import { auditDiff, auditSnapshot, withAudit } from '../common/audit/recording.js';
-import { Metrics } from '../common/metrics/metrics.js';
+import type { Actor } from '../audit-trail/actor.js';
+import { auditDiff, auditSnapshot, withAudit } from '../audit-trail/with-audit.js';
+import { Counters } from '../common/counters/counters.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { query } from '../database/query.js';
 import { retryingConflicts } from '../database/retry.js';
@@ -56,9 +56,9 @@ export class ApiKeysRepository {
 
   constructor(
     @InjectDatabase() private readonly database: DataSource,
-    metrics: Metrics,
+    counters: Counters,
   ) {
-    metrics.watchQueue('change_api_keys', this.queue);
+    counters.watchQueue('change_api_keys', this.queue);
   }
 
   async findByName(userId: string, name: string): Promise<KeyView | null> {

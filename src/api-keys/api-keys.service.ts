@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { APPLICATION } from '../common/audit/actor.js';
-import type { AuditOptions, ChangeOptions } from '../common/audit/change-options.js';
+import { APPLICATION } from '../audit-trail/actor.js';
+import type { AuditOptions, ChangeOptions } from '../audit-trail/change-options.js';
 import { generateApiKey, isApiKey } from '../common/api-key-format.js';
 import { violates } from '../common/errors/constraint.js';
 import type { Page, Slice } from '../common/pagination/page.js';

@@ -1,11 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { isApiKey } from '../common/api-key-format.js';
 import { digestOf } from './api-key.secret.js';
-import type { AuthenticationRefusal } from '../common/metrics/metrics.js';
-import { Metrics } from '../common/metrics/metrics.js';
+import type { AuthenticationRefusal } from '../common/counters/counters.js';
+import { Counters } from '../common/counters/counters.js';
 import { InvalidApiKeyError, MissingApiKeyError } from './api-keys.errors.js';
 import { type LiveSecret, SecretsRepository } from './secrets.repository.js';
-import { KeyUsage } from './key-usage.js';
+import { KeyUsage } from './key-usage.service.js';
 
 /** Tells who presents a key. */
 @Injectable()
@@ -13,7 +13,7 @@ export class AuthenticationService {
   constructor(
     private readonly secrets: SecretsRepository,
     private readonly usage: KeyUsage,
-    private readonly metrics: Metrics,
+    private readonly counters: Counters,
   ) {}
 
   /**
@@ -33,7 +33,7 @@ export class AuthenticationService {
 
   /** Counts it by its reason, which the caller is not told. */
   private refusal(reason: AuthenticationRefusal): MissingApiKeyError | InvalidApiKeyError {
-    this.metrics.authenticationRefusals.inc({ reason });
+    this.counters.authenticationRefusals.inc({ reason });
     return reason === 'missing' ? new MissingApiKeyError() : new InvalidApiKeyError();
   }
 }

@@ -1,4 +1,4 @@
-import type { Actor } from '../common/audit/actor.js';
+import type { Actor } from '../audit-trail/actor.js';
 
 /** The authenticated caller: all that a handler may know about the key and the request. */
 export interface Principal extends Actor {

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import sql from 'sql-template-tag';
 import { DataSource } from 'typeorm';
-import { Metrics } from '../common/metrics/metrics.js';
+import { Counters } from '../common/counters/counters.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { query } from '../database/query.js';
 import { Rows } from '../database/rows.js';
@@ -71,7 +71,7 @@ export class SecretsRepository {
 
   constructor(
     @InjectDatabase() private readonly database: DataSource,
-    metrics: Metrics,
+    counters: Counters,
   ) {
     const findAll = async (digests: readonly Buffer[]): Promise<(LiveSecret | SecretRefusal)[]> => {
       const found = await FIND_SECRETS.run(this.database, DIGESTS.values(digests));
@@ -85,9 +85,9 @@ export class SecretsRepository {
     this.lookups = new StatementBatcher({
       runMany: findAll,
       runOne: async (digest) => firstOf(await findAll([digest])),
-      onBatch: metrics.batchSizeOf('find_secrets'),
+      onBatch: counters.batchSizeOf('find_secrets'),
     });
-    metrics.watchQueue('find_secrets', this.lookups);
+    counters.watchQueue('find_secrets', this.lookups);
   }
 
   /**

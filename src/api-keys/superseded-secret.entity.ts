@@ -1,5 +1,4 @@
-import { Check, Column, Entity, Index, JoinColumn, ManyToOne, PrimaryColumn } from 'typeorm';
-import { ApiKey } from './api-key.entity.js';
+import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 
 /** A secret that a rotation replaced, while it remains valid beside the new one. */
 @Entity('superseded_secrets')
@@ -9,12 +8,9 @@ export class SupersededSecret {
   readonly digest!: Buffer;
 
   @Index('ix_superseded_secrets_api_key_id')
+  @ForeignKey('ApiKey', { name: 'fk_superseded_secrets_api_key_id', onDelete: 'RESTRICT' })
   @Column({ name: 'api_key_id', type: 'uuid' })
   readonly apiKeyId!: string;
-
-  @ManyToOne(() => ApiKey, { onDelete: 'RESTRICT' })
-  @JoinColumn({ name: 'api_key_id', foreignKeyConstraintName: 'fk_superseded_secrets_api_key_id' })
-  readonly apiKey!: never; // the relation states the foreign key; rows are joined in SQL
 
   @Column({ name: 'superseded_at', type: 'timestamptz', precision: 3 })
   readonly supersededAt!: Date;

@@ -1,6 +1,6 @@
 import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
-import { ActorCheck, ActorColumns } from '../common/audit/actor-columns.js';
-import { AUDIT_ACTIONS, type AuditAction } from '../common/audit/recording.js';
+import { ActorCheck, ActorColumns } from '../audit-trail/actor-columns.js';
+import { AUDIT_ACTIONS, type AuditAction } from '../audit-trail/with-audit.js';
 
 /** One change of a user or a key. The database refuses to update or delete such a row. */
 @Entity('audit_events')

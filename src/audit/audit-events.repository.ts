@@ -3,8 +3,8 @@ import sql from 'sql-template-tag';
 import { DataSource } from 'typeorm';
 import type { Page, Slice } from '../common/pagination/page.js';
 import type { AuditEvent } from './audit-event.entity.js';
-import { ACTOR_COLUMNS } from '../common/audit/actor-columns.js';
-import { AUDIT_ACTIONS, type AuditAction } from '../common/audit/recording.js';
+import { ACTOR_COLUMNS } from '../audit-trail/actor-columns.js';
+import { AUDIT_ACTIONS, type AuditAction } from '../audit-trail/with-audit.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { type Columns, selectList } from '../database/columns.js';
 import { findNewest, NEWEST, NEWEST_NULLS_LAST } from '../database/list.js';
@@ -24,7 +24,7 @@ const COLUMNS = {
   changes: 'changes',
 } as const satisfies Columns<AuditEvent>;
 
-/** Reads the audit trail. Each change writes its event in its own statement: see `common/audit/recording.ts`. */
+/** Reads the audit trail. Each change writes its event in its own statement: see `audit-trail/with-audit.ts`. */
 @Injectable()
 export class AuditEventsRepository {
   constructor(@InjectDatabase() private readonly database: DataSource) {}

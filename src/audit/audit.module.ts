@@ -3,7 +3,7 @@ import { ApiKeysCoreModule } from '../api-keys/api-keys.module.js';
 import { AuditEventsController } from './audit-events.controller.js';
 import { AuditEventsRepository } from './audit-events.repository.js';
 
-/** Serves the audit trail. Other features write it with the SQL of `common/audit/recording.ts`. */
+/** Serves the audit trail. Other features write it with the SQL of `audit-trail/with-audit.ts`. */
 @Module({
   imports: [ApiKeysCoreModule],
   controllers: [AuditEventsController],

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { Command } from 'commander';
 import { generateApiKey, redactKeys } from '../common/api-key-format.js';
-import type { StopSignal } from '../stop-signal.js';
+import type { StopSignal } from '../startup/stop-signal.js';
 import { addCreditCommands } from './credit-commands.js';
 import { addKeyCommands } from './key-commands.js';
 import { printLine } from './output.js';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { COMMAND_LINE } from '../common/audit/actor.js';
+import { COMMAND_LINE } from '../audit-trail/actor.js';
 import { type CreditRequest, CreditsService, type Receipt } from '../credits/credits.service.js';
 import { CreditEntryResponse } from '../credits/dto/credit-entry.response.js';
 import { DEFAULT_TRANSACTION_TYPE } from '../credits/transaction-type.js';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { StopSignal } from '../stop-signal.js';
+import type { StopSignal } from '../startup/stop-signal.js';
 import { UsersService } from '../users/users.service.js';
 import { checkFile, importFile } from './import-users.js';
 import { InterruptedError, print, printLine, say } from './output.js';

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { COMMAND_LINE } from '../common/audit/actor.js';
+import { COMMAND_LINE } from '../audit-trail/actor.js';
 import type { UserRequest, UsersService } from '../users/users.service.js';
 import { checkUser } from '../users/users.service.js';
 import { type ImportRow, readRows } from './import-rows.js';

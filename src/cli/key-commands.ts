@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { ApiKeysService, type KeyWithSecret, MAX_OVERLAP_SECONDS } from '../api-keys/api-keys.service.js';
-import { COMMAND_LINE } from '../common/audit/actor.js';
+import { COMMAND_LINE } from '../audit-trail/actor.js';
 import { daysFromNow, DEFAULT_KEY_DAYS, MAX_KEY_DAYS } from '../onboarding/onboarding.service.js';
 import { integer } from './integer.js';
 import { MAX_LISTED, print, printSecret, sayThereAreMore } from './output.js';

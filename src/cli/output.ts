@@ -1,8 +1,7 @@
 import { fstatSync, writeFileSync } from 'node:fs';
 import Table from 'cli-table3';
 import { redactKeys } from '../common/api-key-format.js';
-import { InvalidEnvironmentError } from '../config/app.config.js';
-import { EmbeddedPostgresError } from '../database/embedded/embedded-postgres.error.js';
+import { OperatorError } from '../common/errors/operator.error.js';
 import { visible, visibleLines } from './visible.js';
 
 /** Rows that a list prints at most. */
@@ -65,10 +64,8 @@ export const sayThereAreMore = (limit: number): void => {
   );
 };
 
-/** What a failed command says. Only these two errors have several lines; in any other message a line feed is part of a value. */
+/** The message of a failed command. Only an `OperatorError` has several lines; elsewhere a line feed is part of a value. */
 export function messageOf(error: unknown): string {
   const message = redactKeys(error instanceof Error ? error.message : String(error));
-  return error instanceof InvalidEnvironmentError || error instanceof EmbeddedPostgresError
-    ? message
-    : visible(message);
+  return error instanceof OperatorError ? message : visible(message);
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { ApiKeysService, type SecretRevocation } from '../api-keys/api-keys.service.js';
 import { ApiKeyResponse } from '../api-keys/dto/api-key.response.js';
-import { COMMAND_LINE } from '../common/audit/actor.js';
+import { COMMAND_LINE } from '../audit-trail/actor.js';
 import { UsersService } from '../users/users.service.js';
 import { print, printLine } from './output.js';
 import { printKeys } from './print-keys.js';

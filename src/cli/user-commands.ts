@@ -1,10 +1,10 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { type Command, Option } from 'commander';
-import { COMMAND_LINE } from '../common/audit/actor.js';
+import { COMMAND_LINE } from '../audit-trail/actor.js';
 import { isEmailAddress } from '../common/validation/email.js';
 import { DEFAULT_KEY_DAYS, MAX_KEY_DAYS, OnboardingService } from '../onboarding/onboarding.service.js';
 import { UserResponse } from '../users/dto/user.response.js';
-import type { StopSignal } from '../stop-signal.js';
+import type { StopSignal } from '../startup/stop-signal.js';
 import { type User, USER_STATUSES, type UserStatus } from '../users/user.entity.js';
 import { InvalidEmailError, UserNotFoundError } from '../users/users.errors.js';
 import { UsersService } from '../users/users.service.js';

@@ -7,7 +7,7 @@ import { createLogger, NestLogger } from '../common/logging/logger.js';
 import { AppConfig, readDotEnv } from '../config/app.config.js';
 import { misspelledVariables } from '../config/misspelled-variables.js';
 import { dataSourceOptions } from '../database/data-source.options.js';
-import { openDatabase } from '../database/open-database.js';
+import { openDatabase } from '../startup/open-database.js';
 import { NOT_ALLOWED, refuseMissingPrivileges, TABLES } from '../database/privileges.js';
 import { say } from './output.js';
 

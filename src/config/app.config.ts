@@ -1,15 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
+import { OperatorError } from '../common/errors/operator.error.js';
 import { type Variable, VARIABLES, type VariableValues } from './variables.js';
 
 /**
  * Everything wrong with the environment, one line each; no value is repeated, since some of them
  * are secrets.
  */
-export class InvalidEnvironmentError extends Error {
+export class InvalidEnvironmentError extends OperatorError {
   constructor(readonly problems: readonly string[]) {
     super(['The environment is not valid:', ...problems.map((problem) => `  ${problem}`)].join('\n'));
-    this.name = 'InvalidEnvironmentError';
   }
 }
 

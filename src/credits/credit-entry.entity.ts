@@ -1,6 +1,5 @@
-import { Check, Column, Entity, Index, JoinColumn, ManyToOne, PrimaryColumn, Unique } from 'typeorm';
-import { ActorCheck, ActorColumns } from '../common/audit/actor-columns.js';
-import { User } from '../users/user.entity.js';
+import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn, Unique } from 'typeorm';
+import { ActorCheck, ActorColumns } from '../audit-trail/actor-columns.js';
 import { TRANSACTION_TYPE } from './transaction-type.js';
 
 const integer = { from: Number, to: (value: number) => value };
@@ -22,12 +21,9 @@ export class CreditEntry extends ActorColumns {
   @Column({ name: 'created_at', type: 'timestamptz', precision: 3 })
   readonly createdAt!: Date;
 
+  @ForeignKey('User', { name: 'fk_credit_entries_user_id', onDelete: 'RESTRICT' })
   @Column({ name: 'user_id', type: 'uuid' })
   readonly userId!: string;
-
-  @ManyToOne(() => User, { onDelete: 'RESTRICT' })
-  @JoinColumn({ name: 'user_id', foreignKeyConstraintName: 'fk_credit_entries_user_id' })
-  readonly user!: never; // the relation states the foreign key; rows are joined in SQL
 
   /** Added to the balance; negative spends. */
   @Column({ type: 'bigint', transformer: integer })

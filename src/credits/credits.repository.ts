@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import sql, { type Sql } from 'sql-template-tag';
 import { DataSource, type EntityManager } from 'typeorm';
-import type { Actor } from '../common/audit/actor.js';
-import { ACTOR_COLUMNS, actorColumnNames, actorValues } from '../common/audit/actor-columns.js';
+import type { Actor } from '../audit-trail/actor.js';
+import { ACTOR_COLUMNS, actorColumnNames, actorValues } from '../audit-trail/actor-columns.js';
 import type { Page, Slice } from '../common/pagination/page.js';
 import { type Columns, selectList } from '../database/columns.js';
 import { query } from '../database/query.js';
@@ -44,7 +44,7 @@ const COLUMNS = {
   transactionId: 'transaction_id',
   transactionType: 'transaction_type',
   ...ACTOR_COLUMNS,
-} as const satisfies Columns<Omit<CreditEntry, 'user'>>;
+} as const satisfies Columns<CreditEntry>;
 
 const SELECTED = selectList(COLUMNS, 'credit_entries');
 
@@ -174,7 +174,6 @@ const toEntry = (row: EntryRow): CreditEntry => ({
   id: row.id,
   createdAt: row.createdAt,
   userId: row.userId,
-  user: undefined as never,
   credits: Number(row.credits),
   balanceAfter: Number(row.balanceAfter),
   transactionId: row.transactionId,

@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { APPLICATION } from '../common/audit/actor.js';
-import type { ChangeOptions } from '../common/audit/change-options.js';
+import { APPLICATION } from '../audit-trail/actor.js';
+import type { ChangeOptions } from '../audit-trail/change-options.js';
 import { violates } from '../common/errors/constraint.js';
-import { Metrics } from '../common/metrics/metrics.js';
+import { Counters } from '../common/counters/counters.js';
 import type { Page, Slice } from '../common/pagination/page.js';
 import { isDate } from '../common/validation/date.js';
 import { isUuid } from '../common/validation/uuid.js';
@@ -51,9 +51,9 @@ export class CreditsService {
   constructor(
     private readonly entries: CreditsRepository,
     private readonly users: UsersService,
-    metrics: Metrics,
+    counters: Counters,
   ) {
-    metrics.watchQueue('move_credits', this.queue);
+    counters.watchQueue('move_credits', this.queue);
   }
 
   /**

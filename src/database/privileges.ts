@@ -1,5 +1,6 @@
 import pg from 'pg';
 import type { DataSource } from 'typeorm';
+import { OperatorError } from '../common/errors/operator.error.js';
 
 /** The rights that the application needs on each table, if another role owns them. */
 const PRIVILEGES = {
@@ -19,12 +20,7 @@ export const TABLES = Object.keys(PRIVILEGES) as Table[];
 export const NOT_ALLOWED = '42501';
 
 /** The role of the connection lacks rights. The message has the statements that grant them. */
-export class MissingPrivilegesError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = 'MissingPrivilegesError';
-  }
-}
+export class MissingPrivilegesError extends OperatorError {}
 
 /** The statements with which the owner of the tables grants a role the rights of the application. Safe to repeat. */
 export function grantsTo(role: string, schema: string): string[] {
@@ -94,6 +90,6 @@ export async function refusedMigrations(database: DataSource, said: string): Pro
       ? `Grant it what it needs, GRANT CREATE ON SCHEMA ${schema} TO ${role};, or run them as another role`
       : `Run them as ${owner ?? 'the owner of the tables'}`;
   return new MissingPrivilegesError(
-    `The role ${role} may not run the migrations: ${said}. ${mend}, with "node dist/src/database/migrate.js", and start with MIGRATIONS_RUN=false.`,
+    `The role ${role} may not run the migrations: ${said}. ${mend}, with "node dist/src/startup/migrate.js", and start with MIGRATIONS_RUN=false.`,
   );
 }

@@ -1,4 +1,5 @@
 import { DataSource, type EntityManager, MigrationExecutor } from 'typeorm';
+import { OperatorError } from '../common/errors/operator.error.js';
 import { DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
 import { ADVISORY_LOCKS } from './advisory-locks.js';
 import { dataSourceOptions } from './data-source.options.js';
@@ -13,12 +14,11 @@ const OLDEST_VERSION = 130_000;
 /** Settings of one transaction, which a pooler allows. */
 const SET_LOCALLY = 'SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS setting (name, value)';
 
-export class PendingMigrationsError extends Error {
+export class PendingMigrationsError extends OperatorError {
   constructor(names: readonly string[]) {
     super(
       `The database lacks the migrations ${names.join(', ')}. Run "npm run migration:run", or start with MIGRATIONS_RUN=true.`,
     );
-    this.name = 'PendingMigrationsError';
   }
 }
 

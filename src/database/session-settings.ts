@@ -1,4 +1,5 @@
 import type { DataSource } from 'typeorm';
+import { OperatorError } from '../common/errors/operator.error.js';
 
 /**
  * Settings that the statements and the parsers of `pg` rely on. A server, database or role may have other values, so each
@@ -29,13 +30,12 @@ export type SessionSettings = Readonly<Record<string, string>>;
 const REQUIRED: SessionSettings = { ...SESSION_SETTINGS, session_replication_role: 'origin' };
 
 /** The connection has settings with which data would be lost or misread. */
-export class UnsuitableSettingsError extends Error {
+export class UnsuitableSettingsError extends OperatorError {
   constructor(settings: readonly string[], remedies: readonly string[]) {
     super(
       `The database connection has ${settings.join(' and ')}, with which the Users API cannot work: run ${remedies.join('; ')}, ` +
         'and remove them from the options of the connection if they are there.',
     );
-    this.name = 'UnsuitableSettingsError';
   }
 }
 

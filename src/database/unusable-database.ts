@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { OperatorError } from '../common/errors/operator.error.js';
 import { DatabaseUnreachableError, isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
 import { NOT_ALLOWED } from './privileges.js';
 import { speaksAnotherProtocol } from './speaks-another-protocol.js';
@@ -16,10 +17,9 @@ const UNKNOWN_METHOD = 'Unknown authenticationOk message type';
 const NO_TLS = 'The server does not support SSL connections';
 
 /** The database of `DATABASE_URL` cannot be used. The message has its address and the reason, and no part of the password. */
-export class UnusableDatabaseError extends Error {
+export class UnusableDatabaseError extends OperatorError {
   constructor(url: string, reason: string, cause?: unknown) {
     super(`The database ${placeOf(url)} cannot be used: ${reason}`, { cause });
-    this.name = 'UnusableDatabaseError';
   }
 }
 

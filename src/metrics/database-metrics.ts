@@ -2,13 +2,13 @@ import { Injectable } from '@nestjs/common';
 import type { Pool } from 'pg';
 import { Gauge } from 'prom-client';
 import { DataSource } from 'typeorm';
-import { Metrics } from '../common/metrics/metrics.js';
+import { Counters } from '../common/counters/counters.js';
 import type { BoundedPool } from '../database/bounded-pool.js';
 
 /** Reads the pool at each scrape. */
 @Injectable()
 export class DatabaseMetrics {
-  constructor({ registry }: Metrics, database: DataSource) {
+  constructor({ registry }: Counters, database: DataSource) {
     const { master: pool } = database.driver as unknown as { readonly master: Pool & Partial<BoundedPool> };
     new Gauge({
       name: 'users_api_database_pool_connections',

@@ -1,13 +1,13 @@
 import { Injectable } from '@nestjs/common';
 import { Gauge } from 'prom-client';
 import { ApiKeysService } from '../api-keys/api-keys.service.js';
-import { Metrics } from '../common/metrics/metrics.js';
+import { Counters } from '../common/counters/counters.js';
 import { BackgroundChecks } from './background-checks.js';
 
 /** Keys in use that stop working soon: each is a caller that will be refused unless its key is renewed. */
 @Injectable()
 export class ExpiringKeys {
-  constructor({ registry }: Metrics, apiKeys: ApiKeysService, checks: BackgroundChecks) {
+  constructor({ registry }: Counters, apiKeys: ApiKeysService, checks: BackgroundChecks) {
     const expiring = new Gauge({
       name: 'users_api_expiring_keys',
       help: 'Active API keys that expire within 30 days and were used within the last 30; absent until they have been counted',

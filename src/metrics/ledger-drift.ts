@@ -1,13 +1,13 @@
 import { Injectable } from '@nestjs/common';
 import { Gauge } from 'prom-client';
-import { Metrics } from '../common/metrics/metrics.js';
+import { Counters } from '../common/counters/counters.js';
 import { CreditsService } from '../credits/credits.service.js';
 import { BackgroundChecks } from './background-checks.js';
 
 /** Whether the ledger adds up. Neither metric has a value before the first check has ended. */
 @Injectable()
 export class LedgerDrift {
-  constructor({ registry }: Metrics, credits: CreditsService, checks: BackgroundChecks) {
+  constructor({ registry }: Counters, credits: CreditsService, checks: BackgroundChecks) {
     const checkedAt = new Gauge({
       name: 'users_api_credits_drift_checked_timestamp_seconds',
       help: 'When the last check of the ledger ended, in Unix time; absent until the first check has ended',

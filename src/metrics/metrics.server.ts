@@ -8,7 +8,7 @@ import { handleProtocolErrors } from '../common/http/protocol-errors.js';
 import { requestIdFrom } from '../common/http/request-id.js';
 import { MethodNotAllowedError, NoSuchRouteError } from '../common/http/route-miss.js';
 import { toErrorReply } from '../common/errors/error-reply.js';
-import { Metrics } from '../common/metrics/metrics.js';
+import { Counters } from '../common/counters/counters.js';
 
 /** Milliseconds for scrapes that are in flight when the listener closes. */
 const SCRAPE_MS = 250;
@@ -19,11 +19,11 @@ export class MetricsServer implements OnApplicationShutdown {
   private server: Server | undefined;
   private isStopping = false;
 
-  constructor(private readonly metrics: Metrics) {}
+  constructor(private readonly counters: Counters) {}
 
   /** @returns the port, which is another than the given one if that is 0 */
   async listen(port: number, host: string): Promise<number> {
-    collectDefaultMetrics({ register: this.metrics.registry }); // memory, file descriptors, event-loop lag and the like
+    collectDefaultMetrics({ register: this.counters.registry }); // memory, file descriptors, event-loop lag and the like
     this.server = createServer({ headersTimeout: 5_000, requestTimeout: 10_000 }, (request, response) => {
       response.setHeader('X-Request-Id', requestIdFrom(request.headers['x-request-id']));
       this.answer(request, response).catch((error: unknown) => {
@@ -39,7 +39,7 @@ export class MetricsServer implements OnApplicationShutdown {
   private async answer({ method, url }: IncomingMessage, response: ServerResponse): Promise<void> {
     if (url?.split('?')[0] !== '/metrics') throw new NoSuchRouteError();
     if (method !== 'GET' && method !== 'HEAD') throw new MethodNotAllowedError(['GET', 'HEAD']);
-    const { registry } = this.metrics;
+    const { registry } = this.counters;
     const text = await registry.metrics();
     if (this.isStopping) response.shouldKeepAlive = false;
     response.writeHead(200, { 'Content-Type': registry.contentType, 'Cache-Control': 'no-store' });

@@ -2,7 +2,7 @@ import { Injectable, type NestMiddleware } from '@nestjs/common';
 import type { NextFunction, Request, Response } from 'express';
 import { Counter, Histogram } from 'prom-client';
 import { DATABASE_FAILURES } from '../common/errors/database-unavailable.js';
-import { Metrics } from '../common/metrics/metrics.js';
+import { Counters } from '../common/counters/counters.js';
 
 /** Times every request by the route that took it, and counts those that the database failed. A URL is no label: callers write it, and there is no end of them. */
 @Injectable()
@@ -10,7 +10,7 @@ export class RequestMetrics implements NestMiddleware {
   private readonly durations: Histogram<'method' | 'route' | 'status'>;
   private readonly databaseFailures: Counter<'reason'>;
 
-  constructor({ registry }: Metrics) {
+  constructor({ registry }: Counters) {
     this.durations = new Histogram({
       name: 'users_api_http_request_duration_seconds',
       help: 'From the end of the header to the end of the answer, by route and status; status 0 where the caller went away first',

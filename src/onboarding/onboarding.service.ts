@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
-import type { AuditOptions, ChangeOptions } from '../common/audit/change-options.js';
+import type { AuditOptions, ChangeOptions } from '../audit-trail/change-options.js';
 import type { KeyView } from '../api-keys/key-view.js';
 import { ApiKeysService, type KeyWithSecret } from '../api-keys/api-keys.service.js';
 import { DEFAULT_KEY_DAYS } from '../config/rules.js';

@@ -1,13 +1,13 @@
 import { Module } from '@nestjs/common';
 import { ApiKeysCoreModule } from '../api-keys/api-keys.module.js';
-import { MetricsModule } from '../common/metrics/metrics.module.js';
+import { CountersModule } from '../common/counters/counters.module.js';
 import { UsersAdminController } from './users.admin.controller.js';
 import { UsersController } from './users.controller.js';
 import { UsersRepository } from './users.repository.js';
 import { UsersService } from './users.service.js';
 
 @Module({
-  imports: [MetricsModule],
+  imports: [CountersModule],
   providers: [UsersService, UsersRepository],
   exports: [UsersService],
 })

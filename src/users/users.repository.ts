@@ -1,10 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import sql, { empty, raw, type Sql } from 'sql-template-tag';
 import { DataSource, type EntityManager } from 'typeorm';
-import { type Actor, checkActor } from '../common/audit/actor.js';
-import { actorColumnNames, actorRows } from '../common/audit/actor-columns.js';
-import { auditDiff, auditSnapshot, withAudit } from '../common/audit/recording.js';
-import { Metrics } from '../common/metrics/metrics.js';
+import { type Actor, checkActor } from '../audit-trail/actor.js';
+import { actorColumnNames, actorRows } from '../audit-trail/actor-columns.js';
+import { auditDiff, auditSnapshot, withAudit } from '../audit-trail/with-audit.js';
+import { Counters } from '../common/counters/counters.js';
 import type { Page, Slice } from '../common/pagination/page.js';
 import { isUuid } from '../common/validation/uuid.js';
 import { type Columns, selectList } from '../database/columns.js';
@@ -70,7 +70,7 @@ export class UsersRepository {
 
   constructor(
     @InjectDatabase() private readonly database: DataSource,
-    metrics: Metrics,
+    counters: Counters,
   ) {
     this.patches = new StatementBatcher({
       runMany: async (patches) => {
@@ -79,15 +79,15 @@ export class UsersRepository {
       },
       runOne: (patch) => this.patchAlone(patch, RETRIES - 1),
       keyOf: ({ id }) => id,
-      onBatch: metrics.batchSizeOf('patch_users'),
+      onBatch: counters.batchSizeOf('patch_users'),
     });
     this.reads = new StatementBatcher({
       runMany: (ids) => this.findAll(ids),
       runOne: async (id) => firstOf(await this.findAll([id])),
-      onBatch: metrics.batchSizeOf('find_users'),
+      onBatch: counters.batchSizeOf('find_users'),
     });
-    metrics.watchQueue('patch_users', this.patches);
-    metrics.watchQueue('find_users', this.reads);
+    counters.watchQueue('patch_users', this.patches);
+    counters.watchQueue('find_users', this.reads);
   }
 
   /** Runs the work in the transaction of `manager`, or else in one of its own. */

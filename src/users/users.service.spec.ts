@@ -1,4 +1,4 @@
-import type { Actor } from '../common/audit/actor.js';
+import type { Actor } from '../audit-trail/actor.js';
 import type { User } from './user.entity.js';
 import { InvalidUserNameError, UserChangedError, UserNotFoundError } from './users.errors.js';
 import type { UserChanges, UsersRepository } from './users.repository.js';

@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { violates } from '../common/errors/constraint.js';
-import { APPLICATION } from '../common/audit/actor.js';
-import type { AuditOptions, ChangeOptions, TransactionOptions } from '../common/audit/change-options.js';
+import { APPLICATION } from '../audit-trail/actor.js';
+import type { AuditOptions, ChangeOptions, TransactionOptions } from '../audit-trail/change-options.js';
 import type { Page, Slice } from '../common/pagination/page.js';
 import { isAscii, isEmailAddress } from '../common/validation/email.js';
 import { isVersion } from '../common/validation/version.js';

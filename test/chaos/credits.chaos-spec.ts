@@ -1,9 +1,9 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { chmod, readFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { generateApiKey } from '../../src/common/api-key-format.js';
+import { freePort } from '../support/ports.js';
 import { Programs, type RunningServer } from '../support/server-process.js';
 
 const CLIENTS = 32;
@@ -127,11 +127,3 @@ describe('Credits under kill -9 of the server and of its database', () => {
     expect(figures.serverKills + figures.databaseKills).toBeGreaterThan(0);
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((listening) => server.once('listening', listening));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((closed) => server.close(closed));
-  return port;
-}

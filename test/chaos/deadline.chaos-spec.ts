@@ -4,7 +4,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { generateApiKey } from '../../src/common/api-key-format.js';
-import { openEmbeddedPostgres } from '../../src/database/embedded/open-embedded-postgres.js';
+import { openEmbeddedPostgres } from '../../src/embedded-postgres/open-embedded-postgres.js';
 import { Administrator } from '../support/administrator.js';
 import { Programs } from '../support/server-process.js';
 

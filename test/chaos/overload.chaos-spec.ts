@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { Client } from 'pg';
 import { generateApiKey } from '../../src/common/api-key-format.js';
-import { openEmbeddedPostgres } from '../../src/database/embedded/open-embedded-postgres.js';
+import { openEmbeddedPostgres } from '../../src/embedded-postgres/open-embedded-postgres.js';
 import { Programs } from '../support/server-process.js';
 
 const POOL = 2;

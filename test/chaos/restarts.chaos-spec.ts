@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { chmod } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { generateApiKey } from '../../src/common/api-key-format.js';
-import { openEmbeddedPostgres } from '../../src/database/embedded/open-embedded-postgres.js';
+import { openEmbeddedPostgres } from '../../src/embedded-postgres/open-embedded-postgres.js';
 import { Administrator } from '../support/administrator.js';
 import { freePort } from '../support/ports.js';
 import { startProcess } from '../support/processes.js';

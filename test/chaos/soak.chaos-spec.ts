@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import autocannon from 'autocannon';
 import { generateApiKey } from '../../src/common/api-key-format.js';
-import { openEmbeddedPostgres } from '../../src/database/embedded/open-embedded-postgres.js';
+import { openEmbeddedPostgres } from '../../src/embedded-postgres/open-embedded-postgres.js';
 import { Administrator } from '../support/administrator.js';
 import { freePort } from '../support/ports.js';
 import { startProcess } from '../support/processes.js';
@@ -57,7 +57,7 @@ describe(`${String(MINUTES)} minutes at ${String(SHARE * 100)} % of what the ser
       const { child: server } = startProcess(
         process.execPath,
         [
-          ...['--expose-gc', '--no-memory-reducer', '--no-allocation-site-pretenuring'], // as the image starts it
+          '--no-allocation-site-pretenuring', // as the image starts it
           ...['--import', resolve('test/support/heap-after-collection.js'), resolve('dist/app/main.js')],
         ],
         {

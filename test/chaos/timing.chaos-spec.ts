@@ -2,7 +2,7 @@ import { chmod } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
 import { Client } from 'pg';
 import { generateApiKey } from '../../src/common/api-key-format.js';
-import { openEmbeddedPostgres } from '../../src/database/embedded/open-embedded-postgres.js';
+import { openEmbeddedPostgres } from '../../src/embedded-postgres/open-embedded-postgres.js';
 import { Administrator } from '../support/administrator.js';
 import { Programs } from '../support/server-process.js';
 

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
-import { findBinaries } from '../../src/database/embedded/binaries.js';
-import { Cluster } from '../../src/database/embedded/cluster.js';
-import { serverAccount } from '../../src/database/embedded/server-account.js';
+import { findBinaries } from '../../src/embedded-postgres/binaries.js';
+import { Cluster } from '../../src/embedded-postgres/cluster.js';
+import { serverAccount } from '../../src/embedded-postgres/server-account.js';
 import { freePort } from './ports.js';
 import { temporaryDirectory } from './processes.js';
 

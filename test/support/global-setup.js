@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { openEmbeddedPostgres } from '../../dist/src/database/embedded/open-embedded-postgres.js';
+import { openEmbeddedPostgres } from '../../dist/src/embedded-postgres/open-embedded-postgres.js';
 import { runMigrations } from '../../dist/src/database/run-migrations.js';
 import { startPgBouncer } from './pgbouncer.js';
 import openRunDirectory from './run-directory.js';

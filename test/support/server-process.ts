@@ -12,7 +12,7 @@ const programs = {
   server: resolve('dist/app/main.js'),
   unbundledServer: resolve('dist/src/main.js'),
   cli: resolve('dist/src/cli.js'),
-  migrate: resolve('dist/src/database/migrate.js'),
+  migrate: resolve('dist/src/startup/migrate.js'),
 };
 
 /** The environment of a program: nothing of ours but what a test gives it, and no `.env` of the developer's. */

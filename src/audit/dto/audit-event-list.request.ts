@@ -3,7 +3,7 @@ import { IsIn, Matches } from 'class-validator';
 import { UUID } from '../../common/validation/uuid.js';
 import { PageRequest } from '../../common/pagination/page.request.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
-import { AUDIT_ACTIONS, type AuditAction } from '../../common/audit/recording.js';
+import { AUDIT_ACTIONS, type AuditAction } from '../../audit-trail/with-audit.js';
 
 export class AuditEventListRequest extends PageRequest {
   @ApiPropertyOptional({ format: 'uuid', description: 'Only changes of this user and of its keys' })

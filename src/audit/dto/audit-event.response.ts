@@ -1,8 +1,8 @@
 import { ApiProperty } from '@nestjs/swagger';
 import { pageOf } from '../../common/pagination/pagination.response.js';
-import { ACTOR_TYPES, type Actor } from '../../common/audit/actor.js';
+import { ACTOR_TYPES, type Actor } from '../../audit-trail/actor.js';
 import type { AuditEvent } from '../audit-event.entity.js';
-import { AUDIT_ACTIONS, type AuditAction } from '../../common/audit/recording.js';
+import { AUDIT_ACTIONS, type AuditAction } from '../../audit-trail/with-audit.js';
 
 const ID = { format: 'uuid', example: '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90' };
 

@@ -1,5 +1,5 @@
-import { DomainError } from '../errors/domain.error.js';
-import { isUuid } from '../validation/uuid.js';
+import { DomainError } from '../common/errors/domain.error.js';
+import { isUuid } from '../common/validation/uuid.js';
 
 export const ACTOR_TYPES = ['API_KEY', 'COMMAND_LINE', 'APPLICATION'] as const;
 

@@ -13,7 +13,7 @@ interface Queue {
 
 /** Counters of the features. Each application has a registry of its own, so that several in one process do not add up. */
 @Injectable()
-export class Metrics {
+export class Counters {
   readonly registry = new Registry();
 
   readonly authenticationRefusals = new Counter({

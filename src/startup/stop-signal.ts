@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { SHUTDOWN_GRACE_MS } from './common/time-limits.js';
+import { SHUTDOWN_GRACE_MS } from '../common/time-limits.js';
 
 /** Milliseconds in which two signals are one: a terminal sends Ctrl-C to npm and to us, and npm passes its own on to us. */
 const SAME_SIGNAL_MS = 100;

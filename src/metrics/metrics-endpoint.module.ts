@@ -1,6 +1,6 @@
 import { type MiddlewareConsumer, Module, type NestModule } from '@nestjs/common';
 import { ApiKeysCoreModule } from '../api-keys/api-keys.module.js';
-import { MetricsModule } from '../common/metrics/metrics.module.js';
+import { CountersModule } from '../common/counters/counters.module.js';
 import { CreditsCoreModule } from '../credits/credits.module.js';
 import { BackgroundChecks } from './background-checks.js';
 import { DatabaseMetrics } from './database-metrics.js';
@@ -11,10 +11,10 @@ import { RequestMetrics } from './request-metrics.middleware.js';
 
 /** What only an application of its own measures, and serves on a port of its own; imported where `METRICS_PORT` is set. */
 @Module({
-  imports: [MetricsModule, ApiKeysCoreModule, CreditsCoreModule],
+  imports: [CountersModule, ApiKeysCoreModule, CreditsCoreModule],
   providers: [MetricsServer, DatabaseMetrics, BackgroundChecks, ExpiringKeys, LedgerDrift],
 })
-export class MetricsServerModule implements NestModule {
+export class MetricsEndpointModule implements NestModule {
   configure(consumer: MiddlewareConsumer): void {
     consumer.apply(RequestMetrics).forRoutes('{*path}');
   }

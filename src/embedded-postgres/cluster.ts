@@ -16,7 +16,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { Client } from 'pg';
-import { SessionClient } from '../session-client.js';
+import { SessionClient } from '../database/session-client.js';
 import { type Binaries, withShellSafeInitdb } from './binaries.js';
 import { findCluster } from './data-directory.js';
 import { EmbeddedPostgresError } from './embedded-postgres.error.js';

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
 import type { AppConfig } from '../config/app.config.js';
-import { type OpenDatabase, openEmbeddedPostgres } from './embedded/open-embedded-postgres.js';
-import { TABLES } from './privileges.js';
-import { refusePendingMigrations, runMigrations } from './run-migrations.js';
-import { lastingReason, reasonOf, UnusableDatabaseError } from './unusable-database.js';
+import type { OpenDatabase } from '../embedded-postgres/open-embedded-postgres.js';
+import { TABLES } from '../database/privileges.js';
+import { refusePendingMigrations, runMigrations } from '../database/run-migrations.js';
+import { lastingReason, reasonOf, UnusableDatabaseError } from '../database/unusable-database.js';
 
 /** The wait of a start for the database, and the pause between two attempts (ms). */
 const START_TIMEOUT_MS = 30_000;
@@ -60,12 +60,15 @@ export async function retryUntilAvailable<T>(
 }
 
 /** The database of the configuration, or the embedded one. */
-export function locateDatabase(
+export async function locateDatabase(
   { databaseUrl, dataDir }: AppConfig,
   owner: boolean,
   log: (message: string) => void,
 ): Promise<OpenDatabase> {
-  if (databaseUrl === undefined) return openEmbeddedPostgres({ dataDir, owner, log });
+  if (databaseUrl === undefined) {
+    const { openEmbeddedPostgres } = await import('../embedded-postgres/open-embedded-postgres.js'); // not needed in production
+    return openEmbeddedPostgres({ dataDir, owner, log });
+  }
   const { host, pathname } = new URL(databaseUrl);
-  return Promise.resolve({ url: databaseUrl, place: `${host}${pathname}`, close: () => Promise.resolve() });
+  return { url: databaseUrl, place: `${host}${pathname}`, close: () => Promise.resolve() };
 }

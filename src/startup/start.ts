@@ -1,16 +1,12 @@
-import { createApp } from './app.setup.js';
-import { createLogger } from './common/logging/logger.js';
-import { AppConfig, InvalidEnvironmentError, readDotEnv } from './config/app.config.js';
-import { misspelledVariables } from './config/misspelled-variables.js';
-import { MetricsServer } from './metrics/metrics.server.js';
-import { openDatabase, retryUntilAvailable } from './database/open-database.js';
-import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.error.js';
-import { MissingPrivilegesError } from './database/privileges.js';
-import { PendingMigrationsError } from './database/run-migrations.js';
-import { UnsuitableSettingsError } from './database/session-settings.js';
-import { UnusableDatabaseError } from './database/unusable-database.js';
-import { bootstrapped, greet } from './onboarding/greeting.js';
-import { OnboardingService } from './onboarding/onboarding.service.js';
+import { createApp } from '../app.setup.js';
+import { OperatorError } from '../common/errors/operator.error.js';
+import { createLogger } from '../common/logging/logger.js';
+import { AppConfig, readDotEnv } from '../config/app.config.js';
+import { misspelledVariables } from '../config/misspelled-variables.js';
+import { MetricsServer } from '../metrics/metrics.server.js';
+import { openDatabase, retryUntilAvailable } from './open-database.js';
+import { bootstrapped, greet } from '../onboarding/greeting.js';
+import { OnboardingService } from '../onboarding/onboarding.service.js';
 import type { StopSignal } from './stop-signal.js';
 
 /** Opens the database, listens, and creates the first administrator. Ends the process with 1 when that fails. */
@@ -21,7 +17,7 @@ export async function start(stop: StopSignal): Promise<void> {
     if (stop.isStopping) return; // what is being closed may fail, and the process ends by itself
     const { message, stack, code } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
     // What the system or the database says needs no stack either. Nothing else of an error is printed: it may hold parameters.
-    const isExplained = EXPLAINED.some((kind) => error instanceof kind) || typeof code === 'string';
+    const isExplained = error instanceof OperatorError || typeof code === 'string';
     // Only an exit ends what a failed start has left open, and it would discard what a pipe has not taken yet.
     process.stderr.write(`${(isExplained ? message : stack) ?? String(error)}\n`, () => process.exit(1));
   }
@@ -36,7 +32,7 @@ async function open(stop: StopSignal): Promise<void> {
   const tracing =
     tracesProtocol === undefined
       ? undefined
-      : (await import('./tracing/tracing.js')).startTracing(tracesProtocol, logger);
+      : (await import('../tracing/tracing.js')).startTracing(tracesProtocol, logger);
   const log = (message: string): void => {
     logger.info(message);
   };
@@ -77,15 +73,4 @@ const explainedBy =
     throw new CannotListenError(`Cannot listen with ${given.join(', ')}: ${(error as Error).message}`);
   };
 
-class CannotListenError extends Error {}
-
-/** Failures whose message has all that an operator needs: no stack. */
-const EXPLAINED = [
-  CannotListenError,
-  EmbeddedPostgresError,
-  InvalidEnvironmentError,
-  MissingPrivilegesError,
-  PendingMigrationsError,
-  UnsuitableSettingsError,
-  UnusableDatabaseError,
-];
+class CannotListenError extends OperatorError {}

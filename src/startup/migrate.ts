@@ -1,7 +1,7 @@
-import './javascript-client.js';
+import '../database/javascript-client.js';
 import { parseArgs } from 'node:util';
-import { handleFailedOutput } from '../standard-streams.js';
-import { onStopSignal } from '../stop-signal.js';
+import { handleFailedOutput } from './standard-streams.js';
+import { onStopSignal } from './stop-signal.js';
 
 /*
  * `npm run migration:run`: runs the migrations as the application does at its start, under the same lock. With `--grant-to <role>`
@@ -15,7 +15,7 @@ try {
   const { AppConfig, readDotEnv } = await import('../config/app.config.js');
   const { misspelledVariables } = await import('../config/misspelled-variables.js');
   const { locateDatabase, retryUntilAvailable } = await import('./open-database.js');
-  const { runMigrations } = await import('./run-migrations.js');
+  const { runMigrations } = await import('../database/run-migrations.js');
   const { values } = parseArgs({ options: { 'grant-to': { type: 'string' } } });
   readDotEnv();
   const config = new AppConfig(process.env);

@@ -1,5 +1,5 @@
 import { addressOf } from '../common/http/caller-address.js';
-import { subscriberOf } from './rate-limits.js';
+import { subscriberOf } from './rate-limits.service.js';
 
 describe('subscriberOf', () => {
   it.each([

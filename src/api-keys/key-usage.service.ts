@@ -1,7 +1,7 @@
 import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import sql from 'sql-template-tag';
 import { DataSource } from 'typeorm';
-import { Metrics } from '../common/metrics/metrics.js';
+import { Counters } from '../common/counters/counters.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { query } from '../database/query.js';
 import { Rows } from '../database/rows.js';
@@ -27,7 +27,7 @@ export class KeyUsage implements OnModuleInit, OnApplicationShutdown {
 
   constructor(
     @InjectDatabase() private readonly database: DataSource,
-    private readonly metrics: Metrics,
+    private readonly counters: Counters,
   ) {}
 
   onModuleInit(): void {
@@ -51,7 +51,7 @@ export class KeyUsage implements OnModuleInit, OnApplicationShutdown {
         await this.write(uses.slice(from, from + SLICE));
       } catch (error) {
         const keys = uses.length - from; // the next statement would most likely fail too
-        this.metrics.unwrittenKeyUses.inc(keys);
+        this.counters.unwrittenKeyUses.inc(keys);
         this.logger.warn({ err: error, keys }, 'The last uses of some keys could not be written');
         return;
       }

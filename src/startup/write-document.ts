@@ -1,8 +1,8 @@
-import './database/javascript-client.js';
+import '../database/javascript-client.js';
 import { writeFile } from 'node:fs/promises';
-import { createApp, documentOf } from './app.setup.js';
-import { createLogger } from './common/logging/logger.js';
-import { AppConfig } from './config/app.config.js';
+import { createApp, documentOf } from '../app.setup.js';
+import { createLogger } from '../common/logging/logger.js';
+import { AppConfig } from '../config/app.config.js';
 
 /** Writes the published document to the given file. */
 const [, , file] = process.argv;

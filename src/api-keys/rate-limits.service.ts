@@ -2,10 +2,10 @@ import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } fro
 import type { Redis } from 'ioredis';
 import { type RateLimiterAbstract, RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import { failOnThrowingListener } from '../common/fail-on-throwing-listener.js';
-import { Metrics } from '../common/metrics/metrics.js';
+import { Counters } from '../common/counters/counters.js';
 import { InjectOptions, type UsersApiOptions } from '../config/users-api.options.js';
 import { RateLimitedError } from './api-keys.errors.js';
-import { type RateLimitState, WINDOW_SECONDS } from './rate-limit.js';
+import { type RateLimitState, WINDOW_SECONDS } from './rate-limit.headers.js';
 
 /** Milliseconds that a request waits for Redis at most, and for which it is left alone after it has failed. */
 const STORE_TIMEOUT_MS = 100;
@@ -24,7 +24,7 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
 
   constructor(
     @InjectOptions() private readonly options: UsersApiOptions,
-    private readonly metrics: Metrics,
+    private readonly counters: Counters,
   ) {}
 
   async onModuleInit(): Promise<void> {
@@ -66,7 +66,7 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
     who: string,
   ): Promise<RateLimitState | null> {
     if (performance.now() < this.restUntil) {
-      this.metrics.rateLimitFailures.inc();
+      this.counters.rateLimitFailures.inc();
       return null;
     }
     try {
@@ -76,13 +76,13 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
       return state;
     } catch (rejection) {
       if (rejection instanceof RateLimiterRes) {
-        this.metrics.rateLimited.inc({ limit });
+        this.counters.rateLimited.inc({ limit });
         throw new RateLimitedError(stateOf(limit, limiter, rejection));
       }
       if (!this.isAway) this.logger.warn({ err: rejection }, 'Redis does not answer: requests pass uncounted');
       this.isAway = true;
       this.restUntil = performance.now() + STORE_REST_MS;
-      this.metrics.rateLimitFailures.inc();
+      this.counters.rateLimitFailures.inc();
       return null;
     }
   }
