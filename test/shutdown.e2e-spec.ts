@@ -1,45 +1,7 @@
-import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
 import { generateApiKey } from '../src/common/api-key-format.js';
+import { Connection } from './support/connection.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 import { Programs, type RunningServer } from './support/server-process.js';
-
-/** One connection, on which a test says what it likes when it likes. */
-class Connection {
-  received = '';
-
-  private constructor(private readonly socket: Socket) {
-    socket.on('data', (chunk) => (this.received += String(chunk)));
-    socket.on('error', (error) => (this.received += `[${error.message}]`));
-  }
-
-  static to({ url }: RunningServer): Promise<Connection> {
-    return Connection.toPort(Number(new URL(url).port));
-  }
-
-  static async toPort(port: number): Promise<Connection> {
-    const socket = connect(port, '127.0.0.1');
-    await once(socket, 'connect');
-    return new Connection(socket);
-  }
-
-  send(text: string): void {
-    this.socket.write(text);
-  }
-
-  /** Sends the text, and returns once the kernel has taken it. */
-  async sent(text: string): Promise<void> {
-    await new Promise((done) => this.socket.write(text, done));
-  }
-
-  async answers(pattern: RegExp): Promise<void> {
-    while (!pattern.test(this.received)) await once(this.socket, 'data');
-  }
-
-  async closes(): Promise<void> {
-    if (!this.socket.closed) await once(this.socket, 'close');
-  }
-}
 
 const isRefused = async (server: RunningServer): Promise<void> => {
   for (;;) {

@@ -10,7 +10,7 @@ import {
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { REST_OF_REQUEST_MS } from '../common/time-limits.js';
-import { acceptQueue } from '../common/http/accept-queue.js';
+import { closeListener } from '../common/http/close-listener.js';
 import { pendingResponse, refuseConnection } from '../common/http/refuse-connection.js';
 
 /** Milliseconds for which a process that is told to stop goes on serving, so that proxies see first that it is not ready. */
@@ -68,7 +68,7 @@ export class Drain implements OnApplicationBootstrap, BeforeApplicationShutdown,
     this.after(REST_OF_REQUEST_MS, () => {
       for (const socket of connections) refuseConnection(socket, 'request_timeout');
     });
-    if (server?.listening) await acceptQueue(server); // Nest closes it next
+    if (server?.listening) await closeListener(server); // Nest closes it next
     this.after(FIRST_BYTE_TIMEOUT_MS, () => {
       for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
     });

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { collectDefaultMetrics } from 'prom-client';
-import { acceptQueue } from '../common/http/accept-queue.js';
+import { closeListener } from '../common/http/close-listener.js';
 import { handleProtocolErrors } from '../common/http/protocol-errors.js';
 import { requestIdFrom } from '../common/http/request-id.js';
 import { MethodNotAllowedError, NoSuchRouteError } from '../common/http/route-miss.js';
@@ -51,7 +51,7 @@ export class MetricsServer implements OnApplicationShutdown {
     const { server } = this;
     if (!server?.listening) return;
     this.isStopping = true;
-    await acceptQueue(server);
+    await closeListener(server);
     const closed = once(server, 'close');
     server.close();
     const late = setTimeout(() => {
