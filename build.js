@@ -4,8 +4,9 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /*
- * Compiles src and migrations into dist, and bundles the application. With --if-changed only if something that goes into
- * that is not what it was at the last build: contents are compared, since `git checkout` and copies set any time.
+ * Compiles src and migrations into dist, and bundles the application. With --if-changed only if
+ * something that goes into that is not what it was at the last build: contents are compared, since
+ * `git checkout` and copies set any time.
  */
 
 const STAMP = 'dist/sources.sha256'; // nest build empties dist first, so a build that fails leaves none

@@ -3,8 +3,9 @@ import { build } from 'esbuild';
 import ts from 'typescript';
 
 /*
- * The application in a few files in place of 2,300, with what it is made of: finding and reading those is 40 % of a start
- * (docs/performance-history.md, "Start and size"). What other applications import stays as it was compiled, in dist/src.
+ * The application in a few files in place of 2,300, with what it is made of: finding and reading
+ * those is 40 % of a start (docs/performance-history.md, "Start and size"). What other applications
+ * import stays as it was compiled, in dist/src.
  */
 
 /** Whether a class has a static member `name`. */
@@ -19,8 +20,8 @@ const hasOwnName = ({ members }) =>
  * esbuild renames a class if another module or an outer scope has the same name. The latter is true
  * of each decorated class: `ErrorFilter` became `ErrorFilter2`.
  *
- * The option `keepNames` costs too much: it also defines the name of a function each time that one is
- * created. Express and Nest create some 20 for a request, at 0.3 to 0.5 µs each.
+ * The option `keepNames` costs too much: it also defines the name of a function each time that one
+ * is created. Express and Nest create some 20 for a request, at 0.3 to 0.5 µs each.
  */
 const classNames = {
   name: 'class-names',
@@ -71,7 +72,8 @@ await build({
     js: [
       // For the packages in CommonJS, which need one.
       "import { createRequire as createBundleRequire } from 'node:module'; const require = createBundleRequire(import.meta.url);",
-      // As src/database/javascript-client.ts, which runs after those files of the bundle that the main one imports.
+      // As src/database/javascript-client.ts, which runs after those files of the bundle that the
+      // main one imports.
       'delete process.env.NODE_PG_FORCE_NATIVE;',
     ].join('\n'),
   },

@@ -3,7 +3,10 @@ import { defineConfig, globalIgnores } from 'eslint/config';
 import jest from 'eslint-plugin-jest';
 import tseslint from 'typescript-eslint';
 
-/** The folders of src from the lowest layer up. A folder imports lower layers only, and none of its own layer. */
+/**
+ * The folders of src from the lowest layer up. A folder imports lower layers only, and none of its
+ * own layer.
+ */
 const LAYERS = [
   ['common'],
   ['audit-trail'],
@@ -39,8 +42,23 @@ const layerRules = LAYERS.flatMap((folders, level) =>
   }),
 );
 
+/** Comments on lines of their own wrap at 100 columns; Prettier wraps code only. */
+const commentWidth = {
+  create: ({ sourceCode, report }) => ({
+    Program: () => {
+      for (const { loc } of sourceCode.getAllComments())
+        for (let line = loc.start.line; line <= loc.end.line; line += 1) {
+          const text = sourceCode.lines[line - 1];
+          if (text.length > 100 && /^\s*(\/\/|\/?\*)/.test(text) && !/eslint-|https?:/.test(text))
+            report({ loc: { line, column: 100 }, message: 'Wrap comments at 100 columns.' });
+        }
+    },
+  }),
+};
+
 export default defineConfig(
-  // An example has types only where its packages are installed; test/package.e2e-spec.ts compiles it there.
+  // An example has types only where its packages are installed; test/package.e2e-spec.ts compiles
+  // it there.
   globalIgnores(['dist', 'coverage', '.data', 'examples', 'src/client/schema.ts']),
   eslint.configs.recommended,
   {
@@ -61,7 +79,8 @@ export default defineConfig(
   {
     files: ['**/*.spec.ts', '**/*.e2e-spec.ts', 'test/**/*.ts'],
     rules: {
-      // Jest's matchers (`expect.any`) are typed `any`, and its `each` hands over what it was given.
+      // Jest's matchers (`expect.any`) are typed `any`, and its `each` hands over what it was
+      // given.
       '@typescript-eslint/no-unsafe-assignment': 'off',
       '@typescript-eslint/explicit-module-boundary-types': 'off',
     },
@@ -89,6 +108,11 @@ export default defineConfig(
     },
   },
   ...layerRules,
+  {
+    ignores: ['migrations/**'], // which do not change once they are released
+    plugins: { local: { rules: { 'comment-width': commentWidth } } },
+    rules: { 'local/comment-width': 'error' },
+  },
   {
     // The checks and the responses of a route are declared by @Operation, and nowhere else.
     files: ['src/**/*.controller.ts'],

@@ -1,6 +1,7 @@
 /*
- * The reference: what somebody who wants nothing but speed would write by hand. `node:http`, `pg`, two prepared statements,
- * no framework, no log, no audit trail, and of the checks on a name only that it is a text.
+ * The reference: what somebody who wants nothing but speed would write by hand. `node:http`, `pg`,
+ * two prepared statements, no framework, no log, no audit trail, and of the checks on a name only
+ * that it is a text.
  */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';

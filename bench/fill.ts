@@ -3,13 +3,17 @@ import pg from 'pg';
 /** Rows of each statement: often enough for a sign of life. */
 const CHUNK = 500_000;
 
-/** One user has as many entries and events as this share of all: lists of one user must be quick as well. */
+/**
+ * One user has as many entries and events as this share of all: lists of one user must be quick as
+ * well.
+ */
 const HEAVY_SHARE = 10;
 export const HEAVY_USER = '00000000-0000-4000-8000-000000000001';
 
 /**
- * Fills a migrated database with users, and as many keys, audit events and credit entries that add up. Constraints and
- * indexes are taken off and put back behind the rows, and triggers do not fire: a tenth of the time.
+ * Fills a migrated database with users, and as many keys, audit events and credit entries that add
+ * up. Constraints and indexes are taken off and put back behind the rows, and triggers do not fire:
+ * a tenth of the time.
  *
  * @param say is told what is being done
  */
@@ -75,7 +79,10 @@ const ROWS = `
   INSERT INTO credit_entries (user_id, credits, balance_after, transaction_id, transaction_type, actor, created_at)
   SELECT id, 1, 1, 'new-user-credit', 'NEW_USER_CREDIT', 'APPLICATION', created_at FROM made`;
 
-/** In the order in which they are taken off; put back in the opposite one: foreign keys need the primary keys of others. */
+/**
+ * In the order in which they are taken off; put back in the opposite one: foreign keys need the
+ * primary keys of others.
+ */
 const STRUCTURES = `
   SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS drop,
          format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) AS create,

@@ -1,6 +1,7 @@
 /*
- * The load, in a process of its own: each connection has users of its own and renames them in turn, so that the last name
- * of each is known. Takes its orders as JSON in its only argument, and prints what it saw as JSON.
+ * The load, in a process of its own: each connection has users of its own and renames them in turn,
+ * so that the last name of each is known. Takes its orders as JSON in its only argument, and prints
+ * what it saw as JSON.
  */
 import autocannon from 'autocannon';
 
@@ -12,7 +13,10 @@ export interface Load {
   readonly connections: number;
   /** Requests of all connections together. */
   readonly amount: number;
-  /** So many of them first, which are not measured: meanwhile the generator's own code is being compiled. */
+  /**
+   * So many of them first, which are not measured: meanwhile the generator's own code is being
+   * compiled.
+   */
   readonly unmeasured: number;
   /** Tells the names of one run from those of another. */
   readonly run: string;

@@ -11,7 +11,10 @@ interface Profile {
 
 const TOP = 40;
 
-/** Prints where a process spent its own time, by package and by function, in percent of the time that it was busy. */
+/**
+ * Prints where a process spent its own time, by package and by function, in percent of the time
+ * that it was busy.
+ */
 export function summarize(json: string): void {
   const { nodes, samples, timeDeltas } = JSON.parse(json) as Profile;
   const byId = new Map(nodes.map((node) => [node.id, node]));

@@ -1,17 +1,16 @@
 /*
- * `npm run bench`: ours against a bare server and a naive one, in alternating rounds of one run. See docs/performance.md.
+ * `npm run bench`: ours against a bare server and a naive one, in alternating rounds of one run.
+ * See docs/performance.md.
  *
- *   --against v1.0.0   instead: ours, the version of another git revision, and the bare server; against HEAD it is an A/A run,
- *                      whose spread is the tolerance of this machine
- *   --rounds 5         how often each is measured
- *   --seconds 8        about how long each time, after a second of warming up
- *   --only PATCH       one method
- *   --no-naive         without the second reference
- *   --users 10000000   instead: ours on a small database and on one of so many users, and the lists of the large one
- *   --instances 2      instead: one process of ours, and so many
- *   --batches          instead: ours with each question to the database alone, and with batches
- *   --traces           instead: ours without traces, and with a trace of every request
- *   --profile          instead: where the time of ours goes
+ * --against v1.0.0   instead: ours, the version of another git revision, and the bare server;
+ * against HEAD it is an A/A run, whose spread is the tolerance of this machine --rounds 5
+ * how often each is measured --seconds 8        about how long each time, after a second of warming
+ * up --only PATCH       one method --no-naive         without the second reference --users 10000000
+ * instead: ours on a small database and on one of so many users, and the lists of the large one
+ * --instances 2      instead: one process of ours, and so many --batches          instead: ours
+ * with each question to the database alone, and with batches --traces           instead: ours
+ * without traces, and with a trace of every request --profile          instead: where the time of
+ * ours goes
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -33,7 +32,10 @@ import { buildRevision, versionIn } from './version.js';
 
 const CONNECTIONS = 32;
 
-/** For each load: both its generator, which is a new process each time, and a server that has rested are slow at first. */
+/**
+ * For each load: both its generator, which is a new process each time, and a server that has rested
+ * are slow at first.
+ */
 const WARM_UP_SECONDS = 1;
 
 const METHODS = ['PATCH', 'GET'] as const;

@@ -19,8 +19,8 @@ export function versionIn(directory: string): Version {
 }
 
 /**
- * Checks a revision of this repository out into a directory of its own and builds it there. The directory is removed when
- * the process exits.
+ * Checks a revision of this repository out into a directory of its own and builds it there. The
+ * directory is removed when the process exits.
  *
  * @param revision anything that `git rev-parse` takes
  */

@@ -9,7 +9,10 @@ import { MetricsEndpointModule } from './metrics/metrics-endpoint.module.js';
 import { OnboardingModule } from './onboarding/onboarding.module.js';
 import { UsersApiModule } from './users-api.module.js';
 
-/** The application that runs by itself: `UsersApiModule`, and what only an application of its own needs. */
+/**
+ * The application that runs by itself: `UsersApiModule`, and what only an application of its own
+ * needs.
+ */
 @Module({})
 export class AppModule {
   static forRoot(config: VariableValues, database: PostgresOptions): DynamicModule {

@@ -72,7 +72,9 @@ export async function createAppOf(
 /** The OpenAPI document of an application. */
 export const documentOf = (app: NestExpressApplication): OpenAPIObject => describeApi(app, API_KEY_SCHEME);
 
-/** Adapts the function into which Express compiles the setting: it expects addresses without a port. */
+/**
+ * Adapts the function into which Express compiles the setting: it expects addresses without a port.
+ */
 function trustProxies(app: NestExpressApplication, trustProxy: number | string): void {
   app.set('trust proxy', trustProxy);
   const isTrusted = app.getHttpAdapter().getInstance().get('trust proxy fn') as (

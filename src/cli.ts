@@ -4,8 +4,8 @@ import { handleFailedOutput } from './startup/standard-streams.js';
 import { onStopSignal } from './startup/stop-signal.js';
 
 /*
- * The process ends by itself, once everything is closed and stdout and stderr have taken the whole output: `process.exit` would discard what
- * a pipe has not taken yet.
+ * The process ends by itself, once everything is closed and stdout and stderr have taken the whole
+ * output: `process.exit` would discard what a pipe has not taken yet.
  */
 handleFailedOutput();
 const stop = onStopSignal(); // before anything else is loaded: see main.ts

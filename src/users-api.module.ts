@@ -13,9 +13,14 @@ import { checkOptions, USERS_API_OPTIONS, type UsersApiOptions } from './config/
 
 /** What has to be known before the application starts. */
 export interface UsersApiComposition {
-  /** The name of the TypeORM connection that holds our tables; by default the one without a name. */
+  /**
+   * The name of the TypeORM connection that holds our tables; by default the one without a name.
+   */
   readonly dataSource?: string | undefined;
-  /** Whether the routes (`/v1/users/me` and its siblings) are served, and below which path; by default at the root. */
+  /**
+   * Whether the routes (`/v1/users/me` and its siblings) are served, and below which path; by
+   * default at the root.
+   */
   readonly routes?: boolean | { readonly prefix: string };
 }
 
@@ -31,10 +36,12 @@ const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } = new ConfigurableModule
   .build();
 
 /**
- * Users, API keys and credits, on the TypeORM connection of the application that imports it, once, in its root module. Every
- * module can then inject `UsersService`, `ApiKeysService` and `CreditsService`, and guard its routes with `@Authenticated()`.
+ * Users, API keys and credits, on the TypeORM connection of the application that imports it, once,
+ * in its root module. Every module can then inject `UsersService`, `ApiKeysService` and
+ * `CreditsService`, and guard its routes with `@Authenticated()`.
  *
- * Nothing of it reaches the application's own routes: pipes and filters stand on our controllers alone.
+ * Nothing of it reaches the application's own routes: pipes and filters stand on our controllers
+ * alone.
  */
 @Module({})
 export class UsersApiModule extends ConfigurableModuleClass {}

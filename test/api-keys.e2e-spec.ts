@@ -18,7 +18,10 @@ interface WireKey {
   readonly last_used_at: string | null;
 }
 
-/** Another instance on the same database: one alone runs the changes of the keys of one user one after another. */
+/**
+ * Another instance on the same database: one alone runs the changes of the keys of one user one
+ * after another.
+ */
 const second = (app: TestApp): Promise<TestApp> =>
   startTestApp((app.nest.get(DataSource).options as { url: string }).url);
 
@@ -246,7 +249,8 @@ describe('GET, PATCH and DELETE /v1/api-keys/{key_name}', () => {
     expect((await found('get')).status).toBe(401);
   });
 
-  // A thief who holds another key must not be able to save a leaked one by renaming it at the right moment.
+  // A thief who holds another key must not be able to save a leaked one by renaming it at the right
+  // moment.
   it('200 revokes the very key of the call, though it is renamed and its name given away at the same time', async () => {
     const other = await second(app);
     for (let turn = 0; turn < 20; turn += 1) {
@@ -450,7 +454,8 @@ describe('POST /v1/api-keys/{key_name}/rotate', () => {
     expect(Date.parse(headers.sunset ?? '')).toBeLessThanOrEqual(Date.parse(inTenSeconds));
   });
 
-  // A rotation that waits for another one has a snapshot from before it, without the secret that it has superseded.
+  // A rotation that waits for another one has a snapshot from before it, without the secret that it
+  // has superseded.
   it('leaves no old secret alive where a rotation without overlap comes behind one with, however close', async () => {
     const other = await second(app);
     for (let turn = 0; turn < 10; turn += 1) {

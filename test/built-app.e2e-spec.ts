@@ -7,7 +7,10 @@ import { MIGRATIONS } from '../src/database/migrations.js';
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
 import { Programs, type RunningServer } from './support/server-process.js';
 
-/** What a bundle breaks: names that the document takes from classes, decorators of a second copy, files beside a module. */
+/**
+ * What a bundle breaks: names that the document takes from classes, decorators of a second copy,
+ * files beside a module.
+ */
 describe('The application as it is built', () => {
   let programs: Programs;
   let database: TestDatabase;
@@ -92,7 +95,8 @@ describe('The application as it is built', () => {
     await broken.drop();
   });
 
-  // At this level, Nest logs the names of the modules and controllers, and as context that of its own class.
+  // At this level, Nest logs the names of the modules and controllers, and as context that of its
+  // own class.
   it('logs a start with the same names as the modules that it is made of', async () => {
     const lines: string[][] = [];
     for (const program of ['server', 'unbundledServer'] as const) {

@@ -3,10 +3,16 @@ import type { AddressInfo } from 'node:net';
 import { createUsersApi } from 'users-api/client';
 import { useTestApp } from './support/app.js';
 
-/** What happens to a request on its way: it passes, or its answer is lost after the server has done its work. */
+/**
+ * What happens to a request on its way: it passes, or its answer is lost after the server has done
+ * its work.
+ */
 type Fate = 'pass' | 'lose' | { status: number; retryAfter: string };
 
-/** A wire between a client and the server, with a fate for each request in turn, and `pass` after the last. */
+/**
+ * A wire between a client and the server, with a fate for each request in turn, and `pass` after
+ * the last.
+ */
 async function startWire(target: number, fates: Fate[]) {
   const seen: { at: number; line: string }[] = [];
   const carry = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {

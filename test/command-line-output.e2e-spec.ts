@@ -10,7 +10,10 @@ const MANY = 3_000;
 /** Between two looks at a process: without it they would take the processor that it needs. */
 const turn = (): Promise<void> => sleep(10);
 
-/** Control characters, line and paragraph separators, bidirectional controls. The terminal itself ends lines with CR LF. */
+/**
+ * Control characters, line and paragraph separators, bidirectional controls. The terminal itself
+ * ends lines with CR LF.
+ */
 const UNSAFE = /[\0-\t\v\f\x0e-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|\r(?!\n)/u;
 
 describe('What users-api prints', () => {
@@ -112,7 +115,10 @@ describe('What users-api prints', () => {
       pipe.close();
     });
 
-    /** Starts a program whose stdout and stderr both are the pipe, and lets it write until it can write no more. */
+    /**
+     * Starts a program whose stdout and stderr both are the pipe, and lets it write until it can
+     * write no more.
+     */
     const startUntilFull = async (...[name, words, extra]: Parameters<Programs['start']>): Promise<Program> => {
       const program = programs.start(name, words, { ...env, ...extra }, ['ignore', pipe.writer, pipe.writer]);
       while (!program.hasEnded && !isWaitingToWrite(program.pid)) await turn();
@@ -225,7 +231,10 @@ describe('What users-api prints', () => {
   describe('when Ctrl-C ends an import', () => {
     const CTRL_C = '\x03';
 
-    /** Whether modes of the terminal that were changed are as they were: each is set (h) or reset (l) by its number. */
+    /**
+     * Whether modes of the terminal that were changed are as they were: each is set (h) or reset
+     * (l) by its number.
+     */
     const isRestored = (output: string): boolean => {
       const modes = new Map<string | undefined, string | undefined>();
       for (const [, mode, state] of output.matchAll(/\x1b\[\?(\d+)([hl])/g)) modes.set(mode, state);

@@ -10,7 +10,10 @@ interface Operation {
   readonly responses: Readonly<Record<string, { $ref?: string }>>;
 }
 
-/** The contract that this API was ordered by, in full: the published document may add to it, and never contradict it. */
+/**
+ * The contract that this API was ordered by, in full: the published document may add to it, and
+ * never contradict it.
+ */
 const CONTRACT = {
   openapi: '3.0.0',
   info: { title: 'Users API', version: '1.0.0', description: 'API for user management and authentication' },

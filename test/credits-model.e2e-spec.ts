@@ -6,7 +6,10 @@ import { startTestApp, type TestApp } from './support/app.js';
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
 import { patient } from './support/patience.js';
 
-/** What a ledger must be: balances, and for each transaction of a user what it moved and what it left. */
+/**
+ * What a ledger must be: balances, and for each transaction of a user what it moved and what it
+ * left.
+ */
 class Model {
   readonly balances = [0, 0];
   readonly transactions = new Map<string, { readonly credits: number; readonly balanceAfter: number }>();
@@ -87,7 +90,10 @@ class MoveAtOnce implements fc.AsyncCommand<Model, Real> {
   toString = (): string => `moveAtOnce(${String(this.user)}, ${String(this.amount)}, t-${String(this.transaction)})`;
 }
 
-/** Every connection is cut in the middle of a movement: it has happened or not, and repeating it says which, and makes it so. */
+/**
+ * Every connection is cut in the middle of a movement: it has happened or not, and repeating it
+ * says which, and makes it so.
+ */
 class CrashWhileMoving implements fc.AsyncCommand<Model, Real> {
   constructor(
     private readonly user: number,

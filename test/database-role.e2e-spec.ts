@@ -10,7 +10,10 @@ const FUTURE = '2099-01-01T00:00:00.000Z';
 const OWNER_PASSWORD = 'change-me';
 const APP_PASSWORD = 'change-me-too';
 
-/** The roles and the database as the README makes them, with names that no other run uses, since roles belong to a server. */
+/**
+ * The roles and the database as the README makes them, with names that no other run uses, since
+ * roles belong to a server.
+ */
 class DocumentedRoles {
   readonly name = ownName();
   private readonly administrator = `${this.name}_administrator`;

@@ -455,7 +455,10 @@ interface StoredUser {
 const usersOf = (url: string): Promise<StoredUser[]> =>
   administer('SELECT id, name, version, updated_at AS "updatedAt" FROM users ORDER BY created_at, id', url);
 
-/** The definition of each constraint and index, by name. PostgreSQL writes equal expressions in one form. */
+/**
+ * The definition of each constraint and index, by name. PostgreSQL writes equal expressions in one
+ * form.
+ */
 async function definitionsOf(url: string): Promise<Record<string, string>> {
   const rows = await administer<{ name: string; definition: string }>(
     `SELECT conname AS name, concat(conrelid::regclass, ' ', replace(pg_get_constraintdef(oid), ' NOT VALID', '')) AS definition
@@ -470,7 +473,10 @@ async function definitionsOf(url: string): Promise<Record<string, string>> {
   return Object.fromEntries(rows.map(({ name, definition }) => [name, definition]));
 }
 
-/** Every function, and every table with its columns, constraints, indexes and triggers, as text that can be compared. */
+/**
+ * Every function, and every table with its columns, constraints, indexes and triggers, as text that
+ * can be compared.
+ */
 const schemaOf = async (url: string): Promise<unknown[]> => [...(await functionsOf(url)), ...(await tablesOf(url))];
 
 const functionsOf = (url: string): Promise<object[]> =>

@@ -48,7 +48,8 @@ describe('deploy/compose.yaml', () => {
   it('keeps to the schema of Compose files, and sets variables that exist', async () => {
     const file = parse(await read('compose.yaml'), { merge: true }) as object;
     const services = await composeServices();
-    // The schema is written in several drafts at once, hence without its dialect and with `id` for a name.
+    // The schema is written in several drafts at once, hence without its dialect and with `id` for
+    // a name.
     const ajv = new Ajv({ strict: false, validateFormats: false }).removeKeyword('id');
     const schema: object = { ...composeSchema, $schema: undefined };
 

@@ -32,9 +32,15 @@ const last = (ref: string): string => ref.split('/').at(-1) ?? '';
 
 /** One line for each thing that a client may rely on. */
 interface Promises {
-  /** Operations, answers, fields of answers, parameters and properties that are taken. None may disappear. */
+  /**
+   * Operations, answers, fields of answers, parameters and properties that are taken. None may
+   * disappear.
+   */
   readonly offered: Set<string>;
-  /** Parameters and properties that must be sent, and values that a field of an answer can have. None may be added. */
+  /**
+   * Parameters and properties that must be sent, and values that a field of an answer can have.
+   * None may be added.
+   */
   readonly demanded: Set<string>;
   /** Texts of which any may be sent or returned. */
   readonly open: Set<string>;

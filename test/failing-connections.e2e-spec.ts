@@ -158,7 +158,8 @@ describe('A connection that is lost between any two statements of a request', ()
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );
 
-    // The key that made the request is looked up and revoked by its id, with the statements of a key by its name.
+    // The key that made the request is looked up and revoked by its id, with the statements of a
+    // key by its name.
     const others = ['GET /livez', 'GET /v1/api-keys/current', 'DELETE /v1/api-keys/current'];
     expect(routes.filter((route) => !others.includes(route)).sort()).toEqual(Object.keys(REQUESTS).sort());
   });
@@ -203,7 +204,10 @@ describe('A server that has become read-only', () => {
     await own.drop();
   });
 
-  /** Sessions keep the setting with which they were opened, as they stay with a primary that was demoted. */
+  /**
+   * Sessions keep the setting with which they were opened, as they stay with a primary that was
+   * demoted.
+   */
   const demote = async (): Promise<void> => {
     const name = new URL(own.directUrl).pathname.slice(1);
     await administer(`ALTER DATABASE ${name} SET default_transaction_read_only = on`);

@@ -115,7 +115,8 @@ if (process.getuid?.() === 0) {
       const [place = ''] = /\/var\/lib\/users-api\/users-api-test-[^ ,\n]+/.exec(first.stderr) ?? [];
       places.push(place);
 
-      // The account "postgres" can enter the directory now, and its owner is another one: neither counts.
+      // The account "postgres" can enter the directory now, and its owner is another one: neither
+      // counts.
       await chmod(programs.cwd, 0o755);
       await chown(programs.cwd, NOBODY.uid, NOBODY.gid);
       const second = await programs.cli(['users', 'list', '--json']);

@@ -94,7 +94,10 @@ describe('A start with nothing but this repository', () => {
   });
 });
 
-/** The package that holds PostgreSQL is a copy, since Node.js and PostgreSQL would follow a link back to this checkout. */
+/**
+ * The package that holds PostgreSQL is a copy, since Node.js and PostgreSQL would follow a link
+ * back to this checkout.
+ */
 async function copyOfTheProgram(checkout: string): Promise<void> {
   const modules = join(checkout, 'node_modules');
   await mkdir(modules, { recursive: true });
@@ -116,7 +119,10 @@ describe('The commands for migrations, on a clone that has never been started', 
   });
   afterEach(() => programs.dispose());
 
-  /** Runs the script of package.json but for its build, since the tests beside this one run what is built. */
+  /**
+   * Runs the script of package.json but for its build, since the tests beside this one run what is
+   * built.
+   */
   async function script(name: string, words = ''): Promise<{ stdout: string; stderr: string; code: number }> {
     const { default: pkg } = (await import('../package.json', { with: { type: 'json' } })) as {
       default: { scripts: Record<string, string> };

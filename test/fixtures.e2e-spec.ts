@@ -67,7 +67,10 @@ describe('Tests that do not end what they start', () => {
       await sleep(50);
     }
   };
-  /** Its output closes once everything that writes there has ended, what cleans up behind it included. */
+  /**
+   * Its output closes once everything that writes there has ended, what cleans up behind it
+   * included.
+   */
   const expectNothingLeft = async (): Promise<void> => {
     if (run.stderr?.closed === false) await once(run, 'close');
     const [pids, databases] = [await noted('pid'), await noted('database')];

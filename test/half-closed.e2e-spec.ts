@@ -6,7 +6,10 @@ import { startTestApp, type TestApp } from './support/app.js';
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
 import type { GivenUser } from './support/given.js';
 
-/** Sends bytes and ends its half of the connection, as `nc -N` does, and reads until the server ends the other half. */
+/**
+ * Sends bytes and ends its half of the connection, as `nc -N` does, and reads until the server ends
+ * the other half.
+ */
 async function sendAndEnd(port: number, bytes: string): Promise<string> {
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
   let received = '';
@@ -31,7 +34,8 @@ describe('A caller that ends its half of the connection after its request', () =
     await app.close();
     await database.drop();
   });
-  // The 65 s for which an idle connection is kept are longer than a test may take, so each of these would fail by waiting.
+  // The 65 s for which an idle connection is kept are longer than a test may take, so each of these
+  // would fail by waiting.
   afterEach(async () => {
     const server = app.nest.getHttpServer();
     while ((await promisify(server.getConnections.bind(server))()) > 0) await new Promise(setImmediate);

@@ -361,7 +361,10 @@ describe('UsersApiModule in another Nest application', () => {
   describe('outside of routes', () => {
     type Handler = (...args: unknown[]) => Promise<unknown>;
 
-    /** What `@nestjs/graphql` and `@nestjs/microservices` make of a method that has guards and filters. */
+    /**
+     * What `@nestjs/graphql` and `@nestjs/microservices` make of a method that has guards and
+     * filters.
+     */
     function handlerOf(host: INestApplication, name: keyof GreetingsResolver, type: string): Handler {
       const resolver = host.get(GreetingsResolver);
       const method = Reflect.get(resolver, name) as Handler;
@@ -475,7 +478,8 @@ describe('UsersApiModule in another Nest application', () => {
   it('answers 503 on a guarded route of the host while the database is away', async () => {
     const away = await createDatabase();
     const host = await start([
-      // Directly: a pooler would keep a connection without time-outs waiting, which is its host's to bound.
+      // Directly: a pooler would keep a connection without time-outs waiting, which is its host's
+      // to bound.
       TypeOrmModule.forRoot({ type: 'postgres', url: away.directUrl, poolErrorHandler: () => undefined }),
       UsersApiModule.forRoot({}),
     ]);

@@ -133,7 +133,8 @@ describe('A request that a proxy might read differently', () => {
 describe('Pipelined requests', () => {
   const app = useTestApp();
 
-  // The rest of a body that is refused in its middle stood before the next request until the time-out of 10 s cut both off.
+  // The rest of a body that is refused in its middle stood before the next request until the
+  // time-out of 10 s cut both off.
   it.each([17_000, 3_000_000])('are answered behind a chunked body of %i bytes, which is 413', async (length) => {
     const { key } = await app.given.user();
     const head = `PATCH /v1/users/me HTTP/1.1\r\nHost: x\r\nx-api-key: ${key}\r\nContent-Type: application/json\r\n`;
@@ -160,7 +161,8 @@ describe('Pipelined requests', () => {
 });
 
 describe('A caller without a key', () => {
-  // Node no longer listens to a connection that it has handed over: a reset of one ended the process.
+  // Node no longer listens to a connection that it has handed over: a reset of one ended the
+  // process.
   it('cannot end the process by resetting the connection of a CONNECT', async () => {
     const programs = await Programs.inEmptyDirectory();
     const database = await createDatabase();

@@ -98,7 +98,10 @@ describe('A leaked key', () => {
     const env = (): NodeJS.ProcessEnv => ({
       DATABASE_URL: (app.nest.get(DataSource).options as { url: string }).url,
     });
-    /** Gives a secret on standard input, as a text editor may: with a byte order mark and a line break. */
+    /**
+     * Gives a secret on standard input, as a text editor may: with a byte order mark and a line
+     * break.
+     */
     const revoke = (secret: string, ...options: string[]): Promise<Ended> =>
       programs.shell(`printf '\\357\\273\\277%s\\r\\n' "$LEAKED" | $CLI keys revoke --key - ${options.join(' ')}`, {
         ...env(),

@@ -160,7 +160,8 @@ describe('Every list', () => {
       );
     });
 
-    // Most of the events are of one user, who never did some things that others did: what the planner cannot know.
+    // Most of the events are of one user, who never did some things that others did: what the
+    // planner cannot know.
     it.each([
       ['/v1/audit-events', 'ix_audit_events_action_newest'],
       [`/v1/audit-events?after=4102444800000_${busy}&page=2`, 'ix_audit_events_action_newest'],

@@ -5,13 +5,19 @@ import type { GivenUser } from './support/given.js';
 const UNAVAILABLE = { status: 503, message: 'The service is temporarily unavailable' };
 const FUTURE = '2099-01-01T00:00:00.000Z';
 
-/** A component between the application and its tables, such as a pooler or a trigger, that loses rows. */
+/**
+ * A component between the application and its tables, such as a pooler or a trigger, that loses
+ * rows.
+ */
 describe('A result that lacks the row which its statement promises', () => {
   let database: TestDatabase;
   let app: TestApp;
   let ada: GivenUser;
 
-  /** The look-ups begin with `unnest`: another one of that name stands in the way of PostgreSQL's own. */
+  /**
+   * The look-ups begin with `unnest`: another one of that name stands in the way of PostgreSQL's
+   * own.
+   */
   const unnest = (type: 'bytea' | 'uuid', rows: string): Promise<unknown> =>
     administer(
       `CREATE OR REPLACE FUNCTION component.unnest(asked ${type}[]) RETURNS SETOF ${type} LANGUAGE sql AS $$ ${rows} $$`,

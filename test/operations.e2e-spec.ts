@@ -21,7 +21,10 @@ const block = (beginning: string): string => {
   return found[0] ?? '';
 };
 
-/** A dump needs programs of the server's version or of a newer one; only a machine with PostgreSQL has them. */
+/**
+ * A dump needs programs of the server's version or of a newer one; only a machine with PostgreSQL
+ * has them.
+ */
 async function canDump(): Promise<boolean> {
   const [{ server }] = (await administer(`SELECT current_setting('server_version_num')::int / 10000 AS server`)) as [
     { server: number },

@@ -25,7 +25,10 @@ describe('A session of the application', () => {
   });
 
   describe('that loses against another one', () => {
-    /** Lets the next changes of a user fail so many times, as a conflict does. The count survives what is rolled back. */
+    /**
+     * Lets the next changes of a user fail so many times, as a conflict does. The count survives
+     * what is rolled back.
+     */
     const conflicts = async (code: '40001' | '40P01', times: number): Promise<void> => {
       await app.given.sql(`DROP TRIGGER IF EXISTS conflict ON users`);
       await app.given.sql(`CREATE OR REPLACE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -9,7 +9,10 @@ import { type OwnProcess, startProcess, temporaryDirectory } from './support/pro
 
 const run = promisify(execFile);
 
-/** As in a terminal of a user, who trusts the same certificates: nothing of the npm that runs the tests, and no databases of theirs. */
+/**
+ * As in a terminal of a user, who trusts the same certificates: nothing of the npm that runs the
+ * tests, and no databases of theirs.
+ */
 const { PATH, HOME, NODE_EXTRA_CA_CERTS } = process.env;
 const environment = { PATH, HOME, NODE_EXTRA_CA_CERTS };
 
@@ -93,7 +96,8 @@ describe('The package', () => {
       await changePackage({ dependencies: { 'users-api': `file:${join(directory, packed.filename)}` } });
       const options = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund', '--no-package-lock'];
       await run('npm', ['install', '--omit=dev', ...options], { cwd: host, env: environment });
-      // The types that it asks for, and no others; from here, to spare the time of another installation.
+      // The types that it asks for, and no others; from here, to spare the time of another
+      // installation.
       const { devDependencies } = await content();
       for (const name of [
         ...Object.keys(devDependencies).filter((dependency) => dependency.startsWith('@types/')),

@@ -10,8 +10,8 @@ type Answers = readonly [nobody: number, user: number, admin: number];
 const ANYONE: Answers = [200, 200, 200];
 
 /**
- * Who may do what. `{user_id}` and `{key_name}` stand for things of somebody else's. A route that is missing here fails
- * the test, and so does one that is only here.
+ * Who may do what. `{user_id}` and `{key_name}` stand for things of somebody else's. A route that
+ * is missing here fails the test, and so does one that is only here.
  */
 const TABLE: Readonly<Record<string, Answers>> = {
   'GET /v1/users/me': [401, 200, 200],

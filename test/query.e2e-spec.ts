@@ -1,7 +1,9 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { useTestApp } from './support/app.js';
 
-/** Node's parser of queries reads a thousand parameters, empty ones included, and drops the others. */
+/**
+ * Node's parser of queries reads a thousand parameters, empty ones included, and drops the others.
+ */
 const MANY = '&'.repeat(1_500);
 
 describe('A query', () => {

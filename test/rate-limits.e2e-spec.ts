@@ -150,7 +150,8 @@ const describeWithRedis = isRedisExpected ? describe : describe.skip;
 if (!isRedisExpected) console.warn(`No Redis answers at ${redisUrl}: limits across instances are not tested`);
 
 describeWithRedis('Instances with one Redis', () => {
-  // A database of its own in Redis cannot be had for a test, but keys of users made here are nobody else's.
+  // A database of its own in Redis cannot be had for a test, but keys of users made here are nobody
+  // else's.
   it('count together', async () => {
     const env = { RATE_LIMIT_PER_MINUTE: '2', REDIS_URL: redisUrl };
     const [one, two] = [await start(env), await start(env)];
@@ -166,7 +167,8 @@ describeWithRedis('Instances with one Redis', () => {
     expect(statuses).toEqual([200, 200, 429, 429]);
   });
 
-  // A timer that was late because of our own load switched all limits off for a second, again and again.
+  // A timer that was late because of our own load switched all limits off for a second, again and
+  // again.
   it('limit all the same where they were too busy to read the answer in time', async () => {
     const app = await start({ RATE_LIMIT_PER_MINUTE: '3', REDIS_URL: redisUrl });
     const limits = app.nest.get(RateLimits, { strict: false });

@@ -5,7 +5,10 @@ import type { GivenUser } from './support/given.js';
 const KEYS = '/v1/api-keys';
 const EXPIRY = { expires_at: '2099-01-01T00:00:00.000Z' };
 
-/** "If no response arrives" in the README, and the details of each operation: the first response is the one that nobody has read. */
+/**
+ * "If no response arrives" in the README, and the details of each operation: the first response is
+ * the one that nobody has read.
+ */
 describe('A request that is repeated after it was carried out', () => {
   const app = useTestApp();
   let admin: GivenUser;

@@ -103,9 +103,10 @@ describe('Patches that arrive together', () => {
   });
 
   /**
-   * Sends requests that wait for a lock, and others behind them, until the others all succeed before the first ones are
-   * answered. On a busy machine a lock is given up, with 503, before the others get their turn. In a server where they
-   * wait for the same lock, or for a connection that waits for it, they never succeed first.
+   * Sends requests that wait for a lock, and others behind them, until the others all succeed
+   * before the first ones are answered. On a busy machine a lock is given up, with 503, before the
+   * others get their turn. In a server where they wait for the same lock, or for a connection that
+   * waits for it, they never succeed first.
    */
   const overtake = async (
     sendWaiting: (round: number) => Promise<Response>[],
@@ -278,7 +279,8 @@ describe('The statements of the request path', () => {
 
     expect(plans).toHaveLength(4); // whose key it is, for all; the user; the change, with others and alone
     for (const { nodes } of plans) expect(nodes.filter((node) => node === 'Seq Scan')).toEqual([]);
-    // After five runs that are planned for their values, whatever follows. Planning costs more than these statements do.
+    // After five runs that are planned for their values, whatever follows. Planning costs more than
+    // these statements do.
     expect(plans.map(({ planned }) => planned)).toEqual([5, 5, 5, 5]);
   });
 

@@ -16,7 +16,10 @@ import type { GivenUser } from './support/given.js';
 const FUTURE = new Date('2099-01-01T00:00:00.000Z');
 const WEEK_SECONDS = 604_800;
 
-/** Values that no field takes, or few do. TypeScript does not hold everywhere: options come from files, bodies from requests. */
+/**
+ * Values that no field takes, or few do. TypeScript does not hold everywhere: options come from
+ * files, bodies from requests.
+ */
 const KNOWN: readonly unknown[] = [
   ...[null, true, '', ' ', '\0', 'a\0b', '\ud800', 'a\u202eb', 'x'.repeat(300), '0001-01-01', '2026-02-30', 'NULL'],
   ...[-1, -0, 0.5, 1.5, NaN, Infinity, 2 ** 31, 2 ** 53, 1e21, '1', '01', '-1', '1e3', '9223372036854775808', 2n],
@@ -58,7 +61,9 @@ describe('The exported services', () => {
     ...{ userId: ada.id, amount: 1, transactionId: randomUUID(), transactionType },
   });
 
-  /** Each method, with fields that it takes; the property puts a hostile value in the place of one. */
+  /**
+   * Each method, with fields that it takes; the property puts a hostile value in the place of one.
+   */
   const METHODS: Readonly<Record<string, Method>> = {
     'users.getById': [() => ({ id: ada.id }), ({ id }) => users().getById(id)],
     'users.findByEmail': [() => ({ email: ada.row.email }), ({ email }) => users().findByEmail(email)],
@@ -151,7 +156,8 @@ describe('The exported services', () => {
             return;
           }
           expect(refusal).toBeInstanceOf(DomainError);
-          // 402 and 412 are for values that are right, and that a user without credits and of version 1 does not meet.
+          // 402 and 412 are for values that are right, and that a user without credits and of
+          // version 1 does not meet.
           const kinds = ['invalid', 'not_found', 'payment_required', 'precondition_failed'];
           expect(kinds).toContain((refusal as DomainError).kind);
           expect(await stored()).toEqual(before);
@@ -187,7 +193,8 @@ describe('The exported services', () => {
     await expect(keys().create(request)).rejects.toThrow(ApiKeySecretTakenError);
   });
 
-  // In the queue it would wait for the creation ahead of it, which waits for the lock of this transaction.
+  // In the queue it would wait for the creation ahead of it, which waits for the lock of this
+  // transaction.
   it('make a key in the caller’s transaction without waiting for the changes that are queued', async () => {
     const key = (name: string) => ({ userId: ada.id, name, expiresAt: FUTURE });
     let queued: Promise<unknown> | undefined;

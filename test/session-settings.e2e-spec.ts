@@ -11,7 +11,10 @@ import { Programs } from './support/server-process.js';
 const FUTURE = '2099-01-01T00:00:00.000Z';
 const INSTANT = /^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
-/** Settings that change how values are written and read, and that any pooler carries or none of our SQL relies on. */
+/**
+ * Settings that change how values are written and read, and that any pooler carries or none of our
+ * SQL relies on.
+ */
 const FORMATS = {
   datestyle: `'German'`,
   intervalstyle: `'sql_standard'`,
@@ -65,7 +68,8 @@ async function expectEveryRouteToWork(url: string, admin: string): Promise<void>
 
   const bob = (await call('POST', 'v1/users', { name: 'Bob', email: 'bob@example.com' })) as { id: string };
   expect(bob).toEqual({ ...user, name: 'Bob', email: 'bob@example.com' });
-  // With the array_nulls of old, a NULL in an array is the text "NULL", and a change of the status a change of the name.
+  // With the array_nulls of old, a NULL in an array is the text "NULL", and a change of the status
+  // a change of the name.
   const activated = await call('PATCH', `v1/users/${bob.id}`, { status: 'ACTIVE' });
   expect(activated).toEqual(bob);
   expect(await call('GET', `v1/users/${bob.id}`)).toEqual(bob);

@@ -87,7 +87,8 @@ describe('A server that is told to stop', () => {
     },
   );
 
-  // Node stops to look for late requests once its server closes: one of these connections would have held it up for ever.
+  // Node stops to look for late requests once its server closes: one of these connections would
+  // have held it up for ever.
   it('waits for no request that does not come whole: a silent connection is closed, half a request is 408', async () => {
     const server = await start(0);
     const [silent, header, withBody] = await Promise.all([1, 2, 3].map(() => Connection.to(server)));
@@ -106,7 +107,8 @@ describe('A server that is told to stop', () => {
     expect((await ended).code).toBe(0);
   });
 
-  // A process that is paused accepts nothing: the kernel completes the connections, and keeps them in the listener's queue.
+  // A process that is paused accepts nothing: the kernel completes the connections, and keeps them
+  // in the listener's queue.
   it.each([0, 500])(
     'answers requests that were sent before SIGTERM on connections that it had not accepted, with a drain time of %i ms',
     async (drainMs) => {

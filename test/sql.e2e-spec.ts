@@ -15,8 +15,9 @@ const DIRECTORY = 'test/sql';
 const FUTURE = '2099-01-01T00:00:00.000Z';
 
 /*
- * test/sql has the SQL that is really sent, for reviewers: one file for each operation of the document, and for each operation of
- * the services that no route has. UPDATE_SQL=true writes it anew.
+ * test/sql has the SQL that is really sent, for reviewers: one file for each operation of the
+ * document, and for each operation of the services that no route has. UPDATE_SQL=true writes it
+ * anew.
  */
 describe('The SQL of', () => {
   const app = useTestApp();

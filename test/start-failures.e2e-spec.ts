@@ -9,7 +9,10 @@ import { administer, createDatabase, serverUrl, type TestDatabase } from './supp
 import { SELF_SIGNED } from './support/self-signed.js';
 import { type Ended, Programs } from './support/server-process.js';
 
-/** Its first label is longer than a name can be, so it does not resolve, and no name server is asked. */
+/**
+ * Its first label is longer than a name can be, so it does not resolve, and no name server is
+ * asked.
+ */
 const NOWHERE = `${'x'.repeat(64)}.invalid`;
 
 const SSL_REQUEST_BYTES = 8;
@@ -230,7 +233,8 @@ describe('A start that cannot succeed', () => {
       await rm(dotEnv(), { recursive: true });
     });
 
-    // The parser would take the rest for a comment, "app" for the host and "12" for its port, and a message would repeat them.
+    // The parser would take the rest for a comment, "app" for the host and "12" for its port, and a
+    // message would repeat them.
     it('a "#" that is not in quotes and cuts a password', async () => {
       await writeFile(
         dotEnv(),

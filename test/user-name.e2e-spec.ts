@@ -3,7 +3,10 @@ import { Client } from 'pg';
 import { MAX_NAME_LENGTH, NAME_PATTERN, parseUserName } from '../src/users/user-name.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 
-/** Strings a property run; four runs make the 100,000 and more on which code and database must agree. */
+/**
+ * Strings a property run; four runs make the 100,000 and more on which code and database must
+ * agree.
+ */
 const BATCH = 250;
 const RUNS = 140;
 
@@ -84,7 +87,10 @@ describe('The rule for a name', () => {
     await database.drop();
   });
 
-  /** What the constraint itself, read back from the catalogue, says of each text, and whether PostgreSQL finds it in NFC. */
+  /**
+   * What the constraint itself, read back from the catalogue, says of each text, and whether
+   * PostgreSQL finds it in NFC.
+   */
   const askDatabase = async (names: readonly string[]): Promise<{ allowed: boolean; nfc: boolean }[]> => {
     const sql = `SELECT ${rule} AS allowed, name IS NFC NORMALIZED AS nfc
                    FROM unnest($1::varchar[]) WITH ORDINALITY AS t(name, nth) ORDER BY nth`;
@@ -102,11 +108,13 @@ describe('The rule for a name', () => {
           for (const name of names.filter((unstorable) => UNSTORABLE.test(unstorable))) expect(parsed(name)).toBeNull();
           const storable = names.filter((name) => !UNSTORABLE.test(name));
 
-          // The database's rule is for names as stored, so the code must have nothing to change about them either.
+          // The database's rule is for names as stored, so the code must have nothing to change
+          // about them either.
           const byDatabase = await askDatabase(storable);
           const differing = storable.filter((name, index) => (parsed(name) === name) !== byDatabase[index]?.allowed);
 
-          // Node and PostgreSQL carry different versions of Unicode: on NFC itself they may differ, for new characters.
+          // Node and PostgreSQL carry different versions of Unicode: on NFC itself they may differ,
+          // for new characters.
           const unexcused = differing.filter(
             (name) => (name.normalize('NFC') === name) === byDatabase[storable.indexOf(name)]?.nfc,
           );

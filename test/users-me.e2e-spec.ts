@@ -186,7 +186,8 @@ describe('PATCH /v1/users/me', () => {
     expect(response.status).toBe(200);
   });
 
-  // A condition that cannot be read must not count as met: that would overwrite what the caller wanted to protect.
+  // A condition that cannot be read must not count as met: that would overwrite what the caller
+  // wanted to protect.
   it.each(['"ID.2"', '"ID.0"', 'W/"ID.1"', 'ID.1', '"other"', '""', 'garbage', ''])(
     '412 writes nothing when If-Match does not hold: %s',
     async (condition) => {

@@ -11,11 +11,16 @@ import type { Principal } from './principal.js';
 import { rateLimitHeaders } from './rate-limit.headers.js';
 import { RateLimits } from './rate-limits.service.js';
 
-/** The parts of a request that authentication uses. A transport without HTTP supplies an object of this form. */
+/**
+ * The parts of a request that authentication uses. A transport without HTTP supplies an object of
+ * this form.
+ */
 export interface AuthenticatedRequest extends Caller {
   readonly headers: { readonly 'x-api-key'?: string | string[] | undefined };
   readonly id?: unknown;
-  /** The response, where Express has one: subscriptions over a socket and microservices have none. */
+  /**
+   * The response, where Express has one: subscriptions over a socket and microservices have none.
+   */
   readonly res?: KeyedResponse | undefined;
   /** Set by `ApiKeyGuard`. */
   principal?: Principal;
@@ -52,7 +57,8 @@ export class ApiKeyGuard implements CanActivate {
     const request = this.requestOf(context);
     const { res } = request;
     const response = res?.headersSent ? undefined : res;
-    // One URL serves many callers, so a cache must keep their answers apart and ask before it uses one.
+    // One URL serves many callers, so a cache must keep their answers apart and ask before it uses
+    // one.
     response?.setHeader('Cache-Control', 'private, no-cache');
     response?.vary('x-api-key');
     const secret = await this.authenticate(request);
@@ -96,7 +102,10 @@ export class AdministratorGuard implements CanActivate {
   }
 }
 
-/** Refuses requests that are not an administrator's and have one of these query parameters, whatever its value. */
+/**
+ * Refuses requests that are not an administrator's and have one of these query parameters, whatever
+ * its value.
+ */
 export class AdministratorQueryGuard implements CanActivate {
   constructor(private readonly parameters: readonly string[]) {}
 
@@ -107,7 +116,10 @@ export class AdministratorQueryGuard implements CanActivate {
   }
 }
 
-/** Tells a caller that a rotation replaced its secret (RFC 9745), and until when the secret works (RFC 8594). */
+/**
+ * Tells a caller that a rotation replaced its secret (RFC 9745), and until when the secret works
+ * (RFC 8594).
+ */
 const supersessionHeaders = ({ supersededAt, supersededUntil }: LiveSecret): Record<string, string> =>
   supersededAt && supersededUntil
     ? {

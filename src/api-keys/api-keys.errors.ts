@@ -9,7 +9,10 @@ export class MissingApiKeyError extends DomainError {
   }
 }
 
-/** One message for malformed, unknown, expired and revoked keys and for keys of inactive users: which it is helps only a thief. */
+/**
+ * One message for malformed, unknown, expired and revoked keys and for keys of inactive users:
+ * which it is helps only a thief.
+ */
 export class InvalidApiKeyError extends DomainError {
   readonly kind = 'unauthenticated';
 

@@ -39,8 +39,8 @@ const expiryDiff = ['target.expires_at', 'api_keys.expires_at'].map(instant) as 
 const AUDITED_KEY = raw('api_keys.user_id AS audit_user_id, api_keys.id AS audit_api_key_id');
 
 /**
- * The row of a key, with a lock on it and on its user: a creation, which counts the active keys of the user, takes that lock
- * and must see an expiry that changes.
+ * The row of a key, with a lock on it and on its user: a creation, which counts the active keys of
+ * the user, takes that lock and must see an expiry that changes.
  */
 const lockedKey = (userId: string, name: string): Sql => sql`(SELECT k.*
               FROM users AS u
@@ -100,7 +100,8 @@ export class ApiKeysRepository {
   }
 
   /**
-   * Changes the given fields of a key. `expiresAt` changes only while the key is active, and only to a future instant.
+   * Changes the given fields of a key. `expiresAt` changes only while the key is active, and only
+   * to a future instant.
    *
    * @returns the key as stored, or null when there is no such key or it cannot be changed so
    */
@@ -125,7 +126,8 @@ export class ApiKeysRepository {
   /**
    * Revokes a key for good. Safe to repeat: the first revocation stands.
    *
-   * @param column the column that identifies the key; a name may pass to another key at any moment, an id never does
+   * @param column the column that identifies the key; a name may pass to another key at any moment,
+   *   an id never does
    */
   async revoke(userId: string, column: 'id' | 'name', value: string, by: Actor): Promise<KeyView | null> {
     const statement = withAudit(
@@ -146,10 +148,11 @@ export class ApiKeysRepository {
   }
 
   /**
-   * Gives an active key a new secret. The old one works until the end of the overlap, but no longer than it would have worked
-   * without the rotation, and so do secrets of earlier rotations.
+   * Gives an active key a new secret. The old one works until the end of the overlap, but no longer
+   * than it would have worked without the rotation, and so do secrets of earlier rotations.
    *
-   * @returns the key as stored, or null when there is no such key, it is not active, or `expiresAt` has passed
+   * @returns the key as stored, or null when there is no such key, it is not active, or `expiresAt`
+   *   has passed
    */
   async rotate(
     userId: string,
@@ -190,7 +193,8 @@ export class ApiKeysRepository {
         },
       },
     );
-    // Locks first: a statement that waits for another rotation does not see the secret which that rotation has superseded.
+    // Locks first: a statement that waits for another rotation does not see the secret which that
+    // rotation has superseded.
     const work = async (manager: EntityManager): Promise<KeyView | null> => {
       await query(manager, sql`SELECT FROM users WHERE id = ${userId} FOR NO KEY UPDATE`);
       return this.one(statement, manager);
@@ -199,9 +203,10 @@ export class ApiKeysRepository {
   }
 
   /**
-   * Queues changes of the keys of one user, so that all of them occupy one connection. The key of the queue is the user, not the API
-   * key: a key has a name, an id and `current`, and a creation, a patch or a rotation locks the user's row as well. Not
-   * for a caller's transaction: it may hold a lock that the change ahead of it in the queue waits for.
+   * Queues changes of the keys of one user, so that all of them occupy one connection. The key of
+   * the queue is the user, not the API key: a key has a name, an id and `current`, and a creation,
+   * a patch or a rotation locks the user's row as well. Not for a caller's transaction: it may hold
+   * a lock that the change ahead of it in the queue waits for.
    */
   private serially<T>(userId: string, change: () => Promise<T>): Promise<T> {
     return this.queue.run(userId.toLowerCase(), change);

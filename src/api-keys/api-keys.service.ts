@@ -30,7 +30,10 @@ import { SecretsRepository } from './secrets.repository.js';
 
 export interface ApiKeyRequest {
   readonly userId: string;
-  /** 1 to 255 lower-case letters, digits and hyphens; unique among the user's keys, whatever became of them. */
+  /**
+   * 1 to 255 lower-case letters, digits and hyphens; unique among the user's keys, whatever became
+   * of them.
+   */
   readonly name: string;
   /** In the future, by the database's clock. */
   readonly expiresAt: Date;
@@ -40,7 +43,9 @@ export interface ApiKeyRequest {
 
 export interface RotationRequest {
   readonly expiresAt: Date;
-  /** How long the old secret goes on working: an integer from 0, which ends it at once, to a week. */
+  /**
+   * How long the old secret goes on working: an integer from 0, which ends it at once, to a week.
+   */
   readonly overlapSeconds: number;
 }
 
@@ -55,8 +60,8 @@ export interface SecretRevocation {
   readonly userId: string;
   readonly key: KeyView;
   /**
-   * Whether the secret worked until now, or why it did not. Only after `SUPERSEDED` may the key be ACTIVE still, by another secret: a rotation
-   * had replaced this one, and its overlap was over.
+   * Whether the secret worked until now, or why it did not. Only after `SUPERSEDED` may the key be
+   * ACTIVE still, by another secret: a rotation had replaced this one, and its overlap was over.
    */
   readonly before: ApiKeyStatus | 'SUPERSEDED';
 }
@@ -69,7 +74,10 @@ export const API_KEY_NAME = '^[a-z0-9-]{1,255}$';
 /** Stands for the key that a call is made with, so no key may have it as its name. */
 export const CURRENT = 'current';
 
-/** What can be done to the keys of a user. Someone else's key is not found, like one that does not exist. */
+/**
+ * What can be done to the keys of a user. Someone else's key is not found, like one that does not
+ * exist.
+ */
 @Injectable()
 export class ApiKeysService {
   constructor(
@@ -81,8 +89,9 @@ export class ApiKeysService {
   /**
    * Makes a key for a user. Not safe to repeat: a second call with the same name is refused.
    *
-   * @throws InvalidApiKeyNameError, InvalidApiKeyExpiryError, MalformedApiKeyError, ApiKeyExpiryError, ApiKeyOwnerNotFoundError,
-   *   ApiKeyNameTakenError, ApiKeySecretTakenError, TooManyApiKeysError
+   * @throws InvalidApiKeyNameError, InvalidApiKeyExpiryError, MalformedApiKeyError,
+   *   ApiKeyExpiryError, ApiKeyOwnerNotFoundError, ApiKeyNameTakenError, ApiKeySecretTakenError,
+   *   TooManyApiKeysError
    */
   async create(request: ApiKeyRequest, { by = APPLICATION, manager }: ChangeOptions = {}): Promise<KeyWithSecret> {
     const { userId, name, expiresAt, secret = generateApiKey() } = request;
@@ -113,7 +122,8 @@ export class ApiKeysService {
   }
 
   /**
-   * The user's keys, the newest first: all of them, expired and revoked ones too, or those that the filter lets pass.
+   * The user's keys, the newest first: all of them, expired and revoked ones too, or those that the
+   * filter lets pass.
    *
    * @throws InvalidInstantError when `expiresBefore` is no instant of the years 0 to 9999
    */
@@ -123,19 +133,19 @@ export class ApiKeysService {
   }
 
   /**
-   * The ACTIVE keys of all users that expire within 30 days and were used within the last 30. Reads the whole table without a lock,
-   * which takes seconds for millions of keys.
+   * The ACTIVE keys of all users that expire within 30 days and were used within the last 30. Reads
+   * the whole table without a lock, which takes seconds for millions of keys.
    */
   countExpiring(): Promise<number> {
     return this.lists.countExpiring();
   }
 
   /**
-   * Renames a key or moves its expiry, of which the latter takes an active key. Safe to repeat but for a new name: the key has left its
-   * old one.
+   * Renames a key or moves its expiry, of which the latter takes an active key. Safe to repeat but
+   * for a new name: the key has left its old one.
    *
-   * @throws ApiKeyNotFoundError, InvalidApiKeyNameError, InvalidApiKeyExpiryError, ApiKeyExpiryError, ApiKeyNameTakenError,
-   *   ApiKeyNotActiveError
+   * @throws ApiKeyNotFoundError, InvalidApiKeyNameError, InvalidApiKeyExpiryError,
+   *   ApiKeyExpiryError, ApiKeyNameTakenError, ApiKeyNotActiveError
    */
   async update(
     userId: string,
@@ -175,8 +185,9 @@ export class ApiKeysService {
   }
 
   /**
-   * Revokes the key that a leaked secret belongs to, whoever owns it; within the overlap of a rotation, the old secret revokes its whole key too.
-   * For administrators and operators: it tells more about a secret than a caller who presents it may learn. Safe to repeat.
+   * Revokes the key that a leaked secret belongs to, whoever owns it; within the overlap of a
+   * rotation, the old secret revokes its whole key too. For administrators and operators: it tells
+   * more about a secret than a caller who presents it may learn. Safe to repeat.
    *
    * @throws MalformedApiKeyError for what is no secret, without a query; UnknownSecretError
    */
@@ -192,7 +203,8 @@ export class ApiKeysService {
   /**
    * Gives an active key a new secret. Not safe to repeat: each call makes another.
    *
-   * @throws ApiKeyNotFoundError, InvalidApiKeyExpiryError, InvalidOverlapError, ApiKeyExpiryError, ApiKeyNotActiveError
+   * @throws ApiKeyNotFoundError, InvalidApiKeyExpiryError, InvalidOverlapError, ApiKeyExpiryError,
+   *   ApiKeyNotActiveError
    */
   async rotate(
     userId: string,
@@ -211,8 +223,8 @@ export class ApiKeysService {
   }
 
   /**
-   * Reads after the write that changed nothing: a row read before it may have been another by then. What is wrong with the
-   * request comes before what is wrong with the key.
+   * Reads after the write that changed nothing: a row read before it may have been another by then.
+   * What is wrong with the request comes before what is wrong with the key.
    */
   private async explainRefusal(userId: string, name: string, expiresAt: Date | undefined): Promise<never> {
     if (expiresAt && (await this.apiKeys.hasPassed(expiresAt))) throw new ApiKeyExpiryError();

@@ -42,8 +42,8 @@ export const Checks = (...checks: readonly Check[]): ClassDecorator & MethodDeco
   );
 
 /**
- * Admits callers with a live API key to routes and resolvers of other applications, and documents the key and the
- * failures. Our errors, and no others, leave such a route as an `ErrorResponse`.
+ * Admits callers with a live API key to routes and resolvers of other applications, and documents
+ * the key and the failures. Our errors, and no others, leave such a route as an `ErrorResponse`.
  */
 export const Authenticated = (): ClassDecorator & MethodDecorator =>
   applyDecorators(Checks(KEY), UseFilters(DomainErrorFilter));

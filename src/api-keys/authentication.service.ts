@@ -19,8 +19,8 @@ export class AuthenticationService {
   /**
    * The checksum is verified before anything else happens, so a made-up key costs no SQL.
    *
-   * @throws MissingApiKeyError when there is none, InvalidApiKeyError when it does not work at this instant,
-   *   IncompleteResultError when the database does not say whether it does
+   * @throws MissingApiKeyError when there is none, InvalidApiKeyError when it does not work at this
+   *   instant, IncompleteResultError when the database does not say whether it does
    */
   async authenticate(presented: string | undefined): Promise<LiveSecret> {
     if (presented === undefined) throw this.refusal('missing');

@@ -6,7 +6,9 @@ import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { query } from '../database/query.js';
 import { Rows } from '../database/rows.js';
 
-/** The longest lag of `last_used_at`, and the shortest interval between two writes of one key (ms). */
+/**
+ * The longest lag of `last_used_at`, and the shortest interval between two writes of one key (ms).
+ */
 const FLUSH_EVERY_MS = 60_000;
 
 /** Keys per statement: about 50 ms of work for the database, well within the statement timeout. */
@@ -16,8 +18,8 @@ const SLICE = 1_000;
 const CAPACITY = 100_000;
 
 /**
- * Records when keys were used, outside the request path: each process writes the keys that it saw in a few statements per
- * minute, and once more on shutdown. A failure here never fails a request.
+ * Records when keys were used, outside the request path: each process writes the keys that it saw
+ * in a few statements per minute, and once more on shutdown. A failure here never fails a request.
  */
 @Injectable()
 export class KeyUsage implements OnModuleInit, OnApplicationShutdown {
@@ -34,14 +36,17 @@ export class KeyUsage implements OnModuleInit, OnApplicationShutdown {
     this.timer = setInterval(() => void this.flush(), FLUSH_EVERY_MS).unref();
   }
 
-  /** Records a use of a key. Once the capacity is reached, further keys are recorded in the next minute. */
+  /**
+   * Records a use of a key. Once the capacity is reached, further keys are recorded in the next
+   * minute.
+   */
   record(keyId: string): void {
     if (this.lastUses.size < CAPACITY || this.lastUses.has(keyId)) this.lastUses.set(keyId, performance.now());
   }
 
   /**
-   * Writes the recorded uses. Instants are sent as ages, so that only the database clock counts. Locked rows are skipped: the
-   * next use of the key is recorded again.
+   * Writes the recorded uses. Instants are sent as ages, so that only the database clock counts.
+   * Locked rows are skipped: the next use of the key is recorded again.
    */
   async flush(): Promise<void> {
     const uses = [...this.lastUses];

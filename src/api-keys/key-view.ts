@@ -2,7 +2,10 @@ import { raw, type Sql } from 'sql-template-tag';
 
 export type ApiKeyStatus = 'ACTIVE' | 'EXPIRED' | 'REVOKED';
 
-/** A key as its owner may see it. Its status is that at the instant of the statement, by the database's clock. */
+/**
+ * A key as its owner may see it. Its status is that at the instant of the statement, by the
+ * database's clock.
+ */
 export interface KeyView {
   readonly id: string;
   readonly createdAt: Date;

@@ -44,10 +44,15 @@ export interface OperationDeclaration<R = unknown> {
   readonly administratorQuery?: readonly string[];
   /** The class of the handler's `@Query()`; without it, the route ignores its query. */
   readonly query?: Type;
-  /** The class of the handler's `@Body()`, a JSON object; without it, the route ignores its body. */
+  /**
+   * The class of the handler's `@Body()`, a JSON object; without it, the route ignores its body.
+   */
   readonly body?: Type;
   readonly condition?: Condition;
-  /** The class of the response body, which is the return type of the handler; undefined for a response without a body. */
+  /**
+   * The class of the response body, which is the return type of the handler; undefined for a
+   * response without a body.
+   */
   readonly returns?: Type<R>;
   /** 200 by default. */
   readonly status?: number;
@@ -61,8 +66,8 @@ export interface OperationDeclaration<R = unknown> {
 export const Declared = Reflector.createDecorator<OperationDeclaration>();
 
 /**
- * Declares a route. Its checks run in the order of `checksOf`, whatever the order of the properties here. Each check
- * documents its own failures.
+ * Declares a route. Its checks run in the order of `checksOf`, whatever the order of the properties
+ * here. Each check documents its own failures.
  */
 export const Operation = <R = void>(declaration: OperationDeclaration<R>): OperationDecorator<R> => {
   const { id, summary, details, returns, status = 200, description, headers, condition, fails = [] } = declaration;
@@ -89,7 +94,10 @@ type OperationDecorator<R> = <H extends (...args: never[]) => R | Promise<R>>(
   descriptor: TypedPropertyDescriptor<H>,
 ) => void;
 
-/** The checks of a route, in the order in which they run: the caller is checked before its query and its body. */
+/**
+ * The checks of a route, in the order in which they run: the caller is checked before its query and
+ * its body.
+ */
 function checksOf({ params, access, administratorQuery, query, body }: OperationDeclaration): Check[] {
   const checks: (Check | undefined)[] = [
     params && { guard: new PathParametersGuard(params), fails: ['not_found'] },
@@ -106,8 +114,9 @@ function checksOf({ params, access, administratorQuery, query, body }: Operation
 }
 
 /**
- * A controller of version 1 of the API, with the same error responses in every application. The version is part of the
- * path, so that it does not depend on how the application versions its own routes.
+ * A controller of version 1 of the API, with the same error responses in every application. The
+ * version is part of the path, so that it does not depend on how the application versions its own
+ * routes.
  *
  * @throws when a route has no `@Operation`: it would be open to everyone
  */

@@ -11,7 +11,10 @@ export interface RateLimitState {
 
 export const WINDOW_SECONDS = 60;
 
-/** The headers of draft-ietf-httpapi-ratelimit-headers: the limit, what is left of it and when it resets. */
+/**
+ * The headers of draft-ietf-httpapi-ratelimit-headers: the limit, what is left of it and when it
+ * resets.
+ */
 export const rateLimitHeaders = ({
   limit,
   quota,

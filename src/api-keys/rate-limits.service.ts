@@ -7,7 +7,10 @@ import { InjectOptions, type UsersApiOptions } from '../config/users-api.options
 import { RateLimitedError } from './api-keys.errors.js';
 import { type RateLimitState, WINDOW_SECONDS } from './rate-limit.headers.js';
 
-/** Milliseconds that a request waits for Redis at most, and for which it is left alone after it has failed. */
+/**
+ * Milliseconds that a request waits for Redis at most, and for which it is left alone after it has
+ * failed.
+ */
 const STORE_TIMEOUT_MS = 100;
 const STORE_REST_MS = 1_000;
 const TICK_MS = 20;
@@ -50,10 +53,11 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
   }
 
   /**
-   * Counts a request that did not authenticate. Other requests of that address are not refused for it: behind a proxy or a
-   * NAT they may be anybody's.
+   * Counts a request that did not authenticate. Other requests of that address are not refused for
+   * it: behind a proxy or a NAT they may be anybody's.
    *
-   * @param address as `callerAddress` gives it: anything else would let a caller choose what it is counted by
+   * @param address as `callerAddress` gives it: anything else would let a caller choose what it is
+   *   counted by
    * @throws RateLimitedError
    */
   async countFailure(address: string): Promise<void> {
@@ -114,8 +118,8 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
 }
 
 /**
- * Gives an answer of Redis up after a while, which is counted in ticks: a timer of ours that is late, because we were busy, says
- * nothing of Redis.
+ * Gives an answer of Redis up after a while, which is counted in ticks: a timer of ours that is
+ * late, because we were busy, says nothing of Redis.
  */
 async function inTime<T>(answer: Promise<T>): Promise<T> {
   let left = STORE_TIMEOUT_MS / TICK_MS;
@@ -140,5 +144,8 @@ const stateOf = (
   { remainingPoints, msBeforeNext }: RateLimiterRes,
 ): RateLimitState => ({ limit, quota, remaining: remainingPoints, resetSeconds: Math.ceil(msBeforeNext / 1000) });
 
-/** An IPv4 address, or the first half of an IPv6 address: a subscriber has 64 bits of these to choose from (RFC 6177). */
+/**
+ * An IPv4 address, or the first half of an IPv6 address: a subscriber has 64 bits of these to
+ * choose from (RFC 6177).
+ */
 export const subscriberOf = (address: string): string => address.split(':').slice(0, 4).join(':');

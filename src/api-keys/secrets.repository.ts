@@ -9,7 +9,10 @@ import { firstOf, IncompleteResultError, Statement } from '../database/statement
 import { StatementBatcher } from '../database/statement-batcher.js';
 import { keyView, type KeyView } from './key-view.js';
 
-/** Why a secret does not work. `superseded`: a rotation has replaced it, and its overlap is over; without overlap it is `unknown`. */
+/**
+ * Why a secret does not work. `superseded`: a rotation has replaced it, and its overlap is over;
+ * without overlap it is `unknown`.
+ */
 export type SecretRefusal = 'unknown' | 'revoked' | 'expired' | 'superseded' | 'user_inactive';
 
 /** A secret that works, with its key and user. */
@@ -26,7 +29,10 @@ export interface LiveSecret {
 /** The key that a secret belongs to, whether or not the two still work. */
 export interface SecretOwner extends KeyView {
   readonly userId: string;
-  /** Whether a rotation has replaced the secret and its overlap is over, so that it no longer works although its key may. */
+  /**
+   * Whether a rotation has replaced the secret and its overlap is over, so that it no longer works
+   * although its key may.
+   */
   readonly isSuperseded: boolean;
 }
 
@@ -39,9 +45,10 @@ const DIGESTS = new Rows<Buffer>({ digest: ['bytea', (digest) => digest] });
 const NIL_UUID = sql`'00000000-0000-0000-0000-000000000000'`;
 
 /**
- * Returns one row for each digest, whether or not it is stored, and looks for a user even where there is no key: the time
- * of a refusal must not reveal its reason, so a refused secret that exists returns no more than an unknown one. With
- * `LIMIT 1` the planner looks each of them up by an index, and does not join whole tables.
+ * Returns one row for each digest, whether or not it is stored, and looks for a user even where
+ * there is no key: the time of a refusal must not reveal its reason, so a refused secret that
+ * exists returns no more than an unknown one. With `LIMIT 1` the planner looks each of them up by
+ * an index, and does not join whole tables.
  */
 const FIND_SECRETS = new Statement<SecretRow>(
   'find_secrets',
@@ -91,9 +98,10 @@ export class SecretsRepository {
   }
 
   /**
-   * The secret with this digest, if it, its key and its owner are all live at this instant of the database's clock, or else
-   * why it does not work. One statement decides all of it, so there is no moment in between and no cached result that
-   * outlives a revocation. Lookups of the same moment share the statement.
+   * The secret with this digest, if it, its key and its owner are all live at this instant of the
+   * database's clock, or else why it does not work. One statement decides all of it, so there is no
+   * moment in between and no cached result that outlives a revocation. Lookups of the same moment
+   * share the statement.
    *
    * @throws IncompleteResultError when the result of the database has neither
    */
@@ -101,7 +109,10 @@ export class SecretsRepository {
     return this.lookups.run(digest);
   }
 
-  /** For administrators and operators, who may learn which key a dead secret belonged to. Never for a caller who presents it. */
+  /**
+   * For administrators and operators, who may learn which key a dead secret belonged to. Never for
+   * a caller who presents it.
+   */
   async findOwner(digest: Buffer): Promise<SecretOwner | null> {
     const [row] = await query<SecretOwner>(
       this.database,

@@ -38,5 +38,8 @@ export function checkActor({ type, userId, keyId, requestId }: Actor): void {
 
 export const COMMAND_LINE: Actor = { type: 'COMMAND_LINE', userId: null, keyId: null, requestId: null };
 
-/** Code in this process that acts without a caller: the first start, and modules of a host application. */
+/**
+ * Code in this process that acts without a caller: the first start, and modules of a host
+ * application.
+ */
 export const APPLICATION: Actor = { type: 'APPLICATION', userId: null, keyId: null, requestId: null };

@@ -3,8 +3,9 @@ import type { Actor } from './actor.js';
 import { actorColumnNames, actorValues } from './actor-columns.js';
 
 /**
- * The actions that the constraint `ck_audit_events_action` allows. For rolling deployments, add a new action here and to the
- * constraint one release before any code writes it: an instance lists only the actions that it knows.
+ * The actions that the constraint `ck_audit_events_action` allows. For rolling deployments, add a
+ * new action here and to the constraint one release before any code writes it: an instance lists
+ * only the actions that it knows.
  */
 export const AUDIT_ACTIONS = [
   'user.created',
@@ -17,19 +18,30 @@ export const AUDIT_ACTIONS = [
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
 interface Audit {
-  /** The actor of all changed rows. Without it each returned row has its own, in the columns of `actorRows`. */
+  /**
+   * The actor of all changed rows. Without it each returned row has its own, in the columns of
+   * `actorRows`.
+   */
   readonly by?: Actor;
-  /** The instant of the change, in SQL. The default may be the same for two changes of one row within a millisecond. */
+  /**
+   * The instant of the change, in SQL. The default may be the same for two changes of one row
+   * within a millisecond.
+   */
   readonly at?: Sql;
-  /** Further changes in the same statement, by their names in it, which may read the changed rows as `changed`. */
+  /**
+   * Further changes in the same statement, by their names in it, which may read the changed rows as
+   * `changed`.
+   */
   readonly also?: Readonly<Record<string, Sql>>;
 }
 
 /**
- * A statement that changes rows and records the change in the audit trail, both or neither, in one round trip.
+ * A statement that changes rows and records the change in the audit trail, both or neither, in one
+ * round trip.
  *
- * @param change a data-modifying statement that returns `audit_user_id`, `audit_api_key_id`, `audit_changes` (from `auditDiff` or
- *   `auditSnapshot`; `{}` for no change, and then nothing is recorded) and the columns that the caller reads
+ * @param change a data-modifying statement that returns `audit_user_id`, `audit_api_key_id`,
+ *   `audit_changes` (from `auditDiff` or `auditSnapshot`; `{}` for no change, and then nothing is
+ *   recorded) and the columns that the caller reads
  * @throws InvalidActorError
  */
 export function withAudit(action: AuditAction, change: Sql, { by, at = NOW, also = {} }: Audit): Sql {

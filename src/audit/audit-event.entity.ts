@@ -12,7 +12,9 @@ export class AuditEvent extends ActorColumns {
   @PrimaryColumn('uuid', { primaryKeyConstraintName: 'pk_audit_events', default: () => 'time_ordered_uuid()' })
   readonly id!: string;
 
-  /** Taken after the lock was acquired, so that the events of a row are in the order of its changes. */
+  /**
+   * Taken after the lock was acquired, so that the events of a row are in the order of its changes.
+   */
   @Column({ name: 'created_at', type: 'timestamptz', precision: 3, default: () => 'clock_timestamp()' })
   readonly createdAt!: Date;
 

@@ -24,7 +24,10 @@ const COLUMNS = {
   changes: 'changes',
 } as const satisfies Columns<AuditEvent>;
 
-/** Reads the audit trail. Each change writes its event in its own statement: see `audit-trail/with-audit.ts`. */
+/**
+ * Reads the audit trail. Each change writes its event in its own statement: see
+ * `audit-trail/with-audit.ts`.
+ */
 @Injectable()
 export class AuditEventsRepository {
   constructor(@InjectDatabase() private readonly database: DataSource) {}
@@ -32,8 +35,9 @@ export class AuditEventsRepository {
   /**
    * The events that match the filter, newest first.
    *
-   * One index orders the events of each action, another those of each user and action, and the lists of several actions are
-   * merged. An index per filter would avoid the merging, but each change of a user would write to each index.
+   * One index orders the events of each action, another those of each user and action, and the
+   * lists of several actions are merged. An index per filter would avoid the merging, but each
+   * change of a user would write to each index.
    */
   findPage({ userId, action }: AuditEventFilter, slice: Slice): Promise<Page<AuditEvent>> {
     const list = {

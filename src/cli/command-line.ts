@@ -10,7 +10,10 @@ import { visibleLines } from './visible.js';
 
 const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string };
 
-/** `users-api`: the operator's commands. Answers go to stdout, all else to stderr; a failure ends with a status other than 0. */
+/**
+ * `users-api`: the operator's commands. Answers go to stdout, all else to stderr; a failure ends
+ * with a status other than 0.
+ */
 export function commandLine(stop: StopSignal): Command {
   const program = new Command('users-api')
     .description('Look after the users, API keys and credits of a Users API database')

@@ -14,15 +14,22 @@ export type ImportRow =
 const FIELDS = ['email', 'name'] as const;
 const COLUMNS = `the first line must name the columns ${FIELDS.join(' and ')}`;
 
-/** Separators that spreadsheets write where ours is not the one of the country, or of the format that was chosen. */
+/**
+ * Separators that spreadsheets write where ours is not the one of the country, or of the format
+ * that was chosen.
+ */
 const OTHER_SEPARATORS = { ';': 'semicolons', '\t': 'tabs', '|': 'vertical bars' };
 
-/** A record of RFC 4180 without its line break: a field with a quotation mark in it stands in quotation marks, where it has two of them. */
+/**
+ * A record of RFC 4180 without its line break: a field with a quotation mark in it stands in
+ * quotation marks, where it has two of them.
+ */
 const WELL_QUOTED = /^(?:"[^"]*(?:""[^"]*)*"|[^",]*)(?:,(?:"[^"]*(?:""[^"]*)*"|[^",]*))*$/;
 
 /**
- * Reads users from a file: `.csv` (RFC 4180) with `email` and `name` in its first line, or `.jsonl`, one object with these two a
- * line. Empty lines are passed over, and so is a byte order mark.
+ * Reads users from a file: `.csv` (RFC 4180) with `email` and `name` in its first line, or
+ * `.jsonl`, one object with these two a line. Empty lines are passed over, and so is a byte order
+ * mark.
  *
  * @param onBytes is told how many bytes were read, as they are
  * @throws Error when the file cannot be read, or what kind it is cannot be told
@@ -48,7 +55,8 @@ async function* explained(rows: AsyncGenerator<ImportRow>): AsyncGenerator<Impor
 }
 
 async function* readCsv(text: Readable): AsyncGenerator<ImportRow> {
-  // A misplaced quotation mark is taken as text and refused below, so that it spoils no other line, before it or after.
+  // A misplaced quotation mark is taken as text and refused below, so that it spoils no other line,
+  // before it or after.
   const parser = parse({
     raw: true,
     record_delimiter: ['\r\n', '\n', '\r'],
@@ -129,7 +137,10 @@ async function* readJsonLines(text: Readable): AsyncGenerator<ImportRow> {
   }
 }
 
-/** Not `readline`, which in newer versions of Node also ends a line at U+2028 and U+2029: JSON may have these within a string. */
+/**
+ * Not `readline`, which in newer versions of Node also ends a line at U+2028 and U+2029: JSON may
+ * have these within a string.
+ */
 async function* linesOf(text: Readable): AsyncGenerator<string> {
   let rest = '';
   for await (const chunk of text as AsyncIterable<string>) {

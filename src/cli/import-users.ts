@@ -31,7 +31,10 @@ export interface Imported {
   existing: number;
 }
 
-/** Reads the whole file and writes nothing: names and addresses by the rules of the API, no address twice. */
+/**
+ * Reads the whole file and writes nothing: names and addresses by the rules of the API, no address
+ * twice.
+ */
 export async function checkFile(file: string): Promise<Checked> {
   const lineOf = new Map<string, number>();
   const problems: ImportProblem[] = [];
@@ -62,8 +65,8 @@ function problemOf(row: ImportRow, lineOf: Map<string, number>): string | undefi
 }
 
 /**
- * Makes the users of a checked file, some hundreds in each transaction. Safe to repeat, also after it was interrupted: users who exist are
- * passed over.
+ * Makes the users of a checked file, some hundreds in each transaction. Safe to repeat, also after
+ * it was interrupted: users who exist are passed over.
  *
  * @param done is counted up with each transaction, and so is right also when this throws
  * @param interrupted ends the import after the transaction that is in flight

@@ -1,6 +1,9 @@
 import { InvalidArgumentError } from 'commander';
 
-/** Reads an option's value as an integer, both bounds included; `to` is at most 2^53 − 1, so that a rounded value is out of range. */
+/**
+ * Reads an option's value as an integer, both bounds included; `to` is at most 2^53 − 1, so that a
+ * rounded value is out of range.
+ */
 export const integer =
   (from: number, to: number) =>
   (text: string): number => {

@@ -22,7 +22,8 @@ export class InterruptedError extends Error {
 /**
  * Writes to stdout.
  *
- * @throws Error when stdout is a file that has no room left; `process.stdout` would then write a part of the text and report success
+ * @throws Error when stdout is a file that has no room left; `process.stdout` would then write a
+ *   part of the text and report success
  */
 function write(text: string): void {
   const { fd } = process.stdout;
@@ -30,7 +31,10 @@ function write(text: string): void {
   else process.stdout.write(text);
 }
 
-/** JSON for scripts: one line, alone on stdout. Its unsafe characters are escaped, which leaves the parsed value as it is. */
+/**
+ * JSON for scripts: one line, alone on stdout. Its unsafe characters are escaped, which leaves the
+ * parsed value as it is.
+ */
 export const print = (value: unknown): void => {
   write(`${visibleLines(JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined))}\n`);
 };
@@ -52,7 +56,10 @@ export function printTable(head: string[], rows: readonly string[][]): void {
   write(`${table.toString()}\n`);
 }
 
-/** Writes a text to stderr, so that stdout has nothing but the answer. Its line feeds must be ours: values are passed through `visible`. */
+/**
+ * Writes a text to stderr, so that stdout has nothing but the answer. Its line feeds must be ours:
+ * values are passed through `visible`.
+ */
 export const say = (text: string): void => {
   process.stderr.write(`${visibleLines(text)}\n`);
 };
@@ -64,7 +71,10 @@ export const sayThereAreMore = (limit: number): void => {
   );
 };
 
-/** The message of a failed command. Only an `OperatorError` has several lines; elsewhere a line feed is part of a value. */
+/**
+ * The message of a failed command. Only an `OperatorError` has several lines; elsewhere a line feed
+ * is part of a value.
+ */
 export function messageOf(error: unknown): string {
   const message = redactKeys(error instanceof Error ? error.message : String(error));
   return error instanceof OperatorError ? message : visible(message);

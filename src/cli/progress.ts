@@ -1,8 +1,9 @@
 import { SingleBar } from 'cli-progress';
 
 /**
- * Shows the progress of work in a terminal, and nothing anywhere else. The cursor and the line wrap are left alone, so that no way of
- * ending or suspending the process leaves a changed terminal behind.
+ * Shows the progress of work in a terminal, and nothing anywhere else. The cursor and the line wrap
+ * are left alone, so that no way of ending or suspending the process leaves a changed terminal
+ * behind.
  *
  * @param work calls its argument with the share that is done, from 0 to 1
  */

@@ -7,8 +7,9 @@ import { say } from './output.js';
 const MAX_LENGTH = 1_000;
 
 /**
- * Reads a secret from standard input, without the spaces and line breaks around it. At a terminal it asks for one line and does not echo it.
- * A secret never comes from the arguments, which other processes can read.
+ * Reads a secret from standard input, without the spaces and line breaks around it. At a terminal
+ * it asks for one line and does not echo it. A secret never comes from the arguments, which other
+ * processes can read.
  */
 export async function readSecret(question: string): Promise<string> {
   return (await (process.stdin.isTTY ? ask(question) : readAll())).trim();

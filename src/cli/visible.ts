@@ -1,12 +1,12 @@
 /**
- * Control characters (C0, DEL, C1), line and paragraph separators, and the characters that reorder text: what a terminal executes or what
- * makes a line read differently from what it contains.
+ * Control characters (C0, DEL, C1), line and paragraph separators, and the characters that reorder
+ * text: what a terminal executes or what makes a line read differently from what it contains.
  */
 const UNSAFE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
 
 /**
- * Text from callers, safe for a terminal: it can neither move the cursor nor forge a line. Every unsafe character becomes its JSON escape,
- * such as `\u001b`; all of them are in the basic plane.
+ * Text from callers, safe for a terminal: it can neither move the cursor nor forge a line. Every
+ * unsafe character becomes its JSON escape, such as `\u001b`; all of them are in the basic plane.
  */
 export const visible = (text: string): string =>
   text.replace(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);

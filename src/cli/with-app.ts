@@ -11,7 +11,9 @@ import { openDatabase } from '../startup/open-database.js';
 import { NOT_ALLOWED, refuseMissingPrivileges, TABLES } from '../database/privileges.js';
 import { say } from './output.js';
 
-/** Runs one piece of work with the application's services, on the same database, without listening. */
+/**
+ * Runs one piece of work with the application's services, on the same database, without listening.
+ */
 export async function withApp<T>(work: (app: INestApplicationContext) => Promise<T>): Promise<T> {
   readDotEnv();
   const config = new AppConfig(process.env, process.stderr.isTTY);

@@ -16,8 +16,8 @@ export interface UsersApiOptions {
 }
 
 /**
- * A client for the paths of the published document: each method takes a path and resolves to a typed `{ data, error, response }`.
- * It retries requests that are safe to repeat.
+ * A client for the paths of the published document: each method takes a path and resolves to a
+ * typed `{ data, error, response }`. It retries requests that are safe to repeat.
  */
 export const createUsersApi = ({
   baseUrl,

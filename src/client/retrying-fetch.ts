@@ -11,11 +11,13 @@ export const DEFAULT_PATIENCE: Patience = { attempts: 4, maxWaitMs: 10_000 };
 const FIRST_BACKOFF_MS = 100;
 
 /**
- * Wraps `fetch` with retries. A 429 is sent before anything is done, so every request may be retried after it. After a 503 or
- * a broken connection the outcome is unknown, so only requests that are safe to repeat are retried. Waits as long as
- * `Retry-After` says, otherwise a random time whose bound doubles with each attempt.
+ * Wraps `fetch` with retries. A 429 is sent before anything is done, so every request may be
+ * retried after it. After a 503 or a broken connection the outcome is unknown, so only requests
+ * that are safe to repeat are retried. Waits as long as `Retry-After` says, otherwise a random time
+ * whose bound doubles with each attempt.
  *
- * @throws what `fetch` throws when no attempt is left, and the reason of the request's `signal` once it aborts
+ * @throws what `fetch` throws when no attempt is left, and the reason of the request's `signal`
+ *   once it aborts
  */
 export const retryingFetch =
   (send: (request: Request) => Promise<Response>, { attempts, maxWaitMs }: Patience) =>
@@ -39,8 +41,8 @@ export const retryingFetch =
   };
 
 /**
- * Whether repeating a request has the same effect and response. A key that revoked itself cannot be used again, a renamed key
- * has another path, and an `If-Match` matches only once.
+ * Whether repeating a request has the same effect and response. A key that revoked itself cannot be
+ * used again, a renamed key has another path, and an `If-Match` matches only once.
  */
 export function isRepeatable({ method, url, headers }: Request): boolean {
   const { pathname } = new URL(url);
@@ -60,7 +62,10 @@ export function isRepeatable({ method, url, headers }: Request): boolean {
   }
 }
 
-/** @returns milliseconds, or null without a valid `Retry-After` (RFC 9110, section 10.2.3: seconds, or a date) */
+/**
+ * @returns milliseconds, or null without a valid `Retry-After` (RFC 9110, section 10.2.3: seconds,
+ *   or a date)
+ */
 function waitOf({ headers }: Response): number | null {
   const text = headers.get('retry-after')?.trim();
   if (!text) return null;

@@ -16,7 +16,8 @@ describe('An API key', () => {
     expect(new Set(keys).size).toBe(1000);
   });
 
-  // Scanners verify a find by this description alone: base62, most significant digit first, of CRC-32.
+  // Scanners verify a find by this description alone: base62, most significant digit first, of
+  // CRC-32.
   it('ends with the CRC-32 of what stands before, in six base62 digits', () => {
     const key = generateApiKey();
 
@@ -31,7 +32,8 @@ describe('An API key', () => {
       counts.set(digit, (counts.get(digit) ?? 0) + 1);
     }
 
-    // 86,000 digits: each is expected 1,387 times with a standard deviation of 37; eight of them never happen by chance.
+    // 86,000 digits: each is expected 1,387 times with a standard deviation of 37; eight of them
+    // never happen by chance.
     expect([...counts.keys()].sort().join('')).toBe(BASE62);
     for (const count of counts.values()) expect(Math.abs(count - 1387)).toBeLessThan(300);
   });

@@ -2,9 +2,10 @@ import { randomInt } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
 /*
- * The published format of an API key: `ua_`, 43 random base62 characters (43 · log2 62 = 256 bits) and 6 base62 characters of
- * CRC-32 over everything before them. With the fixed prefix and the checksum, secret scanners find leaked keys and verify them
- * offline, and a mistyped or invented key is refused without a database query.
+ * The published format of an API key: `ua_`, 43 random base62 characters (43 · log2 62 = 256 bits)
+ * and 6 base62 characters of CRC-32 over everything before them. With the fixed prefix and the
+ * checksum, secret scanners find leaked keys and verify them offline, and a mistyped or invented
+ * key is refused without a database query.
  *
  * It is in `common` because configuration, logs and error messages must recognize keys.
  */
@@ -28,7 +29,10 @@ export function generateApiKey(): string {
   return withChecksum(PREFIX + random);
 }
 
-/** Whether a text has the format and checksum of a key. Whether such a key exists is for the database to say. */
+/**
+ * Whether a text has the format and checksum of a key. Whether such a key exists is for the
+ * database to say.
+ */
 export const isApiKey = (value: unknown): value is string =>
   typeof value === 'string' && ONE_KEY.test(value) && withChecksum(value.slice(0, -CHECKSUM_LENGTH)) === value;
 

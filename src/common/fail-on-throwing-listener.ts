@@ -1,8 +1,9 @@
 import type { Duplex } from 'node:stream';
 
 /**
- * Makes a stream fail where a listener of its data throws. The parsers of `pg` and `ioredis` throw on some messages, in the
- * event handler of their socket, and an exception there would end the process.
+ * Makes a stream fail where a listener of its data throws. The parsers of `pg` and `ioredis` throw
+ * on some messages, in the event handler of their socket, and an exception there would end the
+ * process.
  *
  * @param toError the error with which the stream is destroyed, from what the listener threw
  */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 
 /*
- * The time limits of a request, in milliseconds. Each is shorter than the one that contains it, so that the innermost limit
- * that is exceeded decides the response.
+ * The time limits of a request, in milliseconds. Each is shorter than the one that contains it, so
+ * that the innermost limit that is exceeded decides the response.
  */
 
 /** The wait for a connection of the pool. */
@@ -14,7 +14,10 @@ export const LOCK_TIMEOUT_MS = 700;
 /** `statement_timeout`: a statement, with its waits for locks. */
 export const STATEMENT_TIMEOUT_MS = 800;
 
-/** A response of the server. Longer than its own timeouts: it is for a server that does not respond at all. */
+/**
+ * A response of the server. Longer than its own timeouts: it is for a server that does not respond
+ * at all.
+ */
 export const RESPONSE_TIMEOUT_MS = 850;
 
 /** The wait of a change for those before it of the same user. */
@@ -35,7 +38,9 @@ export const REST_OF_REQUEST_MS = 3_000;
 /** A graceful shutdown, after the drain time. */
 export const SHUTDOWN_GRACE_MS = 6_000;
 
-/** What callers and orchestrators are promised: the exit after a stop signal without a drain time. */
+/**
+ * What callers and orchestrators are promised: the exit after a stop signal without a drain time.
+ */
 export const PROMISED_EXIT_MS = 10_000;
 
 const assertShorter = (shorterMs: number, longerMs: number, reason: string): void => {

@@ -17,7 +17,10 @@ export class CreditEntry extends ActorColumns {
   @PrimaryColumn('uuid', { primaryKeyConstraintName: 'pk_credit_entries', default: () => 'time_ordered_uuid()' })
   readonly id!: string;
 
-  /** The user's `updated_at` of the same instant, and so in the order of the entries: no two of a user share one. */
+  /**
+   * The user's `updated_at` of the same instant, and so in the order of the entries: no two of a
+   * user share one.
+   */
   @Column({ name: 'created_at', type: 'timestamptz', precision: 3 })
   readonly createdAt!: Date;
 

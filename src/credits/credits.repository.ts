@@ -66,8 +66,9 @@ const lastOfNext = (after: string | null): Sql => sql`SELECT id
 OFFSET ${RECONCILED_TOGETHER - 1} LIMIT 1`;
 
 /**
- * Balances that differ from the entries, for the users whose id is above `after` and not above `upTo`; null is unbounded. Sums are
- * looked up for each user: the planner estimates a narrow range of ids at one row, and would choose a nested-loop join.
+ * Balances that differ from the entries, for the users whose id is above `after` and not above
+ * `upTo`; null is unbounded. Sums are looked up for each user: the planner estimates a narrow range
+ * of ids at one row, and would choose a nested-loop join.
  */
 const differences = (
   after: string | null,
@@ -95,8 +96,9 @@ export class CreditsRepository {
   }
 
   /**
-   * Moves a balance and writes the entry, in one statement: the guard of the update decides, so two spenders can never
-   * both use the last credit. Fails on `uq_credit_entries_user_id_transaction_id`, and then moves nothing, when the user has a
+   * Moves a balance and writes the entry, in one statement: the guard of the update decides, so two
+   * spenders can never both use the last credit. Fails on
+   * `uq_credit_entries_user_id_transaction_id`, and then moves nothing, when the user has a
    * transaction of that id.
    *
    * @returns the entry, or null when the user does not exist or the balance would leave its bounds
@@ -145,8 +147,9 @@ export class CreditsRepository {
   }
 
   /**
-   * Compares every balance and every `balance_after` with the sums of the entries, without a lock, for some thousands of
-   * users at a time: a user's balance and entries are read in one snapshot, and no snapshot is held for long.
+   * Compares every balance and every `balance_after` with the sums of the entries, without a lock,
+   * for some thousands of users at a time: a user's balance and entries are read in one snapshot,
+   * and no snapshot is held for long.
    *
    * @param onProgress hears the share of the users that is done, from 0 to 1
    */

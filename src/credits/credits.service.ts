@@ -30,7 +30,10 @@ export interface CreditRequest {
   readonly amount: number;
   /** 1 to 255 characters, unique per user: the same request with it again moves nothing. */
   readonly transactionId: string;
-  /** 1 to 32 capital letters, digits and underscores, the first one a letter; `MANUAL_ADJUSTMENT` by default. */
+  /**
+   * 1 to 32 capital letters, digits and underscores, the first one a letter; `MANUAL_ADJUSTMENT` by
+   * default.
+   */
   readonly transactionType?: string | undefined;
 }
 
@@ -42,7 +45,10 @@ export interface Receipt {
 
 export const MAX_TRANSACTION_ID_LENGTH = 255;
 
-/** The only way a balance moves. Every call is safe to repeat, however often and whatever became of the first. */
+/**
+ * The only way a balance moves. Every call is safe to repeat, however often and whatever became of
+ * the first.
+ */
 @Injectable()
 export class CreditsService {
   /** Serializes movements per user, so that a contended balance occupies one connection. */
@@ -57,19 +63,19 @@ export class CreditsService {
   }
 
   /**
-   * @throws InvalidAmountError, InvalidTransactionIdError, InvalidTransactionTypeError, UserNotFoundError, BalanceLimitError,
-   *   TransactionIdTakenError
+   * @throws InvalidAmountError, InvalidTransactionIdError, InvalidTransactionTypeError,
+   *   UserNotFoundError, BalanceLimitError, TransactionIdTakenError
    */
   add(request: CreditRequest, options?: ChangeOptions): Promise<Receipt> {
     return this.move(request, 1, options);
   }
 
   /**
-   * Takes credits away. In the caller's transaction, a job and its price commit together or not at all; an error leaves that
-   * transaction usable.
+   * Takes credits away. In the caller's transaction, a job and its price commit together or not at
+   * all; an error leaves that transaction usable.
    *
-   * @throws InvalidAmountError, InvalidTransactionIdError, InvalidTransactionTypeError, UserNotFoundError, InsufficientCreditsError,
-   *   TransactionIdTakenError
+   * @throws InvalidAmountError, InvalidTransactionIdError, InvalidTransactionTypeError,
+   *   UserNotFoundError, InsufficientCreditsError, TransactionIdTakenError
    */
   spend(request: CreditRequest, options?: ChangeOptions): Promise<Receipt> {
     return this.move(request, -1, options);
@@ -92,8 +98,8 @@ export class CreditsService {
   }
 
   /**
-   * Proves that the ledger adds up: the differences it finds, which must be none. Locks nobody out, and takes seconds for a
-   * million entries.
+   * Proves that the ledger adds up: the differences it finds, which must be none. Locks nobody out,
+   * and takes seconds for a million entries.
    *
    * @param onProgress hears now and then which share is done, from 0 to 1
    */
@@ -115,7 +121,8 @@ export class CreditsService {
 
     const entry = await this.attempt(movement, manager);
     if (entry) return { entry, replayed: false };
-    // Look for a replay first: a repeated request must succeed even if the balance has changed since.
+    // Look for a replay first: a repeated request must succeed even if the balance has changed
+    // since.
     const earlier = await this.entries.findByTransactionId(userId, transactionId, manager);
     if (earlier) return replay(earlier, movement);
     await this.users.getById(userId, { manager });

@@ -1,6 +1,7 @@
 /**
- * What a movement is for, chosen by the API product: 1 to 32 capital letters, digits and underscores,
- * the first one a letter. The same as the constraint `ck_credit_entries_transaction_type`.
+ * What a movement is for, chosen by the API product: 1 to 32 capital letters, digits and
+ * underscores, the first one a letter. The same as the constraint
+ * `ck_credit_entries_transaction_type`.
  */
 export const TRANSACTION_TYPE = '^[A-Z][A-Z0-9_]{0,31}$';
 

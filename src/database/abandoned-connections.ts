@@ -1,25 +1,36 @@
 import type { ClientBase } from 'pg';
 import { DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
 
-/** Milliseconds between two looks at the server: a fraction of the second in which the service must recover. */
+/**
+ * Milliseconds between two looks at the server: a fraction of the second in which the service must
+ * recover.
+ */
 const INTERVAL_MS = 250;
 
-/** What may leave a record in the write-ahead log, and so wait for a synchronous standby at its commit. */
+/**
+ * What may leave a record in the write-ahead log, and so wait for a synchronous standby at its
+ * commit.
+ */
 const WRITES = /\b(?:INSERT|UPDATE|DELETE)\b/i;
 
-/** Ids of the server's processes that still execute a statement. A role may see this of its own sessions. */
+/**
+ * Ids of the server's processes that still execute a statement. A role may see this of its own
+ * sessions.
+ */
 const STILL_ACTIVE = `SELECT pid FROM pg_stat_activity WHERE pid = ANY ($1::int[]) AND state = 'active'`;
 
 /** Lends a connection to `work`, and takes it back. */
 type Borrow = <T>(work: (client: ClientBase) => Promise<T>) => Promise<T>;
 
 /**
- * Counts connections that the pool has closed after a timeout while the server may still execute their statement. A server
- * whose synchronous standby is gone keeps each commit, and its connection, until the standby is back: without a limit these
- * would take all of the server's connections, and reads would fail with the writes.
+ * Counts connections that the pool has closed after a timeout while the server may still execute
+ * their statement. A server whose synchronous standby is gone keeps each commit, and its
+ * connection, until the standby is back: without a limit these would take all of the server's
+ * connections, and reads would fail with the writes.
  *
- * From half a pool on writes are refused, and from a whole pool on every statement. The statements are not cancelled: a
- * commit that is cancelled while it waits for a standby shows others what the standby does not have.
+ * From half a pool on writes are refused, and from a whole pool on every statement. The statements
+ * are not cancelled: a commit that is cancelled while it waits for a standby shows others what the
+ * standby does not have.
  */
 export class AbandonedConnections {
   private readonly processIds = new Set<number>();

@@ -5,12 +5,15 @@ import { AbandonedConnections } from './abandoned-connections.js';
 import { type PoolClient, READ_ONLY, UNRESPONSIVE } from './pool-client.js';
 
 /**
- * Requests that may wait for each connection. One behind them would time out before its turn, and only delay the others: it
- * is refused at once.
+ * Requests that may wait for each connection. One behind them would time out before its turn, and
+ * only delay the others: it is refused at once.
  */
 const WAITING_PER_CONNECTION = 100;
 
-/** Milliseconds that a connection to a server without writes is kept, so that at most one a second is opened in its place. */
+/**
+ * Milliseconds that a connection to a server without writes is kept, so that at most one a second
+ * is opened in its place.
+ */
 const READ_ONLY_LIFETIME_MS = 1_000;
 
 export class DatabaseBusyError extends DatabaseFailureError {
@@ -44,9 +47,10 @@ const lent = (client: pg.PoolClient): Lent => client as unknown as Lent;
 /**
  * A `pg.Pool` with a bounded queue that leaves servers which do not serve:
  *
- * - When one connection is unresponsive, the idle ones are closed, as a failover or a lost NAT entry concerns all of them.
- * - Connections to a server that takes no writes, such as a demoted primary, are replaced once a second: the address may lead
- *   to the new primary by then. Reads go on.
+ * - When one connection is unresponsive, the idle ones are closed, as a failover or a lost NAT
+ *   entry concerns all of them.
+ * - Connections to a server that takes no writes, such as a demoted primary, are replaced once a
+ *   second: the address may lead to the new primary by then. Reads go on.
  * - Connections that were closed under a running statement are limited: see `AbandonedConnections`.
  */
 export class BoundedPool extends pg.Pool {
@@ -98,7 +102,10 @@ export class BoundedPool extends pg.Pool {
     super.end(ended);
   }
 
-  /** To be called where the server of the pool is found to take no writes: all connections may lead to it. */
+  /**
+   * To be called where the server of the pool is found to take no writes: all connections may lead
+   * to it.
+   */
   markReadOnly(): void {
     for (const client of this.internals._clients) this.readOnly.add(client);
   }
@@ -119,7 +126,10 @@ export class BoundedPool extends pg.Pool {
     return this.readOnly.has(client) && performance.now() - client.openedAt >= READ_ONLY_LIFETIME_MS;
   }
 
-  /** Closes idle connections, which are out of the pool before this returns: none of them is lent any more. */
+  /**
+   * Closes idle connections, which are out of the pool before this returns: none of them is lent
+   * any more.
+   */
   private discardIdle(isConcerned: (client: Lent) => boolean): void {
     const { internals } = this;
     for (const { client } of [...internals._idle]) {

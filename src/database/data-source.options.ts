@@ -27,11 +27,17 @@ export const SESSION_TIMEOUTS = {
 
 export interface PoolSettings {
   readonly databasePoolSize: number;
-  /** Whether the URL leads to a pooler in transaction mode, which passes on few settings of a session. */
+  /**
+   * Whether the URL leads to a pooler in transaction mode, which passes on few settings of a
+   * session.
+   */
   readonly transactionPooler: boolean;
 }
 
-/** A class of `pg` clients, without the types of `pg`, which a host application may not have installed. */
+/**
+ * A class of `pg` clients, without the types of `pg`, which a host application may not have
+ * installed.
+ */
 type Connections = abstract new (...options: never[]) => object;
 
 /**

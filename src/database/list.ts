@@ -4,15 +4,16 @@ import { checkSlice, type Page, PageOutOfReachError, type Slice } from '../commo
 import { query } from './query.js';
 
 /**
- * Rows that are counted exactly, and that a page number may skip: some milliseconds of work. Beyond them the total is the
- * planner's estimate, and pages are found by a cursor.
+ * Rows that are counted exactly, and that a page number may skip: some milliseconds of work. Beyond
+ * them the total is the planner's estimate, and pages are found by a cursor.
  */
 const MAX_OFFSET = 10_000;
 
 /*
- * One order in two spellings: `created_at` is never null, but the planner does not treat the two as equal. Where one filter
- * has an index of its own, and another index contains its rows among others, each index has its own order, so that the
- * planner cannot scan millions of other rows where it estimates that most of them match.
+ * One order in two spellings: `created_at` is never null, but the planner does not treat the two as
+ * equal. Where one filter has an index of its own, and another index contains its rows among
+ * others, each index has its own order, so that the planner cannot scan millions of other rows
+ * where it estimates that most of them match.
  */
 export const NEWEST = sql`created_at DESC, id DESC`;
 export const NEWEST_NULLS_LAST = sql`created_at DESC NULLS LAST, id DESC`;
@@ -25,8 +26,8 @@ export interface List {
   /** A condition. */
   readonly filter: Sql;
   /**
-   * A column, with the requested values of all that it has: an index has the rows of each value in order, and these lists are
-   * merged.
+   * A column, with the requested values of all that it has: an index has the rows of each value in
+   * order, and these lists are merged.
    */
   readonly partition?: { readonly column: string; readonly values: readonly string[] };
   /** `NEWEST` or `NEWEST_NULLS_LAST`. */
@@ -34,10 +35,11 @@ export interface List {
 }
 
 /**
- * One slice of a list, newest rows first. The order is total, since ids are unique. It takes some milliseconds however long
- * the list is.
+ * One slice of a list, newest rows first. The order is total, since ids are unique. It takes some
+ * milliseconds however long the list is.
  *
- * @throws InvalidSliceError, or PageOutOfReachError when more rows precede the slice than a page number may skip
+ * @throws InvalidSliceError, or PageOutOfReachError when more rows precede the slice than a page
+ *   number may skip
  */
 export async function findNewest<Row extends ObjectLiteral>(
   database: DataSource,
@@ -70,8 +72,8 @@ const filtersOf = ({ filter, partition }: List): Sql[] =>
   partition ? partition.values.map((value) => sql`${filter} AND ${raw(partition.column)} = ${value}`) : [filter];
 
 /**
- * The newest rows of each list that is merged. Each has an order and a limit of its own, so PostgreSQL reads no more of any
- * than is used.
+ * The newest rows of each list that is merged. Each has an order and a limit of its own, so
+ * PostgreSQL reads no more of any than is used.
  */
 function newest(list: List, columns: Sql, limit: Sql, start?: Sql): Sql {
   const table = raw(list.table);
@@ -101,7 +103,8 @@ async function total(database: DataSource, list: List): Promise<number> {
 /** The number of rows, at most one more than `MAX_OFFSET`. */
 async function count(database: DataSource, list: List): Promise<number> {
   const limit = raw(String(MAX_OFFSET + 1));
-  // Without the order the planner expects to find enough rows soon, and reads the whole table for a few.
+  // Without the order the planner expects to find enough rows soon, and reads the whole table for a
+  // few.
   const [row] = await query<{ rows: number }>(
     database,
     sql`SELECT count(*)::int AS rows FROM (SELECT FROM ${newest(list, sql`id`, limit)} LIMIT ${limit}) AS found`,

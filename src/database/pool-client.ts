@@ -4,13 +4,19 @@ import { databaseFailureOf, DatabaseUnreachableError } from '../common/errors/da
 import { RESPONSE_TIMEOUT_MS } from '../common/time-limits.js';
 import { SessionClient } from './session-client.js';
 
-/** Emitted by a connection to whose statement the server did not respond in time. The connection is closed by then. */
+/**
+ * Emitted by a connection to whose statement the server did not respond in time. The connection is
+ * closed by then.
+ */
 export const UNRESPONSIVE = Symbol('unresponsive');
 
 /** Emitted by a connection whose server refused a write because it takes none (25006). */
 export const READ_ONLY = Symbol('read only');
 
-/** Parameters by which a server since PostgreSQL 14 reports that a session takes no writes, at its start and when it changes. */
+/**
+ * Parameters by which a server since PostgreSQL 14 reports that a session takes no writes, at its
+ * start and when it changes.
+ */
 const READ_ONLY_PARAMETERS = ['in_hot_standby', 'default_transaction_read_only'];
 
 type Callback = (error?: Error) => void;
@@ -29,14 +35,15 @@ interface Internals {
 }
 
 /**
- * A connection of the pool that closes its socket when a statement times out. `query_timeout` of `pg` leaves the connection
- * open, and the pool lends it again: a connection whose other end is gone without a message (a failover, a lost NAT entry)
- * would fail request after request. Every failure to connect, from DNS to TLS to a server that accepts no connections, is
- * reported as `DatabaseUnreachableError`.
+ * A connection of the pool that closes its socket when a statement times out. `query_timeout` of
+ * `pg` leaves the connection open, and the pool lends it again: a connection whose other end is
+ * gone without a message (a failover, a lost NAT entry) would fail request after request. Every
+ * failure to connect, from DNS to TLS to a server that accepts no connections, is reported as
+ * `DatabaseUnreachableError`.
  *
- * `pg` is called with a callback. For a promise or a timeout it would write a function to a property of each query, and V8
- * allocates these closures in its old generation, where they keep the rows and what waits for them until the next major
- * collection (docs/performance.md).
+ * `pg` is called with a callback. For a promise or a timeout it would write a function to a
+ * property of each query, and V8 allocates these closures in its old generation, where they keep
+ * the rows and what waits for them until the next major collection (docs/performance.md).
  */
 export class PoolClient extends SessionClient {
   /** Whether the server reports that this session takes no writes. */
@@ -52,8 +59,8 @@ export class PoolClient extends SessionClient {
     super(config);
     const { connect, query, connection } = this as unknown as Internals;
 
-    // The pool listens only while the connection is idle, and a borrower sees the loss in its statement. An unhandled
-    // 'error' event would end the process.
+    // The pool listens only while the connection is idle, and a borrower sees the loss in its
+    // statement. An unhandled 'error' event would end the process.
     this.on('error', () => undefined);
 
     const reported = new Map<string, string>();
@@ -96,7 +103,10 @@ export class PoolClient extends SessionClient {
   }
 }
 
-/** Whether the result is to be a promise: no callback is given, and no `Submittable` such as a stream of rows. */
+/**
+ * Whether the result is to be a promise: no callback is given, and no `Submittable` such as a
+ * stream of rows.
+ */
 const isPromised = (given: readonly unknown[]): boolean =>
   !given.some((part) => typeof part === 'function') && (given[0] as { submit?: unknown }).submit === undefined;
 

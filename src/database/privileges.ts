@@ -22,7 +22,10 @@ export const NOT_ALLOWED = '42501';
 /** The role of the connection lacks rights. The message has the statements that grant them. */
 export class MissingPrivilegesError extends OperatorError {}
 
-/** The statements with which the owner of the tables grants a role the rights of the application. Safe to repeat. */
+/**
+ * The statements with which the owner of the tables grants a role the rights of the application.
+ * Safe to repeat.
+ */
 export function grantsTo(role: string, schema: string): string[] {
   const [grantee, place] = [pg.escapeIdentifier(role), pg.escapeIdentifier(schema)];
   return [
@@ -32,7 +35,8 @@ export function grantsTo(role: string, schema: string): string[] {
 }
 
 /**
- * Checks the rights of the role. Tables that do not exist yet count as granted, and so do grants on single columns.
+ * Checks the rights of the role. Tables that do not exist yet count as granted, and so do grants on
+ * single columns.
  *
  * @throws MissingPrivilegesError
  */

@@ -2,8 +2,8 @@ import type { DataSource } from 'typeorm';
 import type { BoundedPool } from './bounded-pool.js';
 
 /**
- * Whether the server, or the session's own setting, takes no writes. The pool is told, and replaces its connections: the
- * server may be a demoted primary.
+ * Whether the server, or the session's own setting, takes no writes. The pool is told, and replaces
+ * its connections: the server may be a demoted primary.
  */
 export async function isReadOnly(database: DataSource): Promise<boolean> {
   const [{ setting }] = await database.query<[{ setting: string }]>(

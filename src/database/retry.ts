@@ -3,10 +3,16 @@ import { QueryFailedError } from 'typeorm';
 
 export const RETRIES = 3;
 
-/** The longest pause before the first retry (ms), doubled for each further one: far shorter than the deadline of a request. */
+/**
+ * The longest pause before the first retry (ms), doubled for each further one: far shorter than the
+ * deadline of a request.
+ */
 const FIRST_PAUSE_MS = 20;
 
-/** serialization_failure and deadlock_detected: PostgreSQL has rolled the transaction back, and it may be repeated. */
+/**
+ * serialization_failure and deadlock_detected: PostgreSQL has rolled the transaction back, and it
+ * may be repeated.
+ */
 const CONFLICTS: readonly unknown[] = ['40001', '40P01'];
 
 export const isConflict = (error: unknown): boolean =>
@@ -17,10 +23,11 @@ export const isLockTimeout = (error: unknown): boolean =>
   error instanceof QueryFailedError && (error.driverError as { code?: unknown }).code === '55P03';
 
 /**
- * Retries a transaction that conflicts with another one, up to three times, after random pauses, so that the two do not
- * conflict again.
+ * Retries a transaction that conflicts with another one, up to three times, after random pauses, so
+ * that the two do not conflict again.
  *
- * @param work a whole transaction, or one statement outside of any: never a part of the caller's transaction
+ * @param work a whole transaction, or one statement outside of any: never a part of the caller's
+ *   transaction
  * @param retries fewer if `work` has been tried already
  */
 export async function retryingConflicts<T>(work: () => Promise<T>, retries = RETRIES): Promise<T> {

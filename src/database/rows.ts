@@ -1,11 +1,14 @@
 import sql, { join, raw, type Sql } from 'sql-template-tag';
 
-/** The SQL type of a column, and its value in a row. A type with its own notation, such as an array, is given as text. */
+/**
+ * The SQL type of a column, and its value in a row. A type with its own notation, such as an array,
+ * is given as text.
+ */
 export type Column<Row> = readonly [type: string, value: (row: Row) => unknown];
 
 /**
- * Rows that a statement takes as parameters. Each column is declared once, with its name, type and value, and is sent as one
- * array.
+ * Rows that a statement takes as parameters. Each column is declared once, with its name, type and
+ * value, and is sent as one array.
  */
 export class Rows<Row> {
   /** @param columns by their names in SQL */
@@ -14,9 +17,10 @@ export class Rows<Row> {
   /**
    * The rows, for the FROM clause of a prepared `Statement`, which has no other parameters.
    *
-   * PostgreSQL keeps the generic plan of a prepared statement only while it is not estimated to be more expensive than a plan
-   * for the values at hand. It estimates an array that it cannot see at ten elements, and one that it can see at its length,
-   * so it would plan each time, and planning costs several times what these statements do. See docs/performance.md.
+   * PostgreSQL keeps the generic plan of a prepared statement only while it is not estimated to be
+   * more expensive than a plan for the values at hand. It estimates an array that it cannot see at
+   * ten elements, and one that it can see at its length, so it would plan each time, and planning
+   * costs several times what these statements do. See docs/performance.md.
    */
   prepared(alias: string): Sql {
     const arrays = Object.values(this.columns).map(([type], index) => opaqueArray(index + 1, type));

@@ -35,12 +35,14 @@ export interface MigrationOptions extends SchemaOptions {
 }
 
 /**
- * Brings the schema up to date. Each migration is a transaction of its own, so that one that reads a whole table does not
- * keep the locks of the one before. Safe to repeat, also after a failure, and to run from many processes at once: with a lock
- * of the transaction, which works through any pooler, one of them runs each migration.
+ * Brings the schema up to date. Each migration is a transaction of its own, so that one that reads
+ * a whole table does not keep the locks of the one before. Safe to repeat, also after a failure,
+ * and to run from many processes at once: with a lock of the transaction, which works through any
+ * pooler, one of them runs each migration.
  *
  * @returns the names of the migrations that were run
- * @throws MissingPrivilegesError, UnsuitableSettingsError, or UnusableDatabaseError for an unsupported version or encoding
+ * @throws MissingPrivilegesError, UnsuitableSettingsError, or UnusableDatabaseError for an
+ *   unsupported version or encoding
  */
 export function runMigrations(url: string, options: MigrationOptions = {}): Promise<string[]> {
   return withDataSource(url, options, async (dataSource) => {
@@ -83,8 +85,8 @@ async function grant(manager: EntityManager, role: string): Promise<void> {
 /**
  * Checks that the schema is up to date, without any right to change it.
  *
- * @throws PendingMigrationsError unless the schema is up to date; MissingPrivilegesError, UnsuitableSettingsError,
- *   UnusableDatabaseError
+ * @throws PendingMigrationsError unless the schema is up to date; MissingPrivilegesError,
+ *   UnsuitableSettingsError, UnusableDatabaseError
  */
 export async function refusePendingMigrations(url: string, options: SchemaOptions = {}): Promise<void> {
   const pending = await withDataSource(url, { tables: ['migrations'], ...options }, (dataSource) =>

@@ -74,7 +74,8 @@ describe('SerialQueue', () => {
     expect(work.begun).toEqual(['1']);
   });
 
-  // Its caller has been told 503 by then: to do it all the same would undo what was acknowledged to others since.
+  // Its caller has been told 503 by then: to do it all the same would undo what was acknowledged to
+  // others since.
   it('never begins what has waited for too long', async () => {
     const now = jest.spyOn(performance, 'now').mockReturnValue(0);
     const first = turns.run('a', work.do('first'));

@@ -2,7 +2,10 @@ import { isDatabaseUnavailable } from '../common/errors/database-unavailable.js'
 import { QUEUE_WAIT_MS } from '../common/time-limits.js';
 import { DatabaseBusyError } from './bounded-pool.js';
 
-/** Requests that may wait for one key: a second of commits to one row. Further ones are rejected at once. */
+/**
+ * Requests that may wait for one key: a second of commits to one row. Further ones are rejected at
+ * once.
+ */
 const MAX_QUEUED = 500;
 
 interface Waiting {
@@ -12,8 +15,8 @@ interface Waiting {
 }
 
 /**
- * Runs work on one key, such as changes of one row, one after another and in order, so that a contended row occupies one
- * connection, however many requests wait for it.
+ * Runs work on one key, such as changes of one row, one after another and in order, so that a
+ * contended row occupies one connection, however many requests wait for it.
  */
 export class SerialQueue {
   /** The requests that wait, by each key that is being worked on. */
@@ -31,7 +34,10 @@ export class SerialQueue {
     return queued;
   }
 
-  /** @throws what the work throws, or DatabaseBusyError when too many requests wait, or one for too long */
+  /**
+   * @throws what the work throws, or DatabaseBusyError when too many requests wait, or one for too
+   *   long
+   */
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {
     const queue = this.queues.get(key);
     if (queue) await this.wait(queue);
@@ -54,9 +60,10 @@ export class SerialQueue {
   }
 
   /**
-   * Starts the next work on the key. Work that has waited too long is rejected: with its own statement timeout it would exceed
-   * the deadline of its request. If the database was too slow for the work before, as it is while another transaction locks the
-   * row, the others have waited as long, and are rejected with it.
+   * Starts the next work on the key. Work that has waited too long is rejected: with its own
+   * statement timeout it would exceed the deadline of its request. If the database was too slow for
+   * the work before, as it is while another transaction locks the row, the others have waited as
+   * long, and are rejected with it.
    */
   private next(key: string, error?: unknown): void {
     const queue = this.queues.get(key) ?? [];

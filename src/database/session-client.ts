@@ -11,14 +11,15 @@ interface Internals {
 }
 
 /**
- * A connection that sets the `sessionSettings` of its configuration as it is opened, and fails with an error, rather than an
- * exception that ends the process, on a message that `pg` cannot read.
+ * A connection that sets the `sessionSettings` of its configuration as it is opened, and fails with
+ * an error, rather than an exception that ends the process, on a message that `pg` cannot read.
  */
 export class SessionClient extends Client {
   constructor(config?: ClientConfig & { readonly sessionSettings?: SessionSettings }) {
     super(config);
     const { getStartupConf, connection } = this as unknown as Internals;
-    // `pg` has options of its own for some settings only. Its `options` would give way to those of a URL, and PgBouncer refuses them.
+    // `pg` has options of its own for some settings only. Its `options` would give way to those of
+    // a URL, and PgBouncer refuses them.
     Object.assign(this, { getStartupConf: () => ({ ...getStartupConf.call(this), ...config?.sessionSettings }) });
 
     const { attachListeners, stream: socket } = connection;

@@ -2,8 +2,8 @@ import type { DataSource } from 'typeorm';
 import { OperatorError } from '../common/errors/operator.error.js';
 
 /**
- * Settings that the statements and the parsers of `pg` rely on. A server, database or role may have other values, so each
- * connection sets these in its startup message, which takes no round trip.
+ * Settings that the statements and the parsers of `pg` rely on. A server, database or role may have
+ * other values, so each connection sets these in its startup message, which takes no round trip.
  */
 export const SESSION_SETTINGS: SessionSettings = {
   DateStyle: 'ISO, MDY', // the only form in which `pg` reads instants
@@ -15,7 +15,10 @@ export const SESSION_SETTINGS: SessionSettings = {
 /** The settings that a pooler in transaction mode passes on to the sessions of the server. */
 export const POOLED_SETTINGS: SessionSettings = { DateStyle: 'ISO, MDY' };
 
-/** For migrations and commands, which compare definitions in PostgreSQL's own notation and have no timeout. */
+/**
+ * For migrations and commands, which compare definitions in PostgreSQL's own notation and have no
+ * timeout.
+ */
 export const COMMAND_SETTINGS: SessionSettings = {
   ...SESSION_SETTINGS,
   quote_all_identifiers: 'off',
@@ -26,7 +29,10 @@ export const COMMAND_SETTINGS: SessionSettings = {
 /** Values by the names of PostgreSQL's configuration parameters. */
 export type SessionSettings = Readonly<Record<string, string>>;
 
-/** Triggers protect the ledger and the audit trail. "replica" disables them; only superusers may set it, so it is checked only. */
+/**
+ * Triggers protect the ledger and the audit trail. "replica" disables them; only superusers may set
+ * it, so it is checked only.
+ */
 const REQUIRED: SessionSettings = { ...SESSION_SETTINGS, session_replication_role: 'origin' };
 
 /** The connection has settings with which data would be lost or misread. */
@@ -48,7 +54,8 @@ interface SettingRow {
 }
 
 /**
- * Checks a connection that was opened elsewhere: that of a host application, or the session of a pooler.
+ * Checks a connection that was opened elsewhere: that of a host application, or the session of a
+ * pooler.
  *
  * @throws UnsuitableSettingsError with each setting and the statement that corrects it
  */
@@ -62,7 +69,8 @@ export async function refuseUnsuitableSettings(database: DataSource): Promise<vo
   if (unsuitable.length === 0) return;
   throw new UnsuitableSettingsError(
     unsuitable.map(({ name, setting }) => `${name} = '${setting}'`),
-    // The most specific level, which overrides the settings of the role, the database and the server.
+    // The most specific level, which overrides the settings of the role, the database and the
+    // server.
     unsuitable.map(
       (row) => `ALTER ROLE ${row.role} IN DATABASE ${row.database} SET ${row.name} = '${REQUIRED[row.name] ?? ''}'`,
     ),

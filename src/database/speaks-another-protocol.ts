@@ -5,7 +5,10 @@ import pg from 'pg';
 /** Milliseconds for a connection and the answer. */
 const PATIENCE_MS = 1_000;
 
-/** PostgreSQL's SSLRequest. The answer is `S` or `N` alone, or an error message: `E` and a length of four bytes. */
+/**
+ * PostgreSQL's SSLRequest. The answer is `S` or `N` alone, or an error message: `E` and a length of
+ * four bytes.
+ */
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
 
 const isPostgres = (answer: Buffer): boolean => /^(?:[SN]$|E(?:\0|$))/.test(answer.toString('latin1'));
@@ -14,8 +17,8 @@ const isPostgres = (answer: Buffer): boolean => /^(?:[SN]$|E(?:\0|$))/.test(answ
 const PING = Buffer.from('PING\r\n');
 
 /**
- * Whether what listens at an address answers, and not as PostgreSQL does: a web server, Redis, SSH, MySQL and the like. False where
- * nothing listens or nothing is answered. Takes 2 s at most.
+ * Whether what listens at an address answers, and not as PostgreSQL does: a web server, Redis, SSH,
+ * MySQL and the like. False where nothing listens or nothing is answered. Takes 2 s at most.
  */
 export async function speaksAnotherProtocol(url: string): Promise<boolean> {
   const plain = new URL(url);

@@ -6,10 +6,15 @@ import { DatabaseBusyError } from './bounded-pool.js';
 import { isConflict, isLockTimeout } from './retry.js';
 import { SerialQueue } from './serial-queue.js';
 
-/** Requests in one statement: enough that its fixed costs are negligible, few enough that none waits for the others. */
+/**
+ * Requests in one statement: enough that its fixed costs are negligible, few enough that none waits
+ * for the others.
+ */
 const MAX_SIZE = 100;
 
-/** Statements of one batcher at a time: while they are in flight, the next one collects requests. */
+/**
+ * Statements of one batcher at a time: while they are in flight, the next one collects requests.
+ */
 const MAX_IN_FLIGHT = 2;
 
 /** Batches that wait to be sent. Further requests are rejected at once. */
@@ -17,8 +22,8 @@ const MAX_QUEUED_BATCHES = 10;
 
 export interface BatchHandlers<Request, Result> {
   /**
-   * Runs all requests in one statement, and returns their results in order. It must not wait for a lock. Undefined means that
-   * the request must run alone.
+   * Runs all requests in one statement, and returns their results in order. It must not wait for a
+   * lock. Undefined means that the request must run alone.
    */
   readonly runMany: (requests: readonly Request[]) => Promise<readonly (Result | undefined)[]>;
   /** Runs one request, and may wait for a lock. */
@@ -36,12 +41,15 @@ interface Traced<Request> {
 }
 
 /**
- * Sends requests that arrive in one turn of the event loop together: one statement, one round trip and, for writes, one
- * commit for all of them. Nothing is cached from one batch to the next. docs/performance.md has what that gains.
+ * Sends requests that arrive in one turn of the event loop together: one statement, one round trip
+ * and, for writes, one commit for all of them. Nothing is cached from one batch to the next.
+ * docs/performance.md has what that gains.
  *
- * - An idle server adds no wait: the first request is sent at the end of its turn of the event loop.
- * - No request waits for the lock of another, fails for the data of another, or deadlocks with a duplicate of itself: what a
- *   batch cannot decide runs alone, and of two requests with one key the second runs after the first (`SerialQueue`).
+ * - An idle server adds no wait: the first request is sent at the end of its turn of the event
+ *   loop.
+ * - No request waits for the lock of another, fails for the data of another, or deadlocks with a
+ *   duplicate of itself: what a batch cannot decide runs alone, and of two requests with one key
+ *   the second runs after the first (`SerialQueue`).
  * - If the database is unavailable, every request of the batch fails with that error.
  */
 export class StatementBatcher<Request, Result> {

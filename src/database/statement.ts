@@ -4,8 +4,9 @@ import { type DataSource, type ObjectLiteral, QueryFailedError } from 'typeorm';
 import { DomainError } from '../common/errors/domain.error.js';
 
 /**
- * A result that lacks a row which its statement promises. The cause is a fault of the application or of a component such as a pooler
- * or a trigger, never the caller. Whether something was written is unknown.
+ * A result that lacks a row which its statement promises. The cause is a fault of the application
+ * or of a component such as a pooler or a trigger, never the caller. Whether something was written
+ * is unknown.
  */
 export class IncompleteResultError extends DomainError {
   readonly kind = 'unavailable';
@@ -24,8 +25,8 @@ export function firstOf<T>([row]: readonly T[]): T {
 const names = new Set<string>();
 
 /**
- * A statement of the request path. It is prepared once for each connection, under its name, and run on the pool itself, since
- * TypeORM's own `query` costs several times as much as the statement.
+ * A statement of the request path. It is prepared once for each connection, under its name, and run
+ * on the pool itself, since TypeORM's own `query` costs several times as much as the statement.
  */
 export class Statement<Row extends ObjectLiteral> {
   private readonly text: string;
@@ -44,7 +45,10 @@ export class Statement<Row extends ObjectLiteral> {
     this.text = text;
   }
 
-  /** @throws QueryFailedError as TypeORM does, or what the pool throws when it has no connection to give */
+  /**
+   * @throws QueryFailedError as TypeORM does, or what the pool throws when it has no connection to
+   *   give
+   */
   async run(database: DataSource, values: unknown[]): Promise<Row[]> {
     const { master: pool } = database.driver as unknown as { readonly master: Pool };
     for (let staleConnections = 0; ; staleConnections += 1) {
@@ -78,12 +82,16 @@ export class Statement<Row extends ObjectLiteral> {
 /** The statement in flight fails by itself. An unhandled 'error' event would end the process. */
 const ignoreError = (): void => undefined;
 
-/** The function of PostgreSQL that rejects a cached plan. Unlike the message, its name does not depend on `lc_messages`. */
+/**
+ * The function of PostgreSQL that rejects a cached plan. Unlike the message, its name does not
+ * depend on `lc_messages`.
+ */
 const REJECTS_CACHED_PLAN = 'RevalidateCachedQuery';
 
 /**
- * Whether the connection has lost the prepared statement, or a migration has changed what the statement returns. PostgreSQL
- * reports both before it executes anything, so another connection may be used.
+ * Whether the connection has lost the prepared statement, or a migration has changed what the
+ * statement returns. PostgreSQL reports both before it executes anything, so another connection may
+ * be used.
  */
 const isStale = (error: unknown): boolean => {
   if (!(error instanceof QueryFailedError)) return false;

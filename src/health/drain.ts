@@ -13,17 +13,21 @@ import { REST_OF_REQUEST_MS } from '../common/time-limits.js';
 import { closeListener } from '../common/http/close-listener.js';
 import { pendingResponse, refuseConnection } from '../common/http/refuse-connection.js';
 
-/** Milliseconds for which a process that is told to stop goes on serving, so that proxies see first that it is not ready. */
+/**
+ * Milliseconds for which a process that is told to stop goes on serving, so that proxies see first
+ * that it is not ready.
+ */
 export const DRAIN_MS = Symbol('milliseconds to drain');
 
 /** Milliseconds for the first byte of a connection, counted from when the listener closes. */
 const FIRST_BYTE_TIMEOUT_MS = 250;
 
 /**
- * Ends connections gracefully. From the moment that the process is told to stop, `/readyz` returns 503, and each connection
- * is closed with its next response (`Connection: close`), rather than under a request that is on its way. After the drain
- * time the listener closes, once the connections in its queue are accepted. A connection without a request is closed soon
- * after that, and one with an incomplete request gets 408.
+ * Ends connections gracefully. From the moment that the process is told to stop, `/readyz` returns
+ * 503, and each connection is closed with its next response (`Connection: close`), rather than
+ * under a request that is on its way. After the drain time the listener closes, once the
+ * connections in its queue are accepted. A connection without a request is closed soon after that,
+ * and one with an incomplete request gets 408.
  */
 @Injectable()
 export class Drain implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
@@ -74,7 +78,10 @@ export class Drain implements OnApplicationBootstrap, BeforeApplicationShutdown,
     });
   }
 
-  /** Calls back once the data that has arrived by then is read: a timer that is late is called before that. */
+  /**
+   * Calls back once the data that has arrived by then is read: a timer that is late is called
+   * before that.
+   */
   private after(ms: number, work: () => void): void {
     this.timers.push(setTimeout(() => setImmediate(work), ms).unref());
   }

@@ -7,7 +7,10 @@ import { Drain } from './drain.js';
 import { ReadOnlyDatabaseError, StoppingError } from './health.errors.js';
 import { HealthResponse } from './health.response.js';
 
-/** What an orchestrator asks: is the process alive, and can it serve. Needs no key and is never cached. */
+/**
+ * What an orchestrator asks: is the process alive, and can it serve. Needs no key and is never
+ * cached.
+ */
 @ApiTags('Health')
 @Controller({ version: VERSION_NEUTRAL })
 export class HealthController {

@@ -1,7 +1,10 @@
 import { Injectable, Logger } from '@nestjs/common';
 
 const CHECK_EVERY_MS = 10 * 60_000;
-/** The checks read whole tables: however large these grow, they keep the database busy for a hundredth of the time at most. */
+/**
+ * The checks read whole tables: however large these grow, they keep the database busy for a
+ * hundredth of the time at most.
+ */
 const REST = 100;
 
 interface Check {
@@ -10,8 +13,9 @@ interface Check {
 }
 
 /**
- * Checks that read whole tables, for gauges. A scrape never waits for them: it starts a round when the last one is old, and reads
- * what that found. The checks of a round run one after the other, so that they take one connection of the pool.
+ * Checks that read whole tables, for gauges. A scrape never waits for them: it starts a round when
+ * the last one is old, and reads what that found. The checks of a round run one after the other, so
+ * that they take one connection of the pool.
  */
 @Injectable()
 export class BackgroundChecks {

@@ -9,7 +9,10 @@ import { LedgerDrift } from './ledger-drift.js';
 import { MetricsServer } from './metrics.server.js';
 import { RequestMetrics } from './request-metrics.middleware.js';
 
-/** What only an application of its own measures, and serves on a port of its own; imported where `METRICS_PORT` is set. */
+/**
+ * What only an application of its own measures, and serves on a port of its own; imported where
+ * `METRICS_PORT` is set.
+ */
 @Module({
   imports: [CountersModule, ApiKeysCoreModule, CreditsCoreModule],
   providers: [MetricsServer, DatabaseMetrics, BackgroundChecks, ExpiringKeys, LedgerDrift],

@@ -13,7 +13,10 @@ import { Counters } from '../common/counters/counters.js';
 /** Milliseconds for scrapes that are in flight when the listener closes. */
 const SCRAPE_MS = 250;
 
-/** Serves `GET /metrics` in Prometheus' text format, without a key: never on the port that callers reach. */
+/**
+ * Serves `GET /metrics` in Prometheus' text format, without a key: never on the port that callers
+ * reach.
+ */
 @Injectable()
 export class MetricsServer implements OnApplicationShutdown {
   private server: Server | undefined;

@@ -4,7 +4,10 @@ import { Counter, Histogram } from 'prom-client';
 import { DATABASE_FAILURES } from '../common/errors/database-unavailable.js';
 import { Counters } from '../common/counters/counters.js';
 
-/** Times every request by the route that took it, and counts those that the database failed. A URL is no label: callers write it, and there is no end of them. */
+/**
+ * Times every request by the route that took it, and counts those that the database failed. A URL
+ * is no label: callers write it, and there is no end of them.
+ */
 @Injectable()
 export class RequestMetrics implements NestMiddleware {
   private readonly durations: Histogram<'method' | 'route' | 'status'>;

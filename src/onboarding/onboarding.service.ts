@@ -52,8 +52,8 @@ export class OnboardingService {
   }
 
   /**
-   * Makes the first administrator of a database that has no user yet. Of any number of instances that start at once,
-   * one does it.
+   * Makes the first administrator of a database that has no user yet. Of any number of instances
+   * that start at once, one does it.
    *
    * @returns its key, or null when there was a user already
    */

@@ -5,7 +5,10 @@ import { ENTITIES } from '../entities.js';
 import { dataSourceOptions } from '../database/data-source.options.js';
 import { locateDatabase } from './open-database.js';
 
-/* The data source of TypeORM's command line. It starts the embedded server for as long as it needs it. */
+/*
+ * The data source of TypeORM's command line. It starts the embedded server for as long as it needs
+ * it.
+ */
 
 readDotEnv();
 const config = new AppConfig(process.env);

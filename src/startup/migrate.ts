@@ -4,8 +4,9 @@ import { handleFailedOutput } from './standard-streams.js';
 import { onStopSignal } from './stop-signal.js';
 
 /*
- * `npm run migration:run`: runs the migrations as the application does at its start, under the same lock. With `--grant-to <role>`
- * the rights that the instances need are then granted to that role. The process is not exited, so that its output is complete.
+ * `npm run migration:run`: runs the migrations as the application does at its start, under the same
+ * lock. With `--grant-to <role>` the rights that the instances need are then granted to that role.
+ * The process is not exited, so that its output is complete.
  */
 
 handleFailedOutput();

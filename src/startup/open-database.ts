@@ -14,7 +14,8 @@ const PAUSE_MS = 1_000;
  * Finds the database, waits for it, and runs the migrations unless `MIGRATIONS_RUN=false`.
  *
  * @param owner true for the application, false for a command: see `EmbeddedPostgresOptions`
- * @throws EmbeddedPostgresError, PendingMigrationsError, MissingPrivilegesError, UnsuitableSettingsError or UnusableDatabaseError
+ * @throws EmbeddedPostgresError, PendingMigrationsError, MissingPrivilegesError,
+ *   UnsuitableSettingsError or UnusableDatabaseError
  */
 export async function openDatabase(
   config: AppConfig,
@@ -37,7 +38,8 @@ export async function openDatabase(
 /**
  * Repeats work at a start while the database is unavailable, for half a minute.
  *
- * @throws UnusableDatabaseError after that, or at once if it does not help to wait; any other error at once
+ * @throws UnusableDatabaseError after that, or at once if it does not help to wait; any other error
+ *   at once
  */
 export async function retryUntilAvailable<T>(
   url: string,

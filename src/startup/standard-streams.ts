@@ -2,8 +2,9 @@
 const SIGPIPE_STATUS = 141;
 
 /**
- * Keeps a failed write to stdout or stderr from ending the process with a stack trace. The process then ends with 141 if the reader has gone
- * away, as `head` does, and with 1 after any other failure, such as a full disk, which is reported on stderr.
+ * Keeps a failed write to stdout or stderr from ending the process with a stack trace. The process
+ * then ends with 141 if the reader has gone away, as `head` does, and with 1 after any other
+ * failure, such as a full disk, which is reported on stderr.
  */
 export function handleFailedOutput(): void {
   for (const stream of [process.stdout, process.stderr]) {

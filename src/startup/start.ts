@@ -9,16 +9,21 @@ import { bootstrapped, greet } from '../onboarding/greeting.js';
 import { OnboardingService } from '../onboarding/onboarding.service.js';
 import type { StopSignal } from './stop-signal.js';
 
-/** Opens the database, listens, and creates the first administrator. Ends the process with 1 when that fails. */
+/**
+ * Opens the database, listens, and creates the first administrator. Ends the process with 1 when
+ * that fails.
+ */
 export async function start(stop: StopSignal): Promise<void> {
   try {
     await open(stop);
   } catch (error) {
     if (stop.isStopping) return; // what is being closed may fail, and the process ends by itself
     const { message, stack, code } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
-    // What the system or the database says needs no stack either. Nothing else of an error is printed: it may hold parameters.
+    // What the system or the database says needs no stack either. Nothing else of an error is
+    // printed: it may hold parameters.
     const isExplained = error instanceof OperatorError || typeof code === 'string';
-    // Only an exit ends what a failed start has left open, and it would discard what a pipe has not taken yet.
+    // Only an exit ends what a failed start has left open, and it would discard what a pipe has not
+    // taken yet.
     process.stderr.write(`${(isExplained ? message : stack) ?? String(error)}\n`, () => process.exit(1));
   }
 }
@@ -52,7 +57,8 @@ async function open(stop: StopSignal): Promise<void> {
     logger.info(`Metrics on port ${String(port)}`);
   }
 
-  // Only now, since a start that fails on a busy port must not use up the one time that the key is shown.
+  // Only now, since a start that fails on a busy port must not use up the one time that the key is
+  // shown.
   const url = await app.getUrl();
   const { bootstrapAdminEmail: email, bootstrapAdminKey: secret, bootstrapAdminKeyDays: days } = config;
   const onboarding = app.get(OnboardingService);

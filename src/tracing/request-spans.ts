@@ -5,8 +5,9 @@ import { inSpans } from '../common/active-spans.js';
 import { PROBES } from '../common/http/probes.js';
 
 /**
- * Gives every request a span, which continues the caller's trace if it says so in `traceparent`, and its id to the log.
- * Like the log, a span has nothing that a caller wrote freely: no URL, no header, no body, not even `tracestate`.
+ * Gives every request a span, which continues the caller's trace if it says so in `traceparent`,
+ * and its id to the log. Like the log, a span has nothing that a caller wrote freely: no URL, no
+ * header, no body, not even `tracestate`.
  */
 export const traceRequests =
   (tracer: Tracer): RequestHandler =>

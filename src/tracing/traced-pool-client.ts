@@ -4,10 +4,11 @@ import { activeSpans } from '../common/active-spans.js';
 import { PoolClient } from '../database/pool-client.js';
 
 /**
- * A connection that records each statement as a span in the trace of every request that it serves. Statements outside requests,
- * such as those of timers, have no span.
+ * A connection that records each statement as a span in the trace of every request that it serves.
+ * Statements outside requests, such as those of timers, have no span.
  *
- * A span contains the SQL text and, for an error, only its code: values, and messages that quote them, are personal data.
+ * A span contains the SQL text and, for an error, only its code: values, and messages that quote
+ * them, are personal data.
  */
 export const tracedPoolClient = (tracer: Tracer): typeof PoolClient =>
   class TracedPoolClient extends PoolClient {

@@ -12,8 +12,8 @@ import { traceRequests } from './request-spans.js';
 import { tracedPoolClient } from './traced-pool-client.js';
 
 /*
- * Imported only where traces are enabled. The SDK reads everything else from its standard variables (`OTEL_*`): endpoint, headers,
- * sampler, limits, resource.
+ * Imported only where traces are enabled. The SDK reads everything else from its standard variables
+ * (`OTEL_*`): endpoint, headers, sampler, limits, resource.
  */
 
 const SERVICE_NAME = 'users-api'; // unless OTEL_SERVICE_NAME says otherwise
@@ -37,7 +37,10 @@ export interface Tracing {
   readonly shutdown: () => Promise<void>;
 }
 
-/** @returns undefined after a warning in the log for an unsupported protocol: the API then runs without traces */
+/**
+ * @returns undefined after a warning in the log for an unsupported protocol: the API then runs
+ *   without traces
+ */
 export function startTracing(protocol: string, logger: Logger): Tracing | undefined {
   const Exporter = EXPORTERS[protocol];
   if (!Exporter) {

@@ -4,10 +4,12 @@ import { UserResponse } from './dto/user.response.js';
 import type { User } from './user.entity.js';
 
 /**
- * Responds with a user and its `ETag`. Express sends 304 where that matches the caller's `If-None-Match`.
+ * Responds with a user and its `ETag`. Express sends 304 where that matches the caller's
+ * `If-None-Match`.
  */
 export function represent(user: User, response: Response): UserResponse {
-  // Express ignores `If-None-Match` if the request has `Cache-Control: no-cache`, which `fetch` adds.
+  // Express ignores `If-None-Match` if the request has `Cache-Control: no-cache`, which `fetch`
+  // adds.
   delete response.req.headers['cache-control'];
   response.setHeader('ETag', entityTag(user));
   return UserResponse.from(user);

@@ -1,16 +1,20 @@
 import { InvalidUserNameError } from './users.errors.js';
 
 /*
- * The rule for a user's name, in one place: the code, the database constraint and the OpenAPI document are all made from
- * the ranges below. They are spelled out as code points, and not as Unicode properties, because Node and PostgreSQL carry
- * different versions of Unicode and would disagree on what a property holds.
+ * The rule for a user's name, in one place: the code, the database constraint and the OpenAPI
+ * document are all made from the ranges below. They are spelled out as code points, and not as
+ * Unicode properties, because Node and PostgreSQL carry different versions of Unicode and would
+ * disagree on what a property holds.
  */
 
 type Range = readonly [first: number, last: number];
 
 export const MAX_NAME_LENGTH = 255;
 
-/** Refused anywhere in a name: control characters (Cc), line breaks, and what reorders the text on a screen. */
+/**
+ * Refused anywhere in a name: control characters (Cc), line breaks, and what reorders the text on a
+ * screen.
+ */
 const FORBIDDEN: readonly Range[] = [
   [0x0000, 0x001f], // C0 controls, NUL included
   [0x007f, 0x009f], // DEL and C1 controls
@@ -34,7 +38,10 @@ const SPACES: readonly Range[] = [
   [0xfeff, 0xfeff],
 ];
 
-/** Shows nothing by itself: Default_Ignorable_Code_Point of Unicode 17, blank glyphs, format characters, noncharacters. */
+/**
+ * Shows nothing by itself: Default_Ignorable_Code_Point of Unicode 17, blank glyphs, format
+ * characters, noncharacters.
+ */
 const INVISIBLE: readonly Range[] = [
   [0x00ad, 0x00ad], // soft hyphen
   [0x034f, 0x034f], // combining grapheme joiner
@@ -83,15 +90,18 @@ function pattern(forbidden: readonly Range[], escape: (codePoint: number) => str
   return `^[^${none}]*[^${none}${characters([...SPACES, ...INVISIBLE], escape)}][^${none}]*$`;
 }
 
-/** In ECMA-262, with the `u` flag. Length aside, it is the whole rule for a name once it is trimmed. */
+/**
+ * In ECMA-262, with the `u` flag. Length aside, it is the whole rule for a name once it is trimmed.
+ */
 const WHOLE_NAME = new RegExp(pattern([...FORBIDDEN, SURROGATES], javaScriptEscape), 'u');
 
 /**
- * The same for the document. JSON Schema leaves open whether a reader sets the `u` flag, and many dialects know no `\u{…}`, so it is
- * spelled in UTF-16: exact with the flag; without it, it takes some names that have nothing visible beyond the basic plane.
+ * The same for the document. JSON Schema leaves open whether a reader sets the `u` flag, and many
+ * dialects know no `\u{…}`, so it is spelled in UTF-16: exact with the flag; without it, it takes
+ * some names that have nothing visible beyond the basic plane.
  *
- * A class cannot begin a range beyond that plane without the flag, but it can end one there: what is up to the last code point of a
- * range, and not up to the one before its first, is in the range.
+ * A class cannot begin a range beyond that plane without the flag, but it can end one there: what
+ * is up to the last code point of a range, and not up to the one before its first, is in the range.
  */
 export const NAME_PATTERN = ((): string => {
   const none = characters(FORBIDDEN, utf16Escape);
@@ -116,16 +126,17 @@ export const NAME_CHECK = [
 ].join(' AND ');
 
 /**
- * Brings a name into the form in which it is stored: trimmed, in Unicode's composed form (NFC), which is all that is
- * changed about it.
+ * Brings a name into the form in which it is stored: trimmed, in Unicode's composed form (NFC),
+ * which is all that is changed about it.
  *
- * @throws InvalidUserNameError unless that has 1 to 255 code points, at least one of them visible, and no control
- * character, line or paragraph separator, lone surrogate or bidirectional control
+ * @throws InvalidUserNameError unless that has 1 to 255 code points, at least one of them visible,
+ *   and no control character, line or paragraph separator, lone surrogate or bidirectional control
  */
 export function parseUserName(raw: string): string {
   const trimmed = raw.trim();
-  // The length comes first: it bounds the work of the pattern, and that of NFC, which grows with its square. A character has
-  // four code points at most when it is decomposed, of two code units each.
+  // The length comes first: it bounds the work of the pattern, and that of NFC, which grows with
+  // its square. A character has four code points at most when it is decomposed, of two code units
+  // each.
   const name = trimmed.length > 8 * MAX_NAME_LENGTH ? trimmed : trimmed.normalize('NFC');
   if (name.length > 2 * MAX_NAME_LENGTH || Array.from(name).length > MAX_NAME_LENGTH) {
     throw new InvalidUserNameError(`name must be at most ${String(MAX_NAME_LENGTH)} characters long`);

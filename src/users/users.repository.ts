@@ -46,7 +46,10 @@ const COLUMNS = {
   creditsBalance: 'credits_balance',
 } as const satisfies Columns<User>;
 
-/** The columns that `patch` may change: their types, and how PostgreSQL stores the value of a request. */
+/**
+ * The columns that `patch` may change: their types, and how PostgreSQL stores the value of a
+ * request.
+ */
 const CHANGEABLE = {
   // PostgreSQL's Unicode may be newer than Node's, and the constraint uses PostgreSQL's.
   name: { type: 'text', stored: 'normalize(request.name, NFC)' },
@@ -60,8 +63,8 @@ const hasEmail = (email: string): Sql => sql`lower(email COLLATE "C") = lower(${
 type UserRow = Omit<User, 'creditsBalance'> & { readonly creditsBalance: string };
 
 /**
- * Every query on users. They are SQL: TypeORM's `find` and `save` cost several times the statement that they run, and `save`
- * cannot return the row that it wrote.
+ * Every query on users. They are SQL: TypeORM's `find` and `save` cost several times the statement
+ * that they run, and `save` cannot return the row that it wrote.
  */
 @Injectable()
 export class UsersRepository {
@@ -97,7 +100,10 @@ export class UsersRepository {
       : retryingConflicts(() => this.database.manager.transaction(work));
   }
 
-  /** @param manager reads in the caller's transaction; otherwise reads of the same moment share a statement */
+  /**
+   * @param manager reads in the caller's transaction; otherwise reads of the same moment share a
+   *   statement
+   */
   async findById(id: string, manager?: EntityManager): Promise<User | null> {
     if (!isUuid(id)) return null;
     if (!manager) return this.reads.run(id.toLowerCase()); // as the database spells it
@@ -143,11 +149,12 @@ export class UsersRepository {
   }
 
   /**
-   * Writes only the given columns, so two writers never undo each other's fields, and records in the audit trail what
-   * changed, all in one statement, which patches of other users at the same moment share.
+   * Writes only the given columns, so two writers never undo each other's fields, and records in
+   * the audit trail what changed, all in one statement, which patches of other users at the same
+   * moment share.
    *
-   * `version` and `updated_at` increase only if a value changes; `updated_at` by at least a millisecond, however fast two
-   * changes follow each other.
+   * `version` and `updated_at` increase only if a value changes; `updated_at` by at least a
+   * millisecond, however fast two changes follow each other.
    *
    * @param versions the row is written only while it has one of these; undefined matches any
    * @returns the row as written, or null when no such user exists or its version is another
@@ -257,7 +264,10 @@ const insertUsers = (users: readonly NewUser[], by: Actor, onConflict = empty): 
 
 const IDS = new Rows<string>({ id: ['uuid', (id) => id] });
 
-/** One row for each id, with nulls where no user has it: a missing row is a fault, and not an unknown user. */
+/**
+ * One row for each id, with nulls where no user has it: a missing row is a fault, and not an
+ * unknown user.
+ */
 const FIND = new Statement<
   (UserRow & { readonly requestedId: string }) | { readonly requestedId: string; readonly id: null }
 >(

@@ -37,9 +37,14 @@ export interface UserRequest {
 }
 
 export interface UpdateOptions extends AuditOptions {
-  /** The change is made only while the user's `version` is one of these; by default, whatever it is. */
+  /**
+   * The change is made only while the user's `version` is one of these; by default, whatever it is.
+   */
   readonly ifVersions?: readonly string[] | undefined;
-  /** The change is not made while the user's `version` is one of these; `*` stands for every version. */
+  /**
+   * The change is not made while the user's `version` is one of these; `*` stands for every
+   * version.
+   */
   readonly unlessVersions?: readonly string[] | '*' | undefined;
 }
 
@@ -78,7 +83,10 @@ export class UsersService {
 
   constructor(private readonly users: UsersRepository) {}
 
-  /** Adds to what happens when a user is made, in the same transaction: if the listener throws, there is no user. */
+  /**
+   * Adds to what happens when a user is made, in the same transaction: if the listener throws,
+   * there is no user.
+   */
   onCreated(listener: CreatedListener): void {
     this.created.push(listener);
   }
@@ -107,7 +115,8 @@ export class UsersService {
   }
 
   /**
-   * Adds an active user without keys, and without credits but for what `onCreated` listeners give. Not safe to repeat: a second call is refused for its e-mail address.
+   * Adds an active user without keys, and without credits but for what `onCreated` listeners give.
+   * Not safe to repeat: a second call is refused for its e-mail address.
    *
    * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, EmailTakenError
    */
@@ -126,7 +135,8 @@ export class UsersService {
   }
 
   /**
-   * Like `create` for many, in one transaction, but for those whose address somebody has: they are passed over. Safe to repeat.
+   * Like `create` for many, in one transaction, but for those whose address somebody has: they are
+   * passed over. Safe to repeat.
    *
    * @returns the users that were made, as they were before `onCreated` listeners ran
    * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, and then none is made
@@ -148,20 +158,22 @@ export class UsersService {
   }
 
   /**
-   * Applies a partial change: an absent field keeps its value, and an empty change is only a read. Safe to repeat.
+   * Applies a partial change: an absent field keeps its value, and an empty change is only a read.
+   * Safe to repeat.
    *
    * @returns the user as stored by this very call
-   * @throws InvalidUserNameError, InvalidVersionsError, UserNotFoundError, UserChangedError when the version is not one of `ifVersions`, or
-   *   UserMatchesError when it is one of `unlessVersions`, and then nothing is written;
-   *   IncompleteResultError when the database does not say what it stored
+   * @throws InvalidUserNameError, InvalidVersionsError, UserNotFoundError, UserChangedError when
+   *   the version is not one of `ifVersions`, or UserMatchesError when it is one of
+   *   `unlessVersions`, and then nothing is written; IncompleteResultError when the database does
+   *   not say what it stored
    */
   updateProfile(id: string, { name }: ProfileChanges, options?: UpdateOptions): Promise<User> {
     return this.change(id, { name }, options);
   }
 
   /**
-   * Like `updateProfile`, and also moves the status. An INACTIVE user's keys stop working with the next request, and work
-   * again once the user is ACTIVE.
+   * Like `updateProfile`, and also moves the status. An INACTIVE user's keys stop working with the
+   * next request, and work again once the user is ACTIVE.
    *
    * @throws what `updateProfile` throws, InvalidUserStatusError and LastAdministratorError
    */
@@ -187,14 +199,20 @@ export class UsersService {
     throw ifVersions ? new UserChangedError() : new IncompleteResultError();
   }
 
-  /** Needs no lock: versions only rise, so a user whose version is none of these any more never has one of them again. */
+  /**
+   * Needs no lock: versions only rise, so a user whose version is none of these any more never has
+   * one of them again.
+   */
   private async refuseVersions(id: string, versions: readonly string[] | '*'): Promise<void> {
     const { version } = await this.getById(id);
     if (versions === '*' || versions.includes(version)) throw new UserMatchesError();
   }
 }
 
-/** PostgreSQL has the last word: its tables of Unicode may be newer than ours, and only it sees every administrator. */
+/**
+ * PostgreSQL has the last word: its tables of Unicode may be newer than ours, and only it sees
+ * every administrator.
+ */
 function refusal(error: unknown): unknown {
   if (violates(error, 'ck_users_name')) return new InvalidUserNameError('name is not one that can be stored');
   if (violates(error, 'ck_users_email')) return new InvalidEmailError();

@@ -46,7 +46,10 @@ describe('Credits under kill -9 of the server and of its database', () => {
     const repeated: { entry: Entry; again: Entry | null }[] = [];
     const until = Date.now() + SECONDS * 1000;
 
-    /** One movement, repeated until it is answered for good, as a client with an idempotent request would. */
+    /**
+     * One movement, repeated until it is answered for good, as a client with an idempotent request
+     * would.
+     */
     const move = async (
       path: string,
       body: { user_id: string; amount: number; transaction_id: string },

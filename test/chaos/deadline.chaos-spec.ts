@@ -8,7 +8,10 @@ import { openEmbeddedPostgres } from '../../src/embedded-postgres/open-embedded-
 import { Administrator } from '../support/administrator.js';
 import { Programs } from '../support/server-process.js';
 
-/** Milliseconds that each response of the database takes: within the bounds of one statement, beyond those of a rotation. */
+/**
+ * Milliseconds that each response of the database takes: within the bounds of one statement, beyond
+ * those of a rotation.
+ */
 const SLOW_MS = 700;
 const POOL = 4;
 const CLIENTS = 8;

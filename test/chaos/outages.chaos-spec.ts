@@ -182,7 +182,8 @@ describe('While the database is', () => {
       expect(samples.filter((sample) => !isExpected(sample))).toEqual([]);
       expect(routes.filter((route) => route !== UNSENT && statusesOf(samples, route) === '')).toEqual([]);
       expect(statusesOf(during, 'PATCH /v1/users/me')).toBe('503');
-      // Reads that waited for a connection when all of them were given up may fail, where reads go on.
+      // Reads that waited for a connection when all of them were given up may fail, where reads go
+      // on.
       expect(failedReads / reads.length).toBeCloseTo(readable ? 0 : 1, 1);
       expect(statusesOf(during, 'GET /livez')).toBe('200');
       expect(slowestOf(samples)).toBeLessThan(LIMIT_MS);
@@ -228,7 +229,8 @@ describe('When the address of the database moves from a demoted primary to the n
       const ready = async (): Promise<number> => (await fetch(`${server.url}/readyz`)).status;
       while ((await ready()) !== 200) await sleep(50);
 
-      // The old primary follows the new one and the address still leads to it, with connections of the application.
+      // The old primary follows the new one and the address still leads to it, with connections of
+      // the application.
       await standby.sql('SELECT pg_promote()');
       await primary.demote(standby);
       while ((await ready()) !== 503) await sleep(50);

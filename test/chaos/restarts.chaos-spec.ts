@@ -50,7 +50,10 @@ const start = (drainMs: number, env: NodeJS.ProcessEnv = {}): Promise<RunningSer
     ...env,
   });
 
-/** HAProxy with the configuration of `deploy`; where `close` is set, with one request for each connection on both sides. */
+/**
+ * HAProxy with the configuration of `deploy`; where `close` is set, with one request for each
+ * connection on both sides.
+ */
 async function startHaproxy(close: boolean, callers: number, instances: readonly number[]): Promise<OwnProcess> {
   const configuration = await readFile('deploy/haproxy.cfg', 'utf8');
   const file = join(programs.cwd, 'haproxy.cfg');
@@ -89,7 +92,8 @@ describe(`${String(RESTARTS)} rolling restarts of two instances behind HAProxy, 
       const instances: [RunningServer, RunningServer] = [await startAt(ports[0]), await startAt(ports[1])];
       const haproxy = await startHaproxy(close, callers, ports);
 
-      // Many callers: one row takes one commit after the other, and no more of them than the disk allows.
+      // Many callers: one row takes one commit after the other, and no more of them than the disk
+      // allows.
       const administrator = new Administrator(url(callers), key);
       const keys: string[] = [];
       while (keys.length < USERS) {
@@ -128,7 +132,8 @@ describe(`${String(RESTARTS)} rolling restarts of two instances behind HAProxy, 
         const pending = new Set<Promise<void>>();
         for (let sent = 0; going;) {
           const due = ((performance.now() - begun) / 1000) * REQUESTS_PER_SECOND;
-          // No more at a time than there are callers: this process may be delayed, and must not make up for it in a burst.
+          // No more at a time than there are callers: this process may be delayed, and must not
+          // make up for it in a burst.
           for (; sent < due && pending.size < USERS; sent += 1) {
             const one: Promise<void> = call().finally(() => pending.delete(one));
             pending.add(one);
@@ -227,7 +232,8 @@ describe(`A server without a drain time that is stopped ${String(RESTARTS)} time
     TIMEOUT_MS,
   );
 
-  // A connection that arrives in the instant in which the listener is closed is reset by the kernel; a drain time prevents it.
+  // A connection that arrives in the instant in which the listener is closed is reset by the
+  // kernel; a drain time prevents it.
   it(
     'loses less than one request each time while callers go on opening connections',
     async () => {

@@ -7,7 +7,10 @@ import { Administrator } from '../support/administrator.js';
 import { Programs } from '../support/server-process.js';
 
 const SAMPLES = Number(process.env.CHAOS_TIMING_SAMPLES ?? 4_000);
-/** Of Welch's t, the bound of leakage assessments: two sets of times that differ by more are told apart. */
+/**
+ * Of Welch's t, the bound of leakage assessments: two sets of times that differ by more are told
+ * apart.
+ */
 const T_LIMIT = 4.5;
 
 interface Moments {
@@ -16,7 +19,10 @@ interface Moments {
   readonly count: number;
 }
 
-/** Of the quicker nine tenths: the slowest are the machine's doing, and would hide a difference rather than show one. */
+/**
+ * Of the quicker nine tenths: the slowest are the machine's doing, and would hide a difference
+ * rather than show one.
+ */
 function momentsOf(times: readonly number[]): Moments {
   const kept = [...times].sort((a, b) => a - b).slice(0, Math.floor(times.length * 0.9));
   const mean = kept.reduce((sum, time) => sum + time, 0) / kept.length;
@@ -89,7 +95,8 @@ describe('The time that a refused key takes', () => {
       const names = Object.keys(keys) as (keyof typeof keys)[];
       const times = new Map(names.map((name) => [name, [] as number[]]));
       for (let sample = -200; sample < SAMPLES; sample += 1) {
-        // In turns, each beginning as often as the others, so that a slow moment of the machine meets all of them.
+        // In turns, each beginning as often as the others, so that a slow moment of the machine
+        // meets all of them.
         for (const [index] of names.entries()) {
           const name = names[(index + sample + 200) % names.length];
           if (name === undefined) continue;

@@ -8,8 +8,8 @@ import { startProxy } from '../support/proxy.js';
 import { Programs } from '../support/server-process.js';
 
 /*
- * Run by `fixtures.e2e-spec.ts` in a Jest of its own. Nothing here ends what it starts, and each process that it starts is
- * noted in the file LEAKS.
+ * Run by `fixtures.e2e-spec.ts` in a Jest of its own. Nothing here ends what it starts, and each
+ * process that it starts is noted in the file LEAKS.
  */
 
 const note = (text: string): Promise<void> => appendFile(process.env.LEAKS ?? '', `${text}\n`);

@@ -18,27 +18,34 @@ export interface Sent extends Test {
 
 /** A response that says what it is about wherever Jest or the console prints it. */
 interface Answer extends Response {
-  /** 503 although the change was made, as the database shows: the limit was reached while it was under way. */
+  /**
+   * 503 although the change was made, as the database shows: the limit was reached while it was
+   * under way.
+   */
   carriedOut?: true;
 }
 
 /** The responses of the test that is running, for `failing-requests.environment.js`. */
 const RESPONSES = Symbol.for('users-api.responses');
 
-/** The characters of a body that are shown: an ErrorResponse or a user, and the beginning of a list. */
+/**
+ * The characters of a body that are shown: an ErrorResponse or a user, and the beginning of a list.
+ */
 const BODY_LENGTH = 300;
 
 interface Options {
-  /** Whether the request with this id has been carried out; not given where that cannot be known. */
+  /**
+   * Whether the request with this id has been carried out; not given where that cannot be known.
+   */
   readonly wasCarriedOut?: (requestId: string) => Promise<boolean>;
   /** Called before a request is sent once more. */
   readonly repeated?: () => void;
 }
 
 /**
- * Calls a server as README asks callers to: a request that gets 503 is sent again after `Retry-After`, up to nine times,
- * unless it has been carried out and would be answered differently. A test that is about a 503 says `.retry(0)`, of a
- * request or of the agent.
+ * Calls a server as README asks callers to: a request that gets 503 is sent again after
+ * `Retry-After`, up to nine times, unless it has been carried out and would be answered
+ * differently. A test that is about a 503 says `.retry(0)`, of a request or of the agent.
  */
 export const agentOf = (
   server: Server | string,

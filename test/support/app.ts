@@ -86,8 +86,8 @@ export class TestApp {
   }
 
   /**
-   * Runs a statement, such as one that locks rows, in a transaction of another session, which has none of the application's
-   * time limits.
+   * Runs a statement, such as one that locks rows, in a transaction of another session, which has
+   * none of the application's time limits.
    *
    * @returns what undoes it, and ends that session
    */
@@ -104,8 +104,8 @@ export class TestApp {
   }
 
   /**
-   * How often the pool lent a connection, once for each statement outside of a transaction, while `work` ran. Work that
-   * sends requests sends one at a time, of which the last attempt counts.
+   * How often the pool lent a connection, once for each statement outside of a transaction, while
+   * `work` ran. Work that sends requests sends one at a time, of which the last attempt counts.
    */
   async statementsDuring(work: () => Promise<unknown>): Promise<number> {
     const { master: pool } = this.nest.get(DataSource).driver as unknown as { master: EventEmitter };
@@ -132,7 +132,9 @@ export async function startTestApp(databaseUrl: string, env: NodeJS.ProcessEnv =
   return app;
 }
 
-/** The application for the tests of one suite. Its rows are nobody else's; each test makes its own. */
+/**
+ * The application for the tests of one suite. Its rows are nobody else's; each test makes its own.
+ */
 export function useTestApp(): TestApp {
   let database: TestDatabase | undefined;
   let app: TestApp | undefined;

@@ -1,7 +1,8 @@
 /*
- * Runs beside Jest, in a session of its own, and ends with it: when its standard input closes, it ends the processes that
- * tests have noted and not ended, then PostgreSQL servers below the directory of the run, and removes that directory and
- * the databases of the run. So nothing is left of tests that time out, of an interrupted run or of one that was killed.
+ * Runs beside Jest, in a session of its own, and ends with it: when its standard input closes, it
+ * ends the processes that tests have noted and not ended, then PostgreSQL servers below the
+ * directory of the run, and removes that directory and the databases of the run. So nothing is left
+ * of tests that time out, of an interrupted run or of one that was killed.
  */
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,7 +11,9 @@ import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 
-/** Where our embedded server puts the data of a directory that PostgreSQL's account cannot enter. */
+/**
+ * Where our embedded server puts the data of a directory that PostgreSQL's account cannot enter.
+ */
 const SYSTEM_STATE_DIR = '/var/lib/users-api';
 const PATIENCE_MS = 10_000;
 
@@ -53,7 +56,9 @@ async function endServer(dataDirectory) {
   while (isServer(pid, dataDirectory) && signal(pid, Date.now() < until ? 'SIGQUIT' : 'SIGKILL')) await sleep(50);
 }
 
-/** A server that was killed leaves its file behind, and its number may be another process's by now. */
+/**
+ * A server that was killed leaves its file behind, and its number may be another process's by now.
+ */
 function isServer(pid, dataDirectory) {
   try {
     return execFileSync('ps', ['-o', 'args=', '-p', String(pid)], { encoding: 'utf8' }).includes(dataDirectory);

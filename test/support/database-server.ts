@@ -14,7 +14,10 @@ const run = promisify(execFile);
 const account = serverAccount();
 const binaries = findBinaries(account, () => undefined);
 
-/** A PostgreSQL server that a test may stop, kill and pause, with the application's database and role, which is no superuser. */
+/**
+ * A PostgreSQL server that a test may stop, kill and pause, with the application's database and
+ * role, which is no superuser.
+ */
 export class DatabaseServer {
   private constructor(
     private readonly home: string,
@@ -35,7 +38,10 @@ export class DatabaseServer {
     return new DatabaseServer(home, new Cluster(home, binaries, account), await freePort());
   }
 
-  /** A hot standby that follows this server, made from a copy of its files: this server restarts for it. */
+  /**
+   * A hot standby that follows this server, made from a copy of its files: this server restarts for
+   * it.
+   */
   async startStandby(): Promise<DatabaseServer> {
     const home = await emptyHome();
     await this.stop();
@@ -73,7 +79,9 @@ export class DatabaseServer {
     }
   }
 
-  /** @param mode as of pg_ctl: "immediate" is a crash, after which the server recovers from its log */
+  /**
+   * @param mode as of pg_ctl: "immediate" is a crash, after which the server recovers from its log
+   */
   async stop(mode: 'fast' | 'immediate' = 'fast'): Promise<void> {
     await run(binaries.pgCtl, ['stop', '-D', this.directory, '-m', mode, '-w'], { ...account, cwd: '/' });
   }

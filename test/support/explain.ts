@@ -41,7 +41,9 @@ export async function statementsOf(database: DataSource, work: () => Promise<unk
   return [...seen.values()];
 }
 
-/** The different statements that `work` runs, as the planner would have them for tables of any size. */
+/**
+ * The different statements that `work` runs, as the planner would have them for tables of any size.
+ */
 export async function explain(database: DataSource, work: () => Promise<void>): Promise<Explained[]> {
   const sent = (await statementsOf(database, work)).filter(({ text }) => !text.startsWith('EXPLAIN'));
   const runner = database.createQueryRunner();

@@ -7,8 +7,9 @@ const RESPONSES = Symbol.for('users-api.responses');
 const SHOWN = 3;
 
 /**
- * Adds to the failure of a test or a hook the responses that it got, since `expect(response.status)` knows nothing but the
- * number. In JavaScript, since Jest loads this file without its transformer for ECMAScript modules.
+ * Adds to the failure of a test or a hook the responses that it got, since
+ * `expect(response.status)` knows nothing but the number. In JavaScript, since Jest loads this file
+ * without its transformer for ECMAScript modules.
  */
 export default class FailingRequestsEnvironment extends TestEnvironment {
   constructor(config, context) {

@@ -4,7 +4,10 @@ import { join } from 'node:path';
 
 const FILLER = 0;
 
-/** A pipe without room for another byte, for a reader that does not read for now. Linux only, as is `isWaitingToWrite`. */
+/**
+ * A pipe without room for another byte, for a reader that does not read for now. Linux only, as is
+ * `isWaitingToWrite`.
+ */
 export class FullPipe {
   private readonly path: string;
   private readonly reader: number;
@@ -51,7 +54,10 @@ export class FullPipe {
   }
 }
 
-/** Whether a process waits for room in a pipe that it writes to: only then does the event loop of Node ask the system for it. */
+/**
+ * Whether a process waits for room in a pipe that it writes to: only then does the event loop of
+ * Node ask the system for it.
+ */
 export function isWaitingToWrite(pid: number): boolean {
   const EPOLLOUT = 4;
   const directory = `/proc/${String(pid)}/fdinfo`;

@@ -23,7 +23,10 @@ export function randomFrom(seed: number): Random {
   };
 }
 
-/** Operations of the published document that a valid request is made of, as "METHOD path", with their bodies. */
+/**
+ * Operations of the published document that a valid request is made of, as "METHOD path", with
+ * their bodies.
+ */
 const BODIES: Readonly<Record<string, (target: FuzzTarget) => object>> = {
   'PATCH /v1/users/me': () => ({ name: 'Ada Lovelace' }),
   'POST /v1/api-keys': () => ({ name: randomUUID(), expires_at: '2100-01-01T00:00:00Z' }),
@@ -42,7 +45,10 @@ const QUERIES = [
   '?user_id=x',
 ];
 
-/** A valid request for an operation, from a user or an administrator, now and then with fields that change what it means. */
+/**
+ * A valid request for an operation, from a user or an administrator, now and then with fields that
+ * change what it means.
+ */
 export function validRequest(operation: string, target: FuzzTarget, random: Random): string {
   const [method = '', template = ''] = operation.split(' ');
   const path = template.replace('{user_id}', target.userId).replace('{key_name}', target.keyName);
@@ -130,7 +136,10 @@ const TOKENS = [
 
 const pick = <T>(from: readonly T[], random: Random): T => from[random(from.length)] as T;
 
-/** One to four changes: flipped bits, foreign tokens, doubled, moved and missing lines, encoded bytes, a cut. */
+/**
+ * One to four changes: flipped bits, foreign tokens, doubled, moved and missing lines, encoded
+ * bytes, a cut.
+ */
 export function mutate(request: string, random: Random): Buffer {
   let bytes: Buffer = Buffer.from(request);
   for (let rest = 1 + random(4); rest > 0; rest -= 1) bytes = pick(MUTATIONS, random)(bytes, random);
@@ -150,7 +159,10 @@ const inLines =
     return Buffer.from(lines.join('\r\n'), 'latin1');
   };
 
-/** The first line and what belongs to it decide most: changes there are tried as often as anywhere else. */
+/**
+ * The first line and what belongs to it decide most: changes there are tried as often as anywhere
+ * else.
+ */
 const place = (bytes: Buffer, random: Random): number => random(random(2) === 0 ? bytes.length : bytes.length / 4);
 
 const MUTATIONS: readonly Mutation[] = [
@@ -185,10 +197,16 @@ export interface FuzzAnswer {
   readonly body: string;
 }
 
-/** Milliseconds of silence after which a server that has not answered is told that nothing more will come. */
+/**
+ * Milliseconds of silence after which a server that has not answered is told that nothing more will
+ * come.
+ */
 const PATIENCE_MS = 100;
 
-/** Sends bytes on a connection of their own, and reads what is answered until all of the first answer is there or the server closes. */
+/**
+ * Sends bytes on a connection of their own, and reads what is answered until all of the first
+ * answer is there or the server closes.
+ */
 export function converse(port: number, request: Buffer): Promise<FuzzAnswer[]> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1', () => socket.write(request));

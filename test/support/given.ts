@@ -49,7 +49,10 @@ export class Given {
     );
   }
 
-  /** The user that an earlier attempt made, whose secret was lost with the connection: its key gets another one. */
+  /**
+   * The user that an earlier attempt made, whose secret was lost with the connection: its key gets
+   * another one.
+   */
   private async another(email: string): Promise<{ user: User; secret: string }> {
     const user = await this.app.get(UsersService).findByEmail(email);
     if (!user) throw new EmailTakenError();

@@ -7,11 +7,13 @@ import { startPgBouncer } from './pgbouncer.js';
 import openRunDirectory from './run-directory.js';
 
 /*
- * One PostgreSQL server for all suites, our own unless TEST_DATABASE_URL names another, and on it one template database
- * made by the migrations. Every suite works on a copy of that; with TEST_PGBOUNCER=true it reaches the copy through PgBouncer
- * in transaction mode. What ends and removes all of it is `clean-up.js`.
+ * One PostgreSQL server for all suites, our own unless TEST_DATABASE_URL names another, and on it
+ * one template database made by the migrations. Every suite works on a copy of that; with
+ * TEST_PGBOUNCER=true it reaches the copy through PgBouncer in transaction mode. What ends and
+ * removes all of it is `clean-up.js`.
  *
- * In JavaScript, since Jest loads this file without its transformer; it runs what `npm run build` made.
+ * In JavaScript, since Jest loads this file without its transformer; it runs what `npm run build`
+ * made.
  */
 export default async function globalSetup() {
   openRunDirectory();

@@ -1,6 +1,6 @@
 /*
- * Loaded into the server before its program: on SIGUSR2 it collects garbage and appends what is left to a file, since what a
- * process holds between two collections says nothing about leaks.
+ * Loaded into the server before its program: on SIGUSR2 it collects garbage and appends what is
+ * left to a file, since what a process holds between two collections says nothing about leaks.
  */
 import { appendFileSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';

@@ -9,8 +9,8 @@ const open = new Set<Dispose>();
 let isOver = false;
 
 /**
- * Ends, after the tests of a file, what a test or a hook did not come to end: one that failed, or that did not end in time
- * and may still be starting things.
+ * Ends, after the tests of a file, what a test or a hook did not come to end: one that failed, or
+ * that did not end in time and may still be starting things.
  *
  * @returns what ends it, once, however often it is called
  */

@@ -11,8 +11,8 @@ const isUnavailable = (error: unknown): boolean =>
   error instanceof DomainError ? error.kind === 'unavailable' : isDatabaseUnavailable(error);
 
 /**
- * Repeats work that a time limit of the application refused or broke off, as a caller does that gets 503. Such work has
- * changed nothing, unless its connection was lost during a commit.
+ * Repeats work that a time limit of the application refused or broke off, as a caller does that
+ * gets 503. Such work has changed nothing, unless its connection was lost during a commit.
  *
  * @throws what the last attempt throws, and at once what says anything but "not now"
  */
@@ -27,7 +27,10 @@ export async function patiently<T>(work: (attempt: number) => Promise<T>): Promi
   }
 }
 
-/** The same service, each call of which is repeated as `patiently` does. Not for calls that join a transaction. */
+/**
+ * The same service, each call of which is repeated as `patiently` does. Not for calls that join a
+ * transaction.
+ */
 export const patient = <T extends object>(service: T): T =>
   new Proxy(service, {
     get: (target, property) => {

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Starts PgBouncer in transaction mode before a PostgreSQL server, on a port of its own; it ends with the run of Jest.
+ * Starts PgBouncer in transaction mode before a PostgreSQL server, on a port of its own; it ends
+ * with the run of Jest.
  *
  * @param {string} server the URL of an administrator of that server
  * @returns {Promise<string>} the address of the pooler, as host:port

@@ -18,8 +18,8 @@ interface Carried {
 }
 
 /**
- * Whether Prism hands a request on as it is. It knows no HEAD; and it parses queries and bodies and writes them anew, so what a
- * parser would change, or choke on, goes to the server directly.
+ * Whether Prism hands a request on as it is. It knows no HEAD; and it parses queries and bodies and
+ * writes them anew, so what a parser would change, or choke on, goes to the server directly.
  */
 export function isCarried({ method, path, body, mediaType = 'application/json' }: Carried): boolean {
   if (method === 'HEAD' || path.includes('__proto__')) return false;
@@ -36,8 +36,9 @@ export function isCarried({ method, path, body, mediaType = 'application/json' }
 }
 
 /**
- * Stoplight Prism between a client and the server, as a proxy that compares what passes with the published document. Tests send bad
- * requests on purpose, so of the violations it finds only those of answers count.
+ * Stoplight Prism between a client and the server, as a proxy that compares what passes with the
+ * published document. Tests send bad requests on purpose, so of the violations it finds only those
+ * of answers count.
  */
 export class Prism {
   /** Of answers. */

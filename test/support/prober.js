@@ -1,5 +1,5 @@
-// A thread that asks a URL every 20 ms, so that the times it takes are not those of the load's own event loop. Any message
-// ends it; it answers with its samples, `at` in milliseconds since 1970.
+// A thread that asks a URL every 20 ms, so that the times it takes are not those of the load's own
+// event loop. Any message ends it; it answers with its samples, `at` in milliseconds since 1970.
 import { parentPort, workerData } from 'node:worker_threads';
 import { setTimeout as sleep } from 'node:timers/promises';
 

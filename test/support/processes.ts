@@ -6,7 +6,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ending } from './leftovers.js';
 
-/** Milliseconds until a process that was asked to end is killed; what our server takes at most for the requests in flight. */
+/**
+ * Milliseconds until a process that was asked to end is killed; what our server takes at most for
+ * the requests in flight.
+ */
 const GRACE_MS = 10_000;
 
 function runDirectory(): string {
@@ -23,11 +26,16 @@ export async function temporaryDirectory(): Promise<{ readonly path: string; rea
 
 export interface OwnProcess {
   readonly child: ChildProcess;
-  /** Asks it to end, and kills it where it does not, with those that it has started in its process group. */
+  /**
+   * Asks it to end, and kills it where it does not, with those that it has started in its process
+   * group.
+   */
   readonly end: () => Promise<void>;
 }
 
-/** Starts a program in a process group of its own, which goes with the test's file at the latest. */
+/**
+ * Starts a program in a process group of its own, which goes with the test's file at the latest.
+ */
 export function startProcess(program: string, words: readonly string[], options: SpawnOptions): OwnProcess {
   const child = spawn(program, words, { ...options, detached: true });
   const record = join(runDirectory(), 'processes', String(child.pid));

@@ -13,11 +13,14 @@ export interface Proxy {
   forget(): void;
   /** What comes is passed on, but what it is answered is lost, and the connection with it. */
   loseAnswers(): void;
-  /** The next answer of the database is lost, its sender gets these bytes in its place, and the connection ends. */
+  /**
+   * The next answer of the database is lost, its sender gets these bytes in its place, and the
+   * connection ends.
+   */
   answer(bytes: Uint8Array): void;
   /**
-   * A connection ends once the database has answered so many more statements, on any of them. With a message, the end is
-   * announced as the shutdown of the server.
+   * A connection ends once the database has answered so many more statements, on any of them. With
+   * a message, the end is announced as the shutdown of the server.
    */
   cutAfter(statements: number, how?: 'with a message' | 'without a message'): void;
   /** New connections lead to another database of the same name; those that there are stay. */

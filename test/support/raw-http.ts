@@ -6,7 +6,10 @@ export interface RawAnswer {
   readonly body: string;
 }
 
-/** Sends bytes as they are, which no HTTP client would, and reads until the server closes or has answered in full. */
+/**
+ * Sends bytes as they are, which no HTTP client would, and reads until the server closes or has
+ * answered in full.
+ */
 export function sendRaw(port: number, request: string | Buffer): Promise<RawAnswer> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1', () => socket.write(request));
@@ -33,8 +36,8 @@ const LAST_ID = 'the-last-one';
 const LAST = `GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-Id: ${LAST_ID}\r\nConnection: close\r\n\r\n`;
 
 /**
- * Sends bytes and, behind them, a request of its own with which the connection ends; gives all that comes before the answer
- * to that. The second part is sent once the server has begun to answer.
+ * Sends bytes and, behind them, a request of its own with which the connection ends; gives all that
+ * comes before the answer to that. The second part is sent once the server has begun to answer.
  */
 export function readRaw(port: number, first: string, second?: string): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -8,11 +8,12 @@ import { fileURLToPath } from 'node:url';
 const CLEAN_UP = fileURLToPath(new URL('clean-up.js', import.meta.url));
 
 /**
- * Makes the directory of one run of Jest, where tests put their files and note their processes, and starts the program that
- * ends and removes all of it once Jest has ended, however it has ended. A global setup of Jest by itself, for tests that
- * need no database of ours.
+ * Makes the directory of one run of Jest, where tests put their files and note their processes, and
+ * starts the program that ends and removes all of it once Jest has ended, however it has ended. A
+ * global setup of Jest by itself, for tests that need no database of ours.
  *
- * TEST_RUN_DIRECTORY is its path, and with TEST_PREFIX begin the names of the databases and roles of the run.
+ * TEST_RUN_DIRECTORY is its path, and with TEST_PREFIX begin the names of the databases and roles
+ * of the run.
  */
 export default function openRunDirectory() {
   process.env.TEST_PREFIX = `users_api_test_${randomBytes(6).toString('hex')}`;

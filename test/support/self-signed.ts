@@ -1,4 +1,7 @@
-/** A key and a certificate for localhost that no authority has signed, for a server that nothing should trust. Valid until 2126. */
+/**
+ * A key and a certificate for localhost that no authority has signed, for a server that nothing
+ * should trust. Valid until 2126.
+ */
 export const SELF_SIGNED = {
   key: `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgmTeYH0VKdf7dk9gy

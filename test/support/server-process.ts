@@ -15,7 +15,10 @@ const programs = {
   migrate: resolve('dist/src/startup/migrate.js'),
 };
 
-/** The environment of a program: nothing of ours but what a test gives it, and no `.env` of the developer's. */
+/**
+ * The environment of a program: nothing of ours but what a test gives it, and no `.env` of the
+ * developer's.
+ */
 const environment = (extra: NodeJS.ProcessEnv): NodeJS.ProcessEnv => ({
   PATH: process.env.PATH,
   HOME: process.env.HOME,
@@ -151,7 +154,10 @@ export class Programs {
     return this.run(['sh', '-c', line], { ...env, ...cli }, ['ignore', 'pipe', 'pipe']).end();
   }
 
-  /** Starts the command line in a pseudo-terminal: what is typed goes to it, and what it shows is the stdout of the returned program. */
+  /**
+   * Starts the command line in a pseudo-terminal: what is typed goes to it, and what it shows is
+   * the stdout of the returned program.
+   */
   startInTerminal(words: readonly string[], env: NodeJS.ProcessEnv): Program {
     const line = [process.execPath, programs.cli, ...words].join(' ');
     return this.run(['script', '-qefc', line, '/dev/null'], { TERM: 'xterm', ...env }, ['pipe', 'pipe', 'pipe']);
@@ -179,7 +185,10 @@ export class Programs {
     };
   }
 
-  /** Starts the server and, after some milliseconds, ends all of its process group, as a closing terminal does. */
+  /**
+   * Starts the server and, after some milliseconds, ends all of its process group, as a closing
+   * terminal does.
+   */
   async startAndEndGroup(delayMs: number): Promise<void> {
     const { child } = startProcess(process.execPath, [programs.server], {
       env: environment({ PORT: '0' }),

@@ -22,7 +22,10 @@ interface Request {
 
 const FAR = '2099-01-01T00:00:00.000Z';
 
-/** Requests to every route of the API, one after the other for each client, without a pause, until they are stopped. */
+/**
+ * Requests to every route of the API, one after the other for each client, without a pause, until
+ * they are stopped.
+ */
 export class Traffic {
   readonly samples: Sample[] = [];
   private going = true;

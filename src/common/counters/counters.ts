@@ -11,7 +11,10 @@ interface Queue {
   readonly queued: number;
 }
 
-/** Counters of the features. Each application has a registry of its own, so that several in one process do not add up. */
+/**
+ * Counters of the features. Each application has a registry of its own, so that several in one
+ * process do not add up.
+ */
 @Injectable()
 export class Counters {
   readonly registry = new Registry();

@@ -4,7 +4,10 @@ import type { Express, RequestHandler } from 'express';
 import { type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { MethodNotAllowedError } from '../http/route-miss.js';
 
-/** What the page is made of, below its path. Its library would serve its whole package, `package.json` and all. */
+/**
+ * What the page is made of, below its path. Its library would serve its whole package,
+ * `package.json` and all.
+ */
 const PARTS = new Set([
   '/',
   '/index.html',
@@ -18,7 +21,10 @@ const PARTS = new Set([
 
 const METHODS = ['GET', 'HEAD'];
 
-/** Its colours are too pale to read (WCAG 2, 1.4.3), and the pattern of a name and a column of links, of which there are none, are wider than a telephone. */
+/**
+ * Its colours are too pale to read (WCAG 2, 1.4.3), and the pattern of a name and a column of
+ * links, of which there are none, are wider than a telephone.
+ */
 const STYLE = `
   .swagger-ui .opblock .opblock-summary-method { text-shadow: none }
   .swagger-ui .opblock.opblock-get .opblock-summary-method { background: #1b5e9e }
@@ -34,7 +40,8 @@ const STYLE = `
 `;
 
 /**
- * Serves Swagger UI at a path such as `/docs`, and the document at `/docs-json`. `/` redirects to the first.
+ * Serves Swagger UI at a path such as `/docs`, and the document at `/docs-json`. `/` redirects to
+ * the first.
  *
  * @param describe makes the document when it is first asked for, which spares each start some 40 ms
  */

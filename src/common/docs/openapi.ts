@@ -7,7 +7,10 @@ import { headerObjects } from './responses.js';
 
 type Operation = NonNullable<OpenAPIObject['paths'][string]['get']>;
 
-/** What a caller reads with each status, by the occasion. A test of the document sees each of them said. */
+/**
+ * What a caller reads with each status, by the occasion. A test of the document sees each of them
+ * said.
+ */
 const EXAMPLE_MESSAGES: Readonly<Partial<Record<number, Readonly<Record<string, string>>>>> = {
   [STATUS_OF.invalid]: {
     value: 'name must be a string',
@@ -73,8 +76,8 @@ const SUPERSEDED_HEADERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Describes the application. Every failure is stated once, as a component that the operations refer to, so that a
- * generated client has one type for it.
+ * Describes the application. Every failure is stated once, as a component that the operations refer
+ * to, so that a generated client has one type for it.
  */
 export function describeApi(app: INestApplication, securityScheme: string): OpenAPIObject {
   const config = new DocumentBuilder()

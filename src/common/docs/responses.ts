@@ -6,7 +6,10 @@ import { ErrorResponse } from '../errors/error.response.js';
 /** Header fields with their descriptions. */
 export type Headers = Readonly<Record<string, string>>;
 
-/** The conditional headers of a request, and the status of the response where the condition ends the request. */
+/**
+ * The conditional headers of a request, and the status of the response where the condition ends the
+ * request.
+ */
 export interface Condition {
   readonly headers: Headers;
   readonly status: 304 | 412;

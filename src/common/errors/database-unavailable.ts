@@ -23,8 +23,9 @@ export const DATABASE_FAILURES = {
 export type DatabaseFailure = keyof typeof DATABASE_FAILURES;
 
 /**
- * Codes that mean "not now": SQLSTATEs (Appendix A of PostgreSQL's manual), their classes of two characters, which apply where the
- * code itself is not listed, and error codes of the operating system.
+ * Codes that mean "not now": SQLSTATEs (Appendix A of PostgreSQL's manual), their classes of two
+ * characters, which apply where the code itself is not listed, and error codes of the operating
+ * system.
  */
 const CODES: ReadonlyMap<string, DatabaseFailure> = new Map([
   ['08', 'unreachable'], // connection_exception
@@ -60,7 +61,9 @@ const CODES: ReadonlyMap<string, DatabaseFailure> = new Map([
   ['ENOENT', 'unreachable'], // the socket file of a server that is down
 ]);
 
-/** Severities of PostgreSQL's errors with which the server ends the connection, whatever their code. */
+/**
+ * Severities of PostgreSQL's errors with which the server ends the connection, whatever their code.
+ */
 const LAST_WORDS: readonly unknown[] = ['FATAL', 'PANIC'];
 
 /** Errors of `pg`, its pool and TypeORM that can be told by their text alone. */
@@ -75,7 +78,8 @@ const MESSAGES: readonly (readonly [RegExp, DatabaseFailure])[] = [
   [/^Cannot use a pool after calling end on the pool$/, 'unreachable'],
   [/^received invalid response/, 'unreadable'],
   [/^Received unexpected \w+ message from backend/, 'unreadable'],
-  // The connection was lost between two statements of a transaction: TypeORM has released its query runner by then.
+  // The connection was lost between two statements of a transaction: TypeORM has released its query
+  // runner by then.
   [/^Query runner already released/, 'unreachable'],
   [/^Database connection provided by a query runner was already released/, 'unreachable'],
 ];
@@ -113,7 +117,10 @@ export class UnreadableDatabaseError extends DatabaseUnreachableError {
   }
 }
 
-/** Why the database fails a request, or null for an error that is not the database's: a wrong statement, for example. */
+/**
+ * Why the database fails a request, or null for an error that is not the database's: a wrong
+ * statement, for example.
+ */
 export function databaseFailureOf(error: unknown): DatabaseFailure | null {
   if (typeof error !== 'object' || error === null) return null;
   if (error instanceof DatabaseFailureError) return error.failure;
@@ -138,8 +145,8 @@ const firstFailure = (errors: readonly unknown[]): DatabaseFailure | null =>
   errors.map(databaseFailureOf).find((failure) => failure !== null) ?? null;
 
 /**
- * Whether an error says that the database cannot be reached, refuses or is too slow, rather than that we asked wrongly or took
- * no more work.
+ * Whether an error says that the database cannot be reached, refuses or is too slow, rather than
+ * that we asked wrongly or took no more work.
  */
 export const isDatabaseUnavailable = (error: unknown): boolean =>
   error instanceof DomainError ? error instanceof DatabaseUnreachableError : databaseFailureOf(error) !== null;

@@ -1,6 +1,6 @@
 /**
- * The HTTP status of each kind of failure: the one table behind the error responses and the document. A kind without a
- * status does not compile.
+ * The HTTP status of each kind of failure: the one table behind the error responses and the
+ * document. A kind without a status does not compile.
  */
 export const STATUS_OF = {
   invalid: 400,

@@ -37,7 +37,10 @@ export function toErrorReply(error: unknown): ErrorReply {
   return status ? reply(status, STATUS_CODES[status] ?? 'Error') : reply(STATUS_OF.internal, 'Internal server error');
 }
 
-/** Express gives its own errors (for example a URL that cannot be decoded) a status; Nest wraps them in `HttpException`. */
+/**
+ * Express gives its own errors (for example a URL that cannot be decoded) a status; Nest wraps them
+ * in `HttpException`.
+ */
 function clientStatusOf(error: unknown): number | undefined {
   const status: unknown =
     error instanceof HttpException ? error.getStatus() : (error as { status?: unknown } | null)?.status;
@@ -45,6 +48,7 @@ function clientStatusOf(error: unknown): number | undefined {
 }
 
 function reply(status: number, message: string, headers: Readonly<Record<string, string>> = {}): ErrorReply {
-  // Some error statuses are cacheable by default (RFC 9110, section 15.1); none of these responses may be reused.
+  // Some error statuses are cacheable by default (RFC 9110, section 15.1); none of these responses
+  // may be reused.
   return { body: { status, message: redactKeys(message) }, headers: { 'Cache-Control': 'no-store', ...headers } };
 }

@@ -6,7 +6,10 @@ import { databaseFailureOf } from './database-unavailable.js';
 import { DomainError, STATUS_OF } from './domain.error.js';
 import { toErrorReply } from './error-reply.js';
 
-/** The one door by which failures leave: every error becomes an `ErrorResponse`, and from 500 up a log line as well. */
+/**
+ * The one door by which failures leave: every error becomes an `ErrorResponse`, and from 500 up a
+ * log line as well.
+ */
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
   private readonly logger = new Logger(ErrorFilter.name);
@@ -28,7 +31,8 @@ export class ErrorFilter implements ExceptionFilter {
       response.destroy(); // half an answer is out: cutting it off is the only honest end
       return;
     }
-    // A caller that was not told to continue may send its body or not: where its next request starts is unknown.
+    // A caller that was not told to continue may send its body or not: where its next request
+    // starts is unknown.
     if (awaitsContinue(request)) response.setHeader('Connection', 'close');
     response.removeHeader('ETag'); // and its media type: of a file of the docs page that was not sent, 416 say
     response.set(headers).status(body.status).type('json').json(body);

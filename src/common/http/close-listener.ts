@@ -1,11 +1,19 @@
 import { Server, type Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** Milliseconds that the last look for connections may be past when the listener is closed, since more may have arrived. */
+/**
+ * Milliseconds that the last look for connections may be past when the listener is closed, since
+ * more may have arrived.
+ */
 const LATEST_LOOK_MS = 0.5;
-/** Milliseconds after which the queue is shrunk, because connections arrive as fast as they are accepted. */
+/**
+ * Milliseconds after which the queue is shrunk, because connections arrive as fast as they are
+ * accepted.
+ */
 const SHRINK_AFTER_MS = 250;
-/** Milliseconds after which the listener is closed in any case: with their requests, 5.5 s at most. */
+/**
+ * Milliseconds after which the listener is closed in any case: with their requests, 5.5 s at most.
+ */
 const LIMIT_MS = 2_500;
 
 /** The handle of a listening socket: internal to Node, so it may be missing in another version. */
@@ -14,17 +22,20 @@ interface Listening {
 }
 
 /**
- * Accepts the connections in the queue of a listener, and closes it at the moment that the queue is empty. To close it
- * earlier resets those that the kernel has completed and the process has not accepted, with the requests that were sent on
- * them. `server.close()`, which waits for the connections, is called afterwards as usual.
+ * Accepts the connections in the queue of a listener, and closes it at the moment that the queue is
+ * empty. To close it earlier resets those that the kernel has completed and the process has not
+ * accepted, with the requests that were sent on them. `server.close()`, which waits for the
+ * connections, is called afterwards as usual.
  *
- * Where connections arrive too fast for that, the kernel is told to complete no more of them than are accepted, if this
- * version of Node can do so. From the start, that would lose connections whose handshake is under way.
+ * Where connections arrive too fast for that, the kernel is told to complete no more of them than
+ * are accepted, if this version of Node can do so. From the start, that would lose connections
+ * whose handshake is under way.
  */
 export async function closeListener(server: Server): Promise<void> {
   const start = performance.now();
   const accepted: Socket[] = [];
-  // Node accepts one connection in each turn of the event loop: a turn must not wait for the work of the one before.
+  // Node accepts one connection in each turn of the event loop: a turn must not wait for the work
+  // of the one before.
   const postpone = (socket: Socket): void => {
     accepted.push(socket.pause());
   };

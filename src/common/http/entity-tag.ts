@@ -1,7 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { isVersion } from '../validation/version.js';
 
-/** A strong validator (RFC 9110, section 8.8.3) for one version of one row; no two rows share one. */
+/**
+ * A strong validator (RFC 9110, section 8.8.3) for one version of one row; no two rows share one.
+ */
 export const entityTag = (row: { readonly id: string; readonly version: string }): string =>
   `"${row.id}.${row.version}"`;
 
@@ -9,8 +11,9 @@ export const entityTag = (row: { readonly id: string; readonly version: string }
  * The versions of a row that an `If-Match` header accepts (RFC 9110, section 13.1.1).
  *
  * @param id of the row, in upper or lower case
- * @returns undefined where any version will do (no header, or `*`); empty where none can match: weak tags, tags of other
- *   rows, and text that is not an entity tag, because a condition that cannot be read must not count as met
+ * @returns undefined where any version will do (no header, or `*`); empty where none can match:
+ *   weak tags, tags of other rows, and text that is not an entity tag, because a condition that
+ *   cannot be read must not count as met
  */
 export function versionsMatching(ifMatch: string | undefined, id: string): string[] | undefined {
   if (ifMatch === undefined || ifMatch.trim() === '*') return undefined;
@@ -22,8 +25,9 @@ export function versionsMatching(ifMatch: string | undefined, id: string): strin
 }
 
 /**
- * The versions of a row that an `If-None-Match` header names (RFC 9110, section 13.1.2), for a write that must hit none of them: `*` where any
- * counts. Weak tags count, too, and what is no entity tag does not.
+ * The versions of a row that an `If-None-Match` header names (RFC 9110, section 13.1.2), for a
+ * write that must hit none of them: `*` where any counts. Weak tags count, too, and what is no
+ * entity tag does not.
  */
 export function versionsExcluded(ifNoneMatch: string | undefined, id: string): string[] | '*' {
   if (ifNoneMatch === undefined) return [];
@@ -31,7 +35,10 @@ export function versionsExcluded(ifNoneMatch: string | undefined, id: string): s
   return tags.includes('*') ? '*' : (versionsMatching(tags.join(), id) ?? []);
 }
 
-/** The versions of a row in which the conditional headers of a request allow a change, and those in which they forbid it. */
+/**
+ * The versions of a row in which the conditional headers of a request allow a change, and those in
+ * which they forbid it.
+ */
 export const conditionsOf = (
   { 'if-match': ifMatch, 'if-none-match': ifNoneMatch }: IncomingHttpHeaders,
   id: string,

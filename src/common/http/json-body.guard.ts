@@ -31,10 +31,12 @@ export class UnreadableBodyError extends DomainError {
 }
 
 /**
- * Admits requests that bring one JSON object that is a valid instance of a request class, and leaves it in `request.body`.
+ * Admits requests that bring one JSON object that is a valid instance of a request class, and
+ * leaves it in `request.body`.
  *
- * A guard rather than a body parser, because Express parses before any guard runs: here it comes after the guard that
- * asks for the key, so a caller without one learns nothing about its body and cannot make us keep it.
+ * A guard rather than a body parser, because Express parses before any guard runs: here it comes
+ * after the guard that asks for the key, so a caller without one learns nothing about its body and
+ * cannot make us keep it.
  */
 export class JsonBodyGuard implements CanActivate {
   constructor(private readonly type: Type) {}
@@ -52,7 +54,10 @@ export class JsonBodyGuard implements CanActivate {
   }
 }
 
-/** What the header fields tell already: nothing of the body has to be read for it, or even to be sent. */
+/**
+ * What the header fields tell already: nothing of the body has to be read for it, or even to be
+ * sent.
+ */
 function refuseUnfitBodies(request: Request): void {
   const { 'content-type': type } = request.headers;
   if (!(isEmpty(request) && type === undefined)) refuseOtherMediaTypes(request);
@@ -81,8 +86,9 @@ async function readBody(request: RawBodyRequest<Request>): Promise<Buffer> {
 }
 
 /**
- * An application that parses bodies has done so before any guard. It keeps the bytes where it was made with Nest's
- * `rawBody: true`; without them a property that is given twice cannot be seen any more.
+ * An application that parses bodies has done so before any guard. It keeps the bytes where it was
+ * made with Nest's `rawBody: true`; without them a property that is given twice cannot be seen any
+ * more.
  */
 function bodyThatWasRead({ rawBody, body }: RawBodyRequest<Request>): Buffer {
   const bytes = rawBody ?? written(body);

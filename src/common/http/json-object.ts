@@ -17,9 +17,9 @@ export class TooDeepError extends InvalidJsonError {
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
- * Reads one JSON object (RFC 8259), more strictly than `JSON.parse`: the bytes must be UTF-8; no object may have the same
- * property twice, because one of the values would be lost silently; and no number may become an integer by rounding,
- * because amounts of credits are exact.
+ * Reads one JSON object (RFC 8259), more strictly than `JSON.parse`: the bytes must be UTF-8; no
+ * object may have the same property twice, because one of the values would be lost silently; and no
+ * number may become an integer by rounding, because amounts of credits are exact.
  *
  * @param label what messages call the text
  * @throws InvalidJsonError for anything else; its message never contains the text
@@ -35,7 +35,10 @@ export function parseJsonObject(bytes: Buffer, label = 'The body'): Record<strin
   return value as Record<string, unknown>;
 }
 
-/** A property name for a message: quoted, without keys and cut after 64 characters, so that a message never repeats a body. */
+/**
+ * A property name for a message: quoted, without keys and cut after 64 characters, so that a
+ * message never repeats a body.
+ */
 export function quoted(name: string): string {
   const shown = redactKeys(name);
   return JSON.stringify(shown.length > 64 ? `${shown.slice(0, 64)}…` : shown);
@@ -58,9 +61,9 @@ function parse(text: string, label: string): unknown {
 }
 
 /**
- * Rejects what `JSON.parse` loses: it keeps the last of two properties with the same name, and the double nearest to a
- * number. No maintained and fast parser reports both, so this scans the strings, numbers and brackets of a text that is
- * already known to be valid, in one pass.
+ * Rejects what `JSON.parse` loses: it keeps the last of two properties with the same name, and the
+ * double nearest to a number. No maintained and fast parser reports both, so this scans the
+ * strings, numbers and brackets of a text that is already known to be valid, in one pass.
  */
 function rejectLossyJson(text: string, label: string): void {
   const open: Set<string>[] = [];
@@ -79,7 +82,10 @@ function rejectLossyJson(text: string, label: string): void {
   }
 }
 
-/** Whether a number would be read as a different integer. Beyond 2^53 no integer is exact, and none is accepted. */
+/**
+ * Whether a number would be read as a different integer. Beyond 2^53 no integer is exact, and none
+ * is accepted.
+ */
 function isRounded(number: string): boolean {
   const read = Number(number);
   return Number.isSafeInteger(read) && digitsOf(number) !== digitsOf(String(read));

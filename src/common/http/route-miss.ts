@@ -32,15 +32,18 @@ export class UndecodableUrlError extends DomainError {
 interface RouterLayer {
   readonly route?: { readonly path: string; readonly methods: Readonly<Record<string, boolean>> };
   readonly params?: Params;
-  /** True from routers that keep the parameters in the layer; false where the path does not match. */
+  /**
+   * True from routers that keep the parameters in the layer; false where the path does not match.
+   */
   match(path: string): boolean | { readonly params: Params };
 }
 
 type Params = Readonly<Record<string, unknown>>;
 
 /**
- * Nest throws a `NotFoundException` when no handler accepts a request, and so does `PathParametersGuard`. Whether the path or only
- * the method is unknown (RFC 9110, section 15.5.6) is read from the routes of Express, so no list can become outdated.
+ * Nest throws a `NotFoundException` when no handler accepts a request, and so does
+ * `PathParametersGuard`. Whether the path or only the method is unknown (RFC 9110, section 15.5.6)
+ * is read from the routes of Express, so no list can become outdated.
  */
 export function describeRouteMiss(error: unknown, request: Request): unknown {
   const isMiss = error instanceof NotFoundException;
@@ -52,7 +55,10 @@ export function describeRouteMiss(error: unknown, request: Request): unknown {
   return new MethodNotAllowedError([...methods].map((method) => method.toUpperCase()));
 }
 
-/** The methods of the first matching path; empty if they include the request's: then its handler found nothing. */
+/**
+ * The methods of the first matching path; empty if they include the request's: then its handler
+ * found nothing.
+ */
 function methodsOf({ app, path, method }: Request): Set<string> {
   const { stack } = app.router as unknown as { stack: readonly RouterLayer[] };
   const routes = stack.flatMap((layer) => {

@@ -3,15 +3,17 @@ import helmet from 'helmet';
 
 /** Responses of the API are data: a browser that opens one may load, run and frame nothing. */
 const forData: RequestHandler = (_request, response, next) => {
-  // The two of helmet's headers that matter for data; the others would only cost time on each request.
+  // The two of helmet's headers that matter for data; the others would only cost time on each
+  // request.
   response.setHeader('Content-Security-Policy', "default-src 'none';frame-ancestors 'none'");
   response.setHeader('X-Content-Type-Options', 'nosniff');
   next();
 };
 
 /**
- * Swagger UI runs only scripts of this server and calls only this server. It writes `style` elements and attributes and uses
- * icons from `data:` URLs, so inline styles are allowed; inline scripts are not.
+ * Swagger UI runs only scripts of this server and calls only this server. It writes `style`
+ * elements and attributes and uses icons from `data:` URLs, so inline styles are allowed; inline
+ * scripts are not.
  */
 const forDocs = helmet({
   contentSecurityPolicy: {
@@ -30,7 +32,10 @@ const forDocs = helmet({
   xFrameOptions: { action: 'deny' },
 });
 
-/** Sets the headers that tell browsers what a response may do; the page at `docs` may do more than data. */
+/**
+ * Sets the headers that tell browsers what a response may do; the page at `docs` may do more than
+ * data.
+ */
 export const securityHeaders =
   (docs: string): RequestHandler =>
   (request, response, next) => {

@@ -10,7 +10,10 @@ interface Failing {
   lastAt: number;
 }
 
-/** Writes one line when requests begin to fail because of the database, and one when that is over, for each reason. */
+/**
+ * Writes one line when requests begin to fail because of the database, and one when that is over,
+ * for each reason.
+ */
 export class DatabaseFailureLog {
   private readonly failing = new Map<DatabaseFailure, Failing>();
   private timer: NodeJS.Timeout | undefined;

@@ -11,15 +11,16 @@ export interface LogSettings {
 }
 
 /**
- * Lines are gathered and written together: a call of the system for each would cost a tenth of what a request does. What
- * is gathered is written at the end of the process too, unless that is killed.
+ * Lines are gathered and written together: a call of the system for each would cost a tenth of what
+ * a request does. What is gathered is written at the end of the process too, unless that is killed.
  */
 const BUFFER_BYTES = 8 * 1024;
 const FLUSH_EVERY_MS = 100;
 
 /**
- * The one log of the process: JSON lines on stdout (or, for the command line, whose stdout is its answer, on stderr).
- * Every line passes `redactKeys`, so a key that slipped into some library's message is not kept for ever.
+ * The one log of the process: JSON lines on stdout (or, for the command line, whose stdout is its
+ * answer, on stderr). Every line passes `redactKeys`, so a key that slipped into some library's
+ * message is not kept for ever.
  */
 export async function createLogger({ level, pretty }: LogSettings, fd: 1 | 2 = 1): Promise<Logger> {
   const options = {
@@ -48,13 +49,17 @@ async function prettyStream(fd: 1 | 2): Promise<DestinationStream> {
   });
 }
 
-/** Names what went wrong and where. An error's other fields hold SQL, its parameters and connection settings: not for a log. */
+/**
+ * Names what went wrong and where. An error's other fields hold SQL, its parameters and connection
+ * settings: not for a log.
+ */
 function describeError(error: unknown): object {
   if (!(error instanceof Error)) return { message: String(error) };
   if (error instanceof DomainError && error.cause instanceof Error) return describeError(error.cause);
   const { type, message, stack } = stdSerializers.err(error);
   const { code, constraint } = error as { code?: unknown; constraint?: unknown };
-  // Where we stood when the database went away explains nothing, and there may be hundreds of such lines a second.
+  // Where we stood when the database went away explains nothing, and there may be hundreds of such
+  // lines a second.
   return {
     type,
     code,
@@ -87,7 +92,10 @@ export class NestLogger implements LoggerService {
     this.write('fatal', message, rest);
   };
 
-  /** Nest passes the context last, and before it a text or, in our own calls, fields and then the text. */
+  /**
+   * Nest passes the context last, and before it a text or, in our own calls, fields and then the
+   * text.
+   */
   private write(
     level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal',
     message: unknown,

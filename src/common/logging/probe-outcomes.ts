@@ -1,6 +1,9 @@
 import { PROBES } from '../http/probes.js';
 
-/** The last answer to each health check: only one that differs from the answer before it is worth a line in the log. */
+/**
+ * The last answer to each health check: only one that differs from the answer before it is worth a
+ * line in the log.
+ */
 export class ProbeOutcomes {
   private readonly last = new Map<string, number | null>();
 

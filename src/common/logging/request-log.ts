@@ -19,14 +19,17 @@ declare module 'http' {
   }
 }
 
-/** What the log may know of a request: nothing that a caller wrote freely, so no URL, header or body. */
+/**
+ * What the log may know of a request: nothing that a caller wrote freely, so no URL, header or
+ * body.
+ */
 interface LoggedRequest extends Request {
   readonly principal?: { readonly userId: string; readonly keyId: string };
 }
 
 /**
- * Gives every request its id, sends it back as `X-Request-Id`, and writes one line when the answer is out. A health check with the
- * same answer as the one before gets its line at the level `debug`.
+ * Gives every request its id, sends it back as `X-Request-Id`, and writes one line when the answer
+ * is out. A health check with the same answer as the one before gets its line at the level `debug`.
  */
 export function requestLog(logger: Logger): RequestHandler {
   const probes = new ProbeOutcomes();
@@ -50,7 +53,10 @@ export function requestLog(logger: Logger): RequestHandler {
   };
 }
 
-/** The fields of a request's line. The status is null where the caller went away before there was an answer. */
+/**
+ * The fields of a request's line. The status is null where the caller went away before there was an
+ * answer.
+ */
 interface Line {
   readonly request_id: string;
   readonly trace_id: string | undefined;

@@ -7,7 +7,10 @@ export const MAX_PAGE = 1_000_000;
 const MAX_ITEMS_PER_PAGE = 100;
 const DEFAULT_ITEMS_PER_PAGE = 20;
 
-/** Converts a sign and digits only: `Number` would also accept "1e3", " 1" and "0x1". Other text stays text and fails `IsInt`. */
+/**
+ * Converts a sign and digits only: `Number` would also accept "1e3", " 1" and "0x1". Other text
+ * stays text and fails `IsInt`.
+ */
 const Digits = (): PropertyDecorator =>
   Transform(({ value }: { value: unknown }) =>
     typeof value === 'string' && /^-?\d{1,9}$/.test(value) ? Number(value) : value,

@@ -3,7 +3,9 @@ import { cursorOf, type Place } from './cursor.js';
 import { MAX_PAGE, type PageRequest } from './page.request.js';
 import type { Page } from './page.js';
 
-/** Builds the response of one page, and sets `Link` (RFC 8288) to the next page while there is one. */
+/**
+ * Builds the response of one page, and sets `Link` (RFC 8288) to the next page while there is one.
+ */
 export function paginated<T extends Place, R>(
   { rows, more, total }: Page<T>,
   { page, items_per_page }: PageRequest,

@@ -1,8 +1,8 @@
 import { types } from 'node:util';
 
 /**
- * Whether a text is a day of the calendar, as RFC 3339 writes it: the one form whose order as text is that of the days. From year 1 on,
- * since PostgreSQL has no year 0.
+ * Whether a text is a day of the calendar, as RFC 3339 writes it: the one form whose order as text
+ * is that of the days. From year 1 on, since PostgreSQL has no year 0.
  */
 export function isDate(value: unknown): value is string {
   if (typeof value !== 'string' || !/^(?!0000)\d{4}-\d\d-\d\d$/.test(value)) return false;

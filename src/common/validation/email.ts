@@ -1,6 +1,9 @@
 import { isEmail } from 'class-validator';
 
-/** Addresses are ASCII, so that letter case folds the same way everywhere; the same as `ck_users_email`. */
+/**
+ * Addresses are ASCII, so that letter case folds the same way everywhere; the same as
+ * `ck_users_email`.
+ */
 const ASCII = /^[!-~]+$/;
 
 /** Whether a user could have it: whatever has been stored, this much is sure. */

@@ -4,8 +4,8 @@ import { IsDate, isRFC3339, type ValidationOptions } from 'class-validator';
 import { isDate, isInstant } from './date.js';
 
 /**
- * The field is an instant in RFC 3339, and becomes a `Date`. Both rules are needed: the one takes only whole instants
- * with an offset, the other only days that are in the calendar.
+ * The field is an instant in RFC 3339, and becomes a `Date`. Both rules are needed: the one takes
+ * only whole instants with an offset, the other only days that are in the calendar.
  */
 export const IsInstant = (options: ValidationOptions = {}): PropertyDecorator =>
   applyDecorators(

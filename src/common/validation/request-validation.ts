@@ -17,11 +17,11 @@ export class InvalidRequestError extends DomainError {
 }
 
 /**
- * Checks a body or a query against its request class: unknown properties first, then the rules on its fields. Answers with one
- * sentence that names the property.
+ * Checks a body or a query against its request class: unknown properties first, then the rules on
+ * its fields. Answers with one sentence that names the property.
  *
- * The look-up of unknown properties is ours because `forbidNonWhitelisted` lets `__proto__` and the other names that
- * every object inherits slip through.
+ * The look-up of unknown properties is ours because `forbidNonWhitelisted` lets `__proto__` and the
+ * other names that every object inherits slip through.
  */
 class RequestValidation extends ValidationPipe {
   private readonly known = new Map<Type, ReadonlySet<string>>();
@@ -31,7 +31,8 @@ class RequestValidation extends ValidationPipe {
       transform: true,
       stopAtFirstError: true,
       exceptionFactory: firstProblem,
-      // Else Nest imports them at the first request, and what it gets from a bundle (`esbuild.config.js`) lacks their names.
+      // Else Nest imports them at the first request, and what it gets from a bundle
+      // (`esbuild.config.js`) lacks their names.
       transformerPackage,
       validatorPackage,
     });
@@ -62,15 +63,18 @@ class RequestValidation extends ValidationPipe {
 const validation = new RequestValidation();
 
 /*
- * Bodies and queries are checked by guards, before any pipe: a `ValidationPipe` that the application has for all routes might
- * drop what is to be refused, or coerce it.
+ * Bodies and queries are checked by guards, before any pipe: a `ValidationPipe` that the
+ * application has for all routes might drop what is to be refused, or coerce it.
  */
 
 /** @throws InvalidRequestError */
 export const validBody = (body: object, metatype: Type): Promise<object> =>
   validation.transform(body, { type: 'body', metatype });
 
-/** Admits requests with a query that is a valid instance of a request class, and leaves it in `request.query`. */
+/**
+ * Admits requests with a query that is a valid instance of a request class, and leaves it in
+ * `request.query`.
+ */
 export class QueryGuard implements CanActivate {
   constructor(private readonly metatype: Type) {}
 
@@ -84,8 +88,9 @@ export class QueryGuard implements CanActivate {
 }
 
 /**
- * The parameters of a request's query, all of them. What Express parses lacks some: `node:querystring` and `qs` read a
- * thousand, empty ones included, and `qs` makes objects of some names.
+ * The parameters of a request's query, all of them. What Express parses lacks some:
+ * `node:querystring` and `qs` read a thousand, empty ones included, and `qs` makes objects of some
+ * names.
  */
 export const parametersOf = ({ originalUrl }: Request): URLSearchParams =>
   new URLSearchParams(originalUrl.replace(/^[^?]*/, ''));
