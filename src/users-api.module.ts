@@ -26,7 +26,7 @@ export interface UsersApiComposition {
 
 const DEFAULTS: UsersApiComposition = { dataSource: undefined, routes: true };
 
-/** Services, for whoever injects them. */
+/** Modules of the services, for injection. */
 const CORE = [CountersModule, ApiKeysCoreModule, UsersCoreModule, CreditsCoreModule];
 const ROUTES: Type[] = [UsersModule, ApiKeysModule, CreditsModule, AuditModule];
 
@@ -61,7 +61,7 @@ function compose(definition: DynamicModule, { dataSource, routes = true }: Users
   };
 }
 
-/** Nothing of ours gets a connection whose settings would make it lose data. */
+/** Refuses a connection whose settings would lose data. */
 async function checkedDatabase(database: DataSource): Promise<DataSource> {
   if (database.isInitialized) await refuseUnsuitableSettings(database); // an application may choose to connect later
   return database;

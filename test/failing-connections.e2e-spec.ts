@@ -1,7 +1,9 @@
+import type { EventEmitter } from 'node:events';
+import type { Duplex } from 'node:stream';
 import fc from 'fast-check';
 import type pg from 'pg';
 import { BoundedPool } from '../src/database/bounded-pool.js';
-import { PoolClient } from '../src/database/pool-client.js';
+import { PoolClient, UNRESPONSIVE } from '../src/database/pool-client.js';
 import { startTestApp, type TestApp } from './support/app.js';
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
 import type { GivenUser } from './support/given.js';
@@ -304,7 +306,13 @@ describe('A pool of which one connection is unresponsive', () => {
     const pool = open();
     const abandon = async (): Promise<void> => {
       const client = await pool.connect();
-      await client.query({ text: 'SELECT pg_sleep(600)', query_timeout: 1 } as pg.QueryConfig).catch(() => undefined);
+      const { processID, connection } = client as unknown as { processID: number; connection: { stream: Duplex } };
+      const statement = client.query('SELECT pg_sleep(600)').catch(() => undefined);
+      const active = `SELECT FROM pg_stat_activity WHERE pid = ${String(processID)} AND query LIKE 'SELECT pg_sleep%'`;
+      while ((await administer(active, database.directUrl)).length === 0);
+      connection.stream.destroy(); // as after a timeout
+      (client as unknown as EventEmitter).emit(UNRESPONSIVE);
+      await statement;
       client.release(true);
     };
     const outcome = async (text: string): Promise<string> => {

@@ -87,7 +87,7 @@ export class ApiKeyGuard implements CanActivate {
     } catch (error) {
       const refused = error instanceof MissingApiKeyError || error instanceof InvalidApiKeyError;
       if (refused) await this.limits.countFailure(callerAddress(request));
-      // In an application that knows nothing of our errors, too, a database that is away is 503.
+      // An unavailable database is 503 in a host application too, which does not map these errors.
       throw isDatabaseUnavailable(error) ? new DatabaseUnreachableError(error) : error;
     }
   }

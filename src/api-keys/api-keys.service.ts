@@ -37,7 +37,7 @@ export interface ApiKeyRequest {
   readonly name: string;
   /** In the future, by the database's clock. */
   readonly expiresAt: Date;
-  /** A secret that was made elsewhere, for unattended installs; by default a new one. */
+  /** A secret that was generated elsewhere, for unattended installs; by default a new one. */
   readonly secret?: string | undefined;
 }
 
@@ -49,7 +49,7 @@ export interface RotationRequest {
   readonly overlapSeconds: number;
 }
 
-/** A key together with its secret, which is stored nowhere and can never be had again. */
+/** A key together with its secret, which is not stored and cannot be read again. */
 export interface KeyWithSecret {
   readonly key: KeyView;
   readonly secret: string;
@@ -71,7 +71,7 @@ export const MAX_OVERLAP_SECONDS = 7 * 24 * 60 * 60;
 /** The same as the constraint `ck_api_keys_name`. */
 export const API_KEY_NAME = '^[a-z0-9-]{1,255}$';
 
-/** Stands for the key that a call is made with, so no key may have it as its name. */
+/** Identifies the key of the request itself, so no key may have this name. */
 export const CURRENT = 'current';
 
 /**

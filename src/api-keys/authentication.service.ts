@@ -17,7 +17,7 @@ export class AuthenticationService {
   ) {}
 
   /**
-   * The checksum is verified before anything else happens, so a made-up key costs no SQL.
+   * The checksum is verified before anything else happens, so an invented key costs no SQL.
    *
    * @throws MissingApiKeyError when there is none, InvalidApiKeyError when it does not work at this
    *   instant, IncompleteResultError when the database does not say whether it does

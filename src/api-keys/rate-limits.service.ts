@@ -12,7 +12,7 @@ import { type RateLimitState, WINDOW_SECONDS } from './rate-limit.headers.js';
  * failed.
  */
 const STORE_TIMEOUT_MS = 100;
-const STORE_REST_MS = 1_000;
+const STORE_COOLDOWN_MS = 1_000;
 const TICK_MS = 20;
 
 /** Counts requests in windows of a minute: in memory, or in Redis for all instances together. */
@@ -85,7 +85,7 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
       }
       if (!this.isAway) this.logger.warn({ err: rejection }, 'Redis does not answer: requests pass uncounted');
       this.isAway = true;
-      this.restUntil = performance.now() + STORE_REST_MS;
+      this.restUntil = performance.now() + STORE_COOLDOWN_MS;
       this.counters.rateLimitFailures.inc();
       return null;
     }
@@ -96,9 +96,9 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
     const client = new Client(url, {
       enableOfflineQueue: false, // a command that waits for a connection would hold its request up
       maxRetriesPerRequest: 0,
-      connectTimeout: STORE_REST_MS,
-      socketTimeout: 2 * STORE_REST_MS, // a connection whose other end is gone without a word is given up
-      retryStrategy: () => STORE_REST_MS,
+      connectTimeout: STORE_COOLDOWN_MS,
+      socketTimeout: 2 * STORE_COOLDOWN_MS, // closes a connection whose peer is gone without a message
+      retryStrategy: () => STORE_COOLDOWN_MS,
     });
     client.on('error', (error: unknown) => {
       this.logger.debug({ err: error }, 'Redis cannot be reached');
@@ -134,7 +134,7 @@ async function inTime<T>(answer: Promise<T>): Promise<T> {
     return await Promise.race([answer, late]);
   } finally {
     clearInterval(ticks);
-    answer.catch(() => undefined); // it may yet fail, and nobody waits for it any more
+    answer.catch(() => undefined); // a later failure is not of interest
   }
 }
 

@@ -6,7 +6,7 @@ import { parse } from 'csv-parse';
 import { parseJsonObject, quoted } from '../common/http/json-object.js';
 import { counted } from './visible.js';
 
-/** A row of a file as it stands there, or what makes it none. Lines are counted from 1. */
+/** A parsed row, or why it could not be parsed. Lines are counted from 1. */
 export type ImportRow =
   | { readonly line: number; readonly email: string; readonly name: string }
   | { readonly line: number; readonly problem: string };

@@ -5,7 +5,7 @@ import { checkUser } from '../users/users.service.js';
 import { type ImportRow, readRows } from './import-rows.js';
 import { withProgress } from './progress.js';
 
-/** Users that are made in one transaction: some tens of milliseconds. */
+/** Users that are created in one transaction: some tens of milliseconds. */
 const CHUNK = 500;
 
 /** Problems that are told one by one. */

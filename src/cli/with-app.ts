@@ -33,7 +33,7 @@ async function withDatabase<T>(
   logger: Logger,
   work: (app: INestApplicationContext) => Promise<T>,
 ): Promise<T> {
-  const atOnce = { ...config, shutdownDrainMs: 0 }; // nobody calls a command
+  const atOnce = { ...config, shutdownDrainMs: 0 }; // a command has no HTTP traffic to drain
   const options = dataSourceOptions(url, config.transactionPooler);
   const app = await NestFactory.createApplicationContext(AppModule.forRoot(atOnce, options), {
     logger: new NestLogger(logger),

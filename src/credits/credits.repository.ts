@@ -151,7 +151,7 @@ export class CreditsRepository {
    * for some thousands of users at a time: a user's balance and entries are read in one snapshot,
    * and no snapshot is held for long.
    *
-   * @param onProgress hears the share of the users that is done, from 0 to 1
+   * @param onProgress called with the share of the users that is done, from 0 to 1
    */
   findDifferences(onProgress: (share: number) => void): Promise<Difference[]> {
     return withoutTimeouts(this.database, async (run) => {

@@ -37,7 +37,7 @@ export interface CreditRequest {
   readonly transactionType?: string | undefined;
 }
 
-/** The entry of a transaction, and whether an earlier call had made it. */
+/** The entry of a transaction, and whether an earlier call created it. */
 export interface Receipt {
   readonly entry: CreditEntry;
   readonly replayed: boolean;
@@ -101,7 +101,7 @@ export class CreditsService {
    * Proves that the ledger adds up: the differences it finds, which must be none. Locks nobody out,
    * and takes seconds for a million entries.
    *
-   * @param onProgress hears now and then which share is done, from 0 to 1
+   * @param onProgress called with the share that is done, from 0 to 1
    */
   reconcile(onProgress: (share: number) => void = () => undefined): Promise<Difference[]> {
     return this.entries.findDifferences(onProgress);

@@ -10,5 +10,5 @@ export const DEFAULT_TRANSACTION_TYPE = 'MANUAL_ADJUSTMENT';
 
 const PATTERN = new RegExp(TRANSACTION_TYPE);
 
-/** Takes any value, since other modules call the service without types of ours. */
+/** Accepts any value, since JavaScript modules may call the service. */
 export const isTransactionType = (value: unknown): value is string => typeof value === 'string' && PATTERN.test(value);

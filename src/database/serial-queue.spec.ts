@@ -3,7 +3,7 @@ import { DatabaseUnreachableError } from '../common/errors/database-unavailable.
 import { DatabaseBusyError } from './bounded-pool.js';
 import { SerialQueue } from './serial-queue.js';
 
-/** Work that is under way until somebody ends it. */
+/** Work that is in flight until the test ends it. */
 class Work {
   readonly begun: string[] = [];
   private readonly ends = new Map<string, { done: (name: string) => void; failed: (error: unknown) => void }>();

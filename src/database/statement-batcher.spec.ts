@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { StatementBatcher } from './statement-batcher.js';
 import { DatabaseBusyError } from './bounded-pool.js';
 
-/** A statement that is under way until somebody ends it. */
+/** A statement that is in flight until the test ends it. */
 interface UnderWay {
   readonly questions: readonly string[];
   readonly answer: (answers: readonly (string | undefined)[]) => void;
@@ -150,7 +150,7 @@ describe('StatementBatcher', () => {
     const outcomes: Promise<unknown>[] = [];
     for (let question = 0; question < 2; question += 1) {
       outcomes.push(batch.run(String(question)));
-      await turn(); // each under way by itself
+      await turn(); // each in flight alone
     }
     for (let question = 0; question < 1_100; question += 1) {
       outcomes.push(batch.run(String(question)).catch((error: unknown) => error));

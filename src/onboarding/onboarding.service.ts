@@ -17,11 +17,11 @@ export const FIRST_KEY_NAME = 'first-key';
 export interface FirstKey {
   /** Days from now until the key expires; 365 by default. */
   readonly days?: number;
-  /** A secret that was made elsewhere; by default a new one. */
+  /** A secret that was generated elsewhere; by default a new one. */
   readonly secret?: string | undefined;
 }
 
-/** A new user with its first key. The secret can never be had again. */
+/** A new user with its first key. The secret cannot be read again. */
 export interface UserWithKey {
   readonly user: User;
   readonly key: KeyView;
@@ -30,7 +30,7 @@ export interface UserWithKey {
 
 export const daysFromNow = (days: number): Date => new Date(Date.now() + days * DAY_MS);
 
-/** Users who can start right away: each is made together with a first key, in one transaction. */
+/** Creates users together with a first key, in one transaction. */
 @Injectable()
 export class OnboardingService {
   constructor(
@@ -41,7 +41,7 @@ export class OnboardingService {
 
   /**
    * @returns the user, its key and the secret of the key
-   * @throws what `UsersService.create` and `ApiKeysService.create` throw, and then neither is made
+   * @throws what `UsersService.create` and `ApiKeysService.create` throw, and then neither is created
    */
   createUserWithKey(user: UserRequest, { by, ...key }: FirstKey & AuditOptions = {}): Promise<UserWithKey> {
     const work = async (manager: EntityManager): Promise<UserWithKey> => {

@@ -52,7 +52,7 @@ export interface UpdateOptions extends AuditOptions {
 export type CreatedListener = (user: User, manager: EntityManager) => Promise<void>;
 
 /**
- * The row that a request asks for.
+ * The row of a request.
  *
  * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError
  */
@@ -138,8 +138,8 @@ export class UsersService {
    * Like `create` for many, in one transaction, but for those whose address somebody has: they are
    * passed over. Safe to repeat.
    *
-   * @returns the users that were made, as they were before `onCreated` listeners ran
-   * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, and then none is made
+   * @returns the created users, as they were before `onCreated` listeners ran
+   * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, and then none is created
    */
   async createMissing(
     requests: readonly UserRequest[],

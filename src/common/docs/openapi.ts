@@ -95,7 +95,7 @@ export function describeApi(app: INestApplication, securityScheme: string): Open
   describeKeyHeaders(document, operations);
   shareFailures(document, operations);
   closeRequestBodies(document, operations);
-  document.security = []; // what needs a key says so itself
+  document.security = []; // an operation that needs a key declares it
   document.tags = tagsOf(operations);
   return document;
 }
@@ -159,7 +159,7 @@ function tagsOf(operations: readonly Operation[]) {
   return [...known, ...used].map((name) => ({ name, description: TAGS[name] ?? name }));
 }
 
-/** The validation pipe refuses properties it does not know; the document says so. */
+/** Documents that the validation pipe refuses unknown properties. */
 function closeRequestBodies(document: OpenAPIObject, operations: readonly Operation[]): void {
   for (const { requestBody } of operations) {
     const bodies = Object.values(

@@ -29,7 +29,7 @@ interface Listening {
  *
  * Where connections arrive too fast for that, the kernel is told to complete no more of them than
  * are accepted, if this version of Node can do so. From the start, that would lose connections
- * whose handshake is under way.
+ * whose handshake is in progress.
  */
 export async function closeListener(server: Server): Promise<void> {
   const start = performance.now();
