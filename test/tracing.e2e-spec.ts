@@ -82,7 +82,7 @@ describe('Traces', () => {
     });
     expect(statements.map(({ parentSpanId }) => parentSpanId)).toEqual([request?.spanId, request?.spanId]);
     expect(statements.map(({ attributes }) => attributes)).toEqual(
-      [/\$1::bytea\[\].* FROM api_keys /s, /UPDATE users .*\$2::text\[\]/s].map((text) => ({
+      [/\$1::bytea\[\].* FROM api_keys /s, /UPDATE users\s.*\$2::text\[\]/s].map((text) => ({
         'db.system.name': 'postgresql',
         'db.query.text': expect.stringMatching(text),
         'db.namespace': new URL(database.url).pathname.slice(1),

@@ -41,7 +41,8 @@ export class OnboardingService {
 
   /**
    * @returns the user, its key and the secret of the key
-   * @throws what `UsersService.create` and `ApiKeysService.create` throw, and then neither is created
+   * @throws what `UsersService.create` and `ApiKeysService.create` throw, and then neither is
+   *   created
    */
   createUserWithKey(user: UserRequest, { by, ...key }: FirstKey & AuditOptions = {}): Promise<UserWithKey> {
     const work = async (manager: EntityManager): Promise<UserWithKey> => {
