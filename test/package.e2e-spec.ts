@@ -144,7 +144,7 @@ describe('The package', () => {
           stdio: ['ignore', 'pipe', 'inherit'],
         });
         url = await said(app.child, /^Listening on (\S+)$/m);
-      }, 60_000);
+      }, 240_000);
       afterAll(async () => {
         await app.end();
         await database.drop();
