@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { Agent, type IncomingMessage, request as httpRequest } from 'node:http';
 import { Controller, Get, Module } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { pino } from 'pino';
@@ -333,6 +335,47 @@ describe('A database that cannot be reached', () => {
       await database.drop();
     },
   );
+
+  // A proxy opens a connection for each request, or sends many on one that it keeps.
+  it.each([
+    ['a connection for each request', { keepAlive: false }, 'close', [false, false, false]],
+    ['one connection that is kept', { keepAlive: true, maxSockets: 1 }, 'keep-alive', [false, true, true]],
+  ] as const)('503 with Retry-After for a proxy with %s', async (_, options, connection, reused) => {
+    const database = await createDatabase();
+    const wire = await startProxy(database.url);
+    const app = await startTestApp(wire.url, { TRUST_PROXY: '1' });
+    const ada = await app.given.user();
+    const agent = new Agent(options);
+    const send = async (method: string, path: string, body = '') => {
+      const headers = {
+        'x-forwarded-for': '192.0.2.1',
+        'x-api-key': ada.key,
+        ...(body !== '' && { 'content-type': 'application/json', 'content-length': body.length }),
+      };
+      const sent = httpRequest({ port: app.port, method, path, headers, agent }).end(body);
+      const [response] = (await once(sent, 'response')) as [IncomingMessage];
+      const text = await response.setEncoding('utf8').reduce((all: string, part: string) => all + part, '');
+      return { status: response.statusCode, headers: response.headers, body: text, reused: sent.reusedSocket };
+    };
+
+    wire.refuse();
+    const answers = [
+      await send('GET', '/v1/users/me'),
+      await send('PATCH', '/v1/users/me', '{"name":"New"}'),
+      await send('GET', '/v1/users/me'),
+    ];
+    agent.destroy();
+
+    for (const { status, headers, body } of answers) {
+      expect(status).toBe(503);
+      expectUnavailable({ body: JSON.parse(body) as unknown, headers: headers as Record<string, string> });
+      expect(headers.connection).toBe(connection);
+    }
+    expect(answers.map((answer) => answer.reused)).toEqual(reused);
+    await app.nest.close();
+    await wire.close();
+    await database.drop();
+  });
 
   it('503 for a request whose connection is reset before the database has answered, and the process lives on', async () => {
     const database = await createDatabase();
