@@ -32,7 +32,8 @@ export { MIGRATIONS } from './database/migrations.js';
 export { ENTITIES } from './entities.js';
 export { User, type UserStatus } from './users/user.entity.js';
 export * from './users/users.errors.js';
-export type { UserChanges, UserFilter } from './users/users.repository.js';
+export type { UserFilter } from './users/users.repository.js';
+export type { UserChanges } from './users/users.statements.js';
 export {
   type CreatedListener,
   type ProfileChanges,

@@ -90,8 +90,8 @@ describe('AppConfig', () => {
     expect(problems[0]).not.toContain(` ${value} `);
   });
 
-  // Otherwise what stands behind such a sign would be taken for a host, a port or a database, which
-  // messages repeat.
+  // Otherwise a part of the password would be read as the host, the port or the database, which
+  // messages contain.
   it('takes a URL only if its password ends where the host begins, whatever characters it has', () => {
     const password = fc.string({ unit: fc.constantFrom(...'#/?@%:[]\\\\ab1'), maxLength: 8 });
     fc.assert(

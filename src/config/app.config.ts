@@ -72,8 +72,7 @@ const mayHaveHash = (given: string): boolean =>
  * Reads `.env` in the working directory, if there is one; what the environment already says wins.
  *
  * @throws InvalidEnvironmentError if it cannot be read, is no text, or has a "#" outside quotes
- *   that cuts a secret short: a
- *   variable that is dropped must not look like one that is not set
+ *   that cuts a secret short: a variable that is dropped must not look like one that is not set
  */
 export function readDotEnv(): void {
   let text: string;

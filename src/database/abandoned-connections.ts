@@ -19,7 +19,7 @@ const WRITES = /\b(?:INSERT|UPDATE|DELETE)\b/i;
  */
 const STILL_ACTIVE = `SELECT pid FROM pg_stat_activity WHERE pid = ANY ($1::int[]) AND state = 'active'`;
 
-/** Lends a connection to `work`, and takes it back. */
+/** Runs work on a connection of the pool. */
 type Borrow = <T>(work: (client: ClientBase) => Promise<T>) => Promise<T>;
 
 /**
@@ -58,8 +58,10 @@ export class AbandonedConnections {
     return new DatabaseUnreachableError(new Error('Statements that timed out still run in the database'), 'timeout');
   }
 
+  /** Ends the looks, also the one in flight. */
   stop(): void {
     clearTimeout(this.timer);
+    this.processIds.clear();
   }
 
   private lookLater(): NodeJS.Timeout {
@@ -76,7 +78,7 @@ export class AbandonedConnections {
       const active = new Set(rows.map(({ pid }) => pid));
       for (const processId of this.processIds) if (!active.has(processId)) this.processIds.delete(processId);
     } catch {
-      // The database cannot be asked now: requests see that too. The next look may succeed.
+      // The database is unavailable, which requests report. The next look may succeed.
     }
     this.timer = this.processIds.size > 0 ? this.lookLater() : undefined;
   }

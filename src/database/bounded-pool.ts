@@ -26,7 +26,7 @@ export class DatabaseBusyError extends DatabaseFailureError {
 
 type Connected = Parameters<pg.Pool['connect']>[0];
 
-/** Members of `pg.Pool` that its types leave out. Tests hold their behaviour. */
+/** Members of `pg.Pool` that its types omit. Tests assert their behaviour. */
 interface Internals {
   readonly _clients: readonly Lent[];
   readonly _idle: readonly { readonly client: Lent }[];
@@ -36,9 +36,11 @@ interface Internals {
   readonly _pulseQueue: () => void;
 }
 
+/** A connection of this pool, with members of `pg.Client` that its types omit. */
 type Lent = NodeJS.EventEmitter &
   Pick<PoolClient, 'readOnly' | 'openedAt' | 'refusal'> & {
     readonly connection: { readonly stream: Duplex };
+    /** The id of the server's process. */
     readonly processID: number | null;
   };
 

@@ -10,7 +10,7 @@ import { SessionClient } from './session-client.js';
  */
 export const UNRESPONSIVE = Symbol('unresponsive');
 
-/** Emitted by a connection whose server refused a write because it takes none (25006). */
+/** Emitted by a connection whose server reports that it takes no writes, or refuses one (25006). */
 export const READ_ONLY = Symbol('read only');
 
 /**
@@ -30,8 +30,6 @@ interface Internals {
   readonly connect: (done: Callback) => void;
   readonly query: (...given: unknown[]) => unknown;
   readonly connection: NodeJS.EventEmitter & { readonly stream: Duplex };
-  /** The id of the server's process for this connection. */
-  readonly processID: number | null;
 }
 
 /**

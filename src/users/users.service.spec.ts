@@ -1,8 +1,9 @@
 import type { Actor } from '../audit-trail/actor.js';
 import type { User } from './user.entity.js';
 import { InvalidUserNameError, UserChangedError, UserNotFoundError } from './users.errors.js';
-import type { UserChanges, UsersRepository } from './users.repository.js';
+import type { UsersRepository } from './users.repository.js';
 import { UsersService } from './users.service.js';
+import type { UserChanges } from './users.statements.js';
 
 const ADA = { id: 'a', name: 'Ada', version: '3' } as User;
 

@@ -21,7 +21,8 @@ import {
   UserMatchesError,
   UserNotFoundError,
 } from './users.errors.js';
-import { type NewUser, type UserChanges, type UserFilter, UsersRepository } from './users.repository.js';
+import { type UserFilter, UsersRepository } from './users.repository.js';
+import type { NewUser, UserChanges } from './users.statements.js';
 
 /** What users may change about themselves. */
 export interface ProfileChanges {
@@ -48,7 +49,7 @@ export interface UpdateOptions extends AuditOptions {
   readonly unlessVersions?: readonly string[] | '*' | undefined;
 }
 
-/** Takes part in making a user, in the transaction of `manager`. */
+/** Called with a user that is being created, and the transaction. */
 export type CreatedListener = (user: User, manager: EntityManager) => Promise<void>;
 
 /**
@@ -67,16 +68,31 @@ function checkName(name: unknown): string {
   return parseUserName(name);
 }
 
-function checkStatus(status: UserStatus | undefined): void {
-  if (status !== undefined && !USER_STATUSES.includes(status)) throw new InvalidUserStatusError(USER_STATUSES);
+function checkStatus(status: UserStatus): UserStatus {
+  if (!USER_STATUSES.includes(status)) throw new InvalidUserStatusError(USER_STATUSES);
+  return status;
 }
+
+/** The check of each field that a change may have; a new field does not compile without one. */
+const CHECKS: { readonly [Field in keyof UserChanges]-?: (value: never) => unknown } = {
+  name: checkName,
+  status: checkStatus,
+};
+
+/** @returns the fields that are given, as they are stored */
+const checkedChanges = (changes: UserChanges): UserChanges =>
+  Object.fromEntries(
+    (Object.keys(CHECKS) as (keyof UserChanges)[])
+      .filter((field) => changes[field] !== undefined)
+      .map((field) => [field, CHECKS[field](changes[field] as never)]),
+  );
 
 function checkVersions(versions: readonly string[] | undefined): void {
   if (versions !== undefined && !(Array.isArray(versions) && versions.every(isVersion)))
     throw new InvalidVersionsError();
 }
 
-/** What can be done to a user. Holds for every caller: HTTP, the command line and other modules. */
+/** The operations on users, with the same rules for HTTP, the command line and other modules. */
 @Injectable()
 export class UsersService {
   private readonly created: CreatedListener[] = [];
@@ -84,8 +100,8 @@ export class UsersService {
   constructor(private readonly users: UsersRepository) {}
 
   /**
-   * Adds to what happens when a user is made, in the same transaction: if the listener throws,
-   * there is no user.
+   * Adds a listener that runs whenever a user is created, in the same transaction: if it throws, no
+   * user is created.
    */
   onCreated(listener: CreatedListener): void {
     this.created.push(listener);
@@ -104,12 +120,12 @@ export class UsersService {
   }
 
   /**
-   * The users that the filter lets pass, the newest first.
+   * The users that match the filter, newest first.
    *
    * @throws InvalidUserStatusError, InvalidEmailError, InvalidSliceError, PageOutOfReachError
    */
   async list({ status, email }: UserFilter, slice: Slice): Promise<Page<User>> {
-    checkStatus(status);
+    if (status !== undefined) checkStatus(status);
     if (email !== undefined && !isEmailAddress(email)) throw new InvalidEmailError();
     return this.users.findPage({ status, email }, slice);
   }
@@ -135,8 +151,7 @@ export class UsersService {
   }
 
   /**
-   * Like `create` for many, in one transaction, but for those whose address somebody has: they are
-   * passed over. Safe to repeat.
+   * Creates many users in one transaction, except those whose address is taken. Safe to repeat.
    *
    * @returns the created users, as they were before `onCreated` listeners ran
    * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, and then none is created
@@ -164,30 +179,29 @@ export class UsersService {
    * @returns the user as stored by this very call
    * @throws InvalidUserNameError, InvalidVersionsError, UserNotFoundError, UserChangedError when
    *   the version is not one of `ifVersions`, or UserMatchesError when it is one of
-   *   `unlessVersions`, and then nothing is written; IncompleteResultError when the database does
-   *   not say what it stored
+   *   `unlessVersions`, and then nothing is written; IncompleteResultError when the result of
+   *   the database lacks the row
    */
   updateProfile(id: string, { name }: ProfileChanges, options?: UpdateOptions): Promise<User> {
-    return this.change(id, { name }, options);
+    return this.change(id, { name } satisfies Record<keyof ProfileChanges, unknown>, options);
   }
 
   /**
-   * Like `updateProfile`, and also moves the status. An INACTIVE user's keys stop working with the
-   * next request, and work again once the user is ACTIVE.
+   * Like `updateProfile`, and also changes the status. An INACTIVE user's keys stop working with
+   * the next request, and work again once the user is ACTIVE.
    *
    * @throws what `updateProfile` throws, InvalidUserStatusError and LastAdministratorError
    */
   async change(
     id: string,
-    { name, status }: UserChanges,
+    requested: UserChanges,
     { by = APPLICATION, ifVersions, unlessVersions = [] }: UpdateOptions = {},
   ): Promise<User> {
-    const changes = { name: name === undefined ? undefined : checkName(name), status };
-    checkStatus(status);
+    const changes = checkedChanges(requested);
     checkVersions(ifVersions);
     if (unlessVersions !== '*') checkVersions(unlessVersions);
     if (unlessVersions.length > 0) await this.refuseVersions(id, unlessVersions);
-    const isEmpty = name === undefined && status === undefined;
+    const isEmpty = Object.keys(changes).length === 0;
     if (!isEmpty) {
       const user = await this.users.patch(id, changes, by, ifVersions).catch((error: unknown) => {
         throw refusal(error);
@@ -210,8 +224,8 @@ export class UsersService {
 }
 
 /**
- * PostgreSQL has the last word: its tables of Unicode may be newer than ours, and only it sees
- * every administrator.
+ * Maps constraint violations to domain errors. PostgreSQL decides: its Unicode may be newer than
+ * Node's, and only it sees every administrator.
  */
 function refusal(error: unknown): unknown {
   if (violates(error, 'ck_users_name')) return new InvalidUserNameError('name is not one that can be stored');

@@ -17,8 +17,9 @@ export class Connection {
 
   static async toPort(port: number): Promise<Connection> {
     const socket = connect(port, '127.0.0.1');
+    const connection = new Connection(socket);
     await once(socket, 'connect');
-    return new Connection(socket);
+    return connection;
   }
 
   send(text: string): void {
@@ -34,7 +35,8 @@ export class Connection {
     while (!pattern.test(this.received)) await once(this.socket, 'data');
   }
 
+  /** Returns once the connection is closed, be it by a reset. */
   async closes(): Promise<void> {
-    if (!this.socket.closed) await once(this.socket, 'close');
+    if (!this.socket.closed) await new Promise((done) => this.socket.once('close', done));
   }
 }

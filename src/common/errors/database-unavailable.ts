@@ -64,7 +64,7 @@ const CODES: ReadonlyMap<string, DatabaseFailure> = new Map([
 /**
  * Severities of PostgreSQL's errors with which the server ends the connection, whatever their code.
  */
-const LAST_WORDS: readonly unknown[] = ['FATAL', 'PANIC'];
+const ENDING_SEVERITIES: readonly unknown[] = ['FATAL', 'PANIC'];
 
 /** Errors of `pg`, its pool and TypeORM that can be told by their text alone. */
 const MESSAGES: readonly (readonly [RegExp, DatabaseFailure])[] = [
@@ -129,7 +129,7 @@ export function databaseFailureOf(error: unknown): DatabaseFailure | null {
   if (driverError !== undefined && driverError !== error) return databaseFailureOf(driverError);
   const byCode = typeof code === 'string' ? failureByCode(code, syscall) : undefined;
   if (byCode !== undefined) return byCode;
-  if (LAST_WORDS.includes(severity)) return 'not_serving';
+  if (ENDING_SEVERITIES.includes(severity)) return 'not_serving';
   return typeof message === 'string' ? failureByMessage(message) : null;
 }
 

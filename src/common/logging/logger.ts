@@ -58,8 +58,8 @@ function describeError(error: unknown): object {
   if (error instanceof DomainError && error.cause instanceof Error) return describeError(error.cause);
   const { type, message, stack } = stdSerializers.err(error);
   const { code, constraint } = error as { code?: unknown; constraint?: unknown };
-  // Where we stood when the database went away explains nothing, and there may be hundreds of such
-  // lines a second.
+  // The stack of a connection failure is not informative, and there may be hundreds of such lines a
+  // second.
   return {
     type,
     code,

@@ -1,0 +1,146 @@
+import sql, { empty, raw, type Sql } from 'sql-template-tag';
+import type { Actor } from '../audit-trail/actor.js';
+import { actorColumnNames, actorRows } from '../audit-trail/actor-columns.js';
+import { auditDiff, auditSnapshot, withAudit } from '../audit-trail/with-audit.js';
+import { type Columns, selectList } from '../database/columns.js';
+import { type Column, Rows } from '../database/rows.js';
+import { Statement } from '../database/statement.js';
+import type { User, UserStatus } from './user.entity.js';
+
+/* The SQL of `UsersRepository`; test/sql has it as it is sent. */
+
+export interface NewUser {
+  readonly name: string;
+  readonly email: string;
+  readonly isAdmin: boolean;
+}
+
+export interface UserChanges {
+  readonly name?: string | undefined;
+  readonly status?: UserStatus | undefined;
+}
+
+const COLUMNS = {
+  id: 'id',
+  createdAt: 'created_at',
+  updatedAt: 'updated_at',
+  version: 'version',
+  status: 'status',
+  isAdmin: 'is_admin',
+  name: 'name',
+  email: 'email',
+  creditsBalance: 'credits_balance',
+} as const satisfies Columns<User>;
+
+/**
+ * The columns that `patch` may change: their types, and how PostgreSQL stores the value of a
+ * request.
+ */
+const CHANGEABLE = {
+  // PostgreSQL's Unicode may be newer than Node's, and the constraint uses PostgreSQL's.
+  name: { type: 'text', stored: 'normalize(request.name, NFC)' },
+  status: { type: 'text', stored: 'request.status' },
+} as const satisfies Record<keyof UserChanges, { type: string; stored: string }>;
+
+/** A row as `pg` returns it: bigint columns are text. */
+export type UserRow = Omit<User, 'creditsBalance'> & { readonly creditsBalance: string };
+
+/** A change of one user. */
+export interface Patch {
+  readonly id: string;
+  readonly changes: UserChanges;
+  readonly actor: Actor;
+  readonly versions: readonly string[] | undefined;
+}
+
+const changeable = Object.keys(CHANGEABLE) as (keyof UserChanges)[];
+
+/** SQL for each changeable column. */
+const each = (text: (column: string, property: keyof UserChanges) => string, separator = ', '): Sql =>
+  raw(changeable.map((property) => text(COLUMNS[property], property)).join(separator));
+
+/** An absent field and one that is null differ by `<column>_given`. */
+export const PATCHES = new Rows<Patch>({
+  id: ['uuid', ({ id }) => id],
+  versions: ['text', ({ versions }) => versions && `{${versions.join()}}`],
+  ...Object.fromEntries(
+    changeable.flatMap((property): [string, Column<Patch>][] => [
+      [COLUMNS[property], [CHANGEABLE[property].type, ({ changes }) => changes[property]]],
+      [`${COLUMNS[property]}_given`, ['boolean', ({ changes }) => changes[property] !== undefined]],
+    ]),
+  ),
+  ...actorRows(({ actor }) => actor),
+});
+
+export const SELECTED = selectList(COLUMNS, 'users');
+
+/** @param locked what to do about rows that other transactions have locked: wait, or skip them */
+const patchUsers = (locked: Sql): Sql =>
+  withAudit(
+    'user.updated',
+    sql`UPDATE users
+       SET ${each((column) => `${column} = next.${column}`)},
+           version = users.version + comparison.differs::int,
+           updated_at = CASE WHEN comparison.differs THEN greatest(clock_timestamp(), users.updated_at + interval '1 ms')
+                             ELSE users.updated_at END
+      FROM (SELECT request.*, ${each((column) => `target.${column} AS old_${column}`)}
+              FROM ${PATCHES.prepared('request')}
+              JOIN users AS target ON target.id = request.id
+             WHERE request.versions IS NULL OR target.version = ANY (request.versions::bigint[])
+               FOR NO KEY UPDATE OF target ${locked}) AS request,
+           LATERAL (SELECT ${each(
+             (column, property) =>
+               `CASE WHEN request.${column}_given THEN ${CHANGEABLE[property].stored} ELSE request.old_${column} END AS ${column}`,
+           )}) AS next,
+           LATERAL (SELECT (${each((column) => `next.${column}`)}) IS DISTINCT FROM (${each((column) => `request.old_${column}`)}) AS differs) AS comparison
+     WHERE users.id = request.id
+    RETURNING ${SELECTED}, ${actorColumnNames},
+              users.id AS audit_user_id, NULL::uuid AS audit_api_key_id,
+              ${auditDiff(
+                Object.fromEntries(
+                  changeable.map((property) => {
+                    const column = COLUMNS[property];
+                    return [column, [`request.old_${column}`, `users.${column}`]] as const;
+                  }),
+                ),
+              )} AS audit_changes`,
+    { at: sql`"updatedAt"` }, // increases with each change of a row, so its events are in order
+  );
+
+export const PATCH = new Statement<UserRow>('patch_users', patchUsers(empty));
+export const PATCH_UNLOCKED = new Statement<UserRow>('patch_unlocked_users', patchUsers(sql`SKIP LOCKED`));
+
+const NEW_USERS = new Rows<NewUser>({
+  name: ['text', ({ name }) => name],
+  email: ['text', ({ email }) => email],
+  is_admin: ['boolean', ({ isAdmin }) => isAdmin],
+});
+
+export const SKIP_TAKEN = sql`ON CONFLICT ((lower(email COLLATE "C"))) DO NOTHING`;
+
+export const insertUsers = (users: readonly NewUser[], by: Actor, onConflict = empty): Sql =>
+  withAudit(
+    'user.created',
+    sql`INSERT INTO users (name, email, is_admin)
+    SELECT normalize(name, NFC), email, is_admin
+      FROM ${NEW_USERS.of(users, 'request')}
+    ${onConflict}
+    RETURNING ${SELECTED}, id AS audit_user_id, NULL::uuid AS audit_api_key_id,
+              ${auditSnapshot({ name: 'name', email: 'email', status: 'status', is_admin: 'is_admin' })} AS audit_changes`,
+    { by },
+  );
+
+export const IDS = new Rows<string>({ id: ['uuid', (id) => id] });
+
+/**
+ * One row for each id, with nulls where no user has it: a missing row is a fault, and not an
+ * unknown user.
+ */
+export const FIND = new Statement<
+  (UserRow & { readonly requestedId: string }) | { readonly requestedId: string; readonly id: null }
+>(
+  'find_users',
+  sql`SELECT request.id AS "requestedId", ${SELECTED}
+        FROM ${IDS.prepared('request')}
+        LEFT JOIN LATERAL (SELECT * FROM users WHERE id = request.id LIMIT 1) AS users ON true`,
+);
