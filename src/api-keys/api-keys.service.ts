@@ -185,9 +185,9 @@ export class ApiKeysService {
   }
 
   /**
-   * Revokes the key that a leaked secret belongs to, whoever owns it; within the overlap of a
-   * rotation, the old secret revokes its whole key too. For administrators and operators: it tells
-   * more about a secret than a caller who presents it may learn. Safe to repeat.
+   * Revokes the key that a leaked secret belongs to, of any user; within the overlap of a
+   * rotation, the old secret revokes its whole key too. For administrators and operators: the
+   * result says more about a secret than its presenter may learn. Safe to repeat.
    *
    * @throws MalformedApiKeyError for what is no secret, without a query; UnknownSecretError
    */

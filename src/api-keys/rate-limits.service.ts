@@ -7,10 +7,7 @@ import { InjectOptions, type UsersApiOptions } from '../config/users-api.options
 import { RateLimitedError } from './api-keys.errors.js';
 import { type RateLimitState, WINDOW_SECONDS } from './rate-limit.headers.js';
 
-/**
- * Milliseconds that a request waits for Redis at most, and for which it is left alone after it has
- * failed.
- */
+/** The timeout of Redis for a request, and the time without requests to it after a failure (ms). */
 const STORE_TIMEOUT_MS = 100;
 const STORE_COOLDOWN_MS = 1_000;
 const TICK_MS = 20;
@@ -75,7 +72,7 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
     }
     try {
       const counted = limiter.consume(who);
-      const state = stateOf(limit, limiter, await (this.redis ? inTime(counted) : counted));
+      const state = stateOf(limit, limiter, await (this.redis ? withTimeout(counted) : counted));
       this.isAway = false;
       return state;
     } catch (rejection) {
@@ -118,10 +115,10 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
 }
 
 /**
- * Gives an answer of Redis up after a while, which is counted in ticks: a timer of ours that is
- * late, because we were busy, says nothing of Redis.
+ * Rejects after `STORE_TIMEOUT_MS`. Counts short ticks in place of one timer: after a blocked event
+ * loop a single timer would fire before a reply that has already arrived is read.
  */
-async function inTime<T>(answer: Promise<T>): Promise<T> {
+async function withTimeout<T>(answer: Promise<T>): Promise<T> {
   let left = STORE_TIMEOUT_MS / TICK_MS;
   let ticks: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {

@@ -1,8 +1,8 @@
 import { VARIABLE_NAMES } from './variables.js';
 
 /**
- * Names of the environment that are probably meant to be one of ours, one sentence each. No value
- * is repeated.
+ * Warnings about variables whose names are similar to declared ones, one sentence each, without
+ * values.
  */
 export function misspelledVariables(env: NodeJS.ProcessEnv): string[] {
   return Object.keys(env)

@@ -98,8 +98,8 @@ export class CreditsService {
   }
 
   /**
-   * Proves that the ledger adds up: the differences it finds, which must be none. Locks nobody out,
-   * and takes seconds for a million entries.
+   * Compares every balance with the sum of its entries: the differences must be none. Takes no
+   * locks, and seconds for a million entries.
    *
    * @param onProgress called with the share that is done, from 0 to 1
    */

@@ -134,7 +134,7 @@ export function databaseFailureOf(error: unknown): DatabaseFailure | null {
 }
 
 function failureByCode(code: string, syscall: unknown): DatabaseFailure | undefined {
-  if (code === 'ENOENT' && syscall !== 'connect') return undefined; // a file of ours
+  if (code === 'ENOENT' && syscall !== 'connect') return undefined; // a file of the application
   return CODES.get(code) ?? CODES.get(code.slice(0, 2));
 }
 

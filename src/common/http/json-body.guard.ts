@@ -47,7 +47,7 @@ export class JsonBodyGuard implements CanActivate {
     refuseUnfitBodies(request);
     if (awaitsContinue(request)) http.getResponse<Response>().writeContinue();
     const body = await readBody(request);
-    // Some proxies add what stands there to the header; no caller of ours has a use for it.
+    // Some proxies merge trailers into the header, where they could add a second key.
     if (request.rawTrailers.length > 0) throw new AmbiguousRequestError('A body must not have trailers');
     request.body = await validBody(parseJsonObject(body), this.type);
     return true;
