@@ -18,8 +18,8 @@ export { type Actor, APPLICATION, InvalidActorError } from './audit-trail/actor.
 export type { AuditOptions, ChangeOptions, TransactionOptions } from './audit-trail/change-options.js';
 export { DomainError, type ErrorKind, STATUS_OF } from './common/errors/domain.error.js';
 export { ErrorFilter } from './common/errors/error.filter.js';
-export type { Place } from './common/pagination/cursor.js';
-export { InvalidSliceError, type Page, PageOutOfReachError, type Slice } from './common/pagination/page.js';
+export type { Cursor } from './common/pagination/cursor.js';
+export { InvalidPageWindowError, type Page, PageOutOfReachError, type PageWindow } from './common/pagination/page.js';
 export { Counters } from './common/counters/counters.js';
 export type { CreditEntry } from './credits/credit-entry.entity.js';
 export type { Difference, Period } from './credits/credits.repository.js';

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createUsersApi } from 'users-api/client';
+import { createUsersApi } from '@users-api/server/client';
 import { useTestApp } from './support/app.js';
 
 /**

@@ -262,7 +262,7 @@ describe('What users-api prints', () => {
 
       expect(code).toBe(130);
       expect(made).toBeLessThan(users);
-      expect(stdout).toContain(`${String(made)} users made, 0 already there.`);
+      expect(stdout).toContain(`${String(made)} users created, 0 already there.`);
       expect(stdout).toContain(
         `users-api: Interrupted after ${String(made)} of 3000 users; the same command imports the rest`,
       );

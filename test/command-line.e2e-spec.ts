@@ -55,7 +55,7 @@ describe('users-api', () => {
 
     expect(code).toBe(0);
     const [, expiry = ''] =
-      /^User [0-9a-f-]{36} <bob@example\.com> was made\. Its API key expires at (\S+), and is shown only now:$/m.exec(
+      /^User [0-9a-f-]{36} <bob@example\.com> was created\. Its API key expires at (\S+), and is shown only now:$/m.exec(
         stdout,
       ) ?? [];
     const [stored] = await administer<{ expiry: Date }>(

@@ -291,7 +291,7 @@ describe('A start on an empty database', () => {
     expect(await answer.json()).toMatchObject({ email: 'root@example.org' });
     expect(Math.round((Date.parse(expires_at) - Date.parse(created_at)) / 86_400_000)).toBe(30);
     expect(server.output()).toContain(
-      `the administrator root@example.org was made with the key of BOOTSTRAP_ADMIN_KEY, which expires at ${expires_at}`,
+      `the administrator root@example.org was created with the key of BOOTSTRAP_ADMIN_KEY, which expires at ${expires_at}`,
     );
     expect(server.output()).not.toContain('ua_');
     await database.drop();

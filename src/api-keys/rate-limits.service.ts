@@ -19,8 +19,8 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
   private redis: Redis | undefined;
   private perKey: RateLimiterAbstract | undefined;
   private perAddress: RateLimiterAbstract | undefined;
-  private restUntil = 0;
-  private isAway = false;
+  private coolDownUntil = 0;
+  private storeIsDown = false;
 
   constructor(
     @InjectOptions() private readonly options: UsersApiOptions,
@@ -58,7 +58,7 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
    * @throws RateLimitedError
    */
   async countFailure(address: string): Promise<void> {
-    if (this.perAddress) await this.count(this.perAddress, 'address', subscriberOf(address));
+    if (this.perAddress) await this.count(this.perAddress, 'address', rateLimitAddress(address));
   }
 
   private async count(
@@ -66,23 +66,23 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
     limit: RateLimitState['limit'],
     who: string,
   ): Promise<RateLimitState | null> {
-    if (performance.now() < this.restUntil) {
+    if (performance.now() < this.coolDownUntil) {
       this.counters.rateLimitFailures.inc();
       return null;
     }
     try {
       const counted = limiter.consume(who);
       const state = stateOf(limit, limiter, await (this.redis ? withTimeout(counted) : counted));
-      this.isAway = false;
+      this.storeIsDown = false;
       return state;
     } catch (rejection) {
       if (rejection instanceof RateLimiterRes) {
         this.counters.rateLimited.inc({ limit });
         throw new RateLimitedError(stateOf(limit, limiter, rejection));
       }
-      if (!this.isAway) this.logger.warn({ err: rejection }, 'Redis does not answer: requests pass uncounted');
-      this.isAway = true;
-      this.restUntil = performance.now() + STORE_COOLDOWN_MS;
+      if (!this.storeIsDown) this.logger.warn({ err: rejection }, 'Redis does not answer: requests pass uncounted');
+      this.storeIsDown = true;
+      this.coolDownUntil = performance.now() + STORE_COOLDOWN_MS;
       this.counters.rateLimitFailures.inc();
       return null;
     }
@@ -104,7 +104,7 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
       failOnThrowingListener(client.stream, (thrown) => new Error('Redis sent an unreadable reply', { cause: thrown }));
     });
     client.on('ready', () => {
-      this.restUntil = 0;
+      this.coolDownUntil = 0;
     });
     return client;
   }
@@ -145,4 +145,4 @@ const stateOf = (
  * An IPv4 address, or the first half of an IPv6 address: a subscriber has 64 bits of these to
  * choose from (RFC 6177).
  */
-export const subscriberOf = (address: string): string => address.split(':').slice(0, 4).join(':');
+export const rateLimitAddress = (address: string): string => address.split(':').slice(0, 4).join(':');

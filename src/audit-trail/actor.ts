@@ -23,7 +23,7 @@ export class InvalidActorError extends DomainError {
   }
 }
 
-const NOBODY = '00000000-0000-0000-0000-000000000000';
+const NIL_UUID = '00000000-0000-0000-0000-000000000000';
 const MAX_REQUEST_ID_LENGTH = 128;
 
 export const isRequestId = (value: unknown): value is string =>
@@ -32,7 +32,7 @@ export const isRequestId = (value: unknown): value is string =>
 /** @throws InvalidActorError for one that the audit trail could not hold */
 export function checkActor({ type, userId, keyId, requestId }: Actor): void {
   const isActor =
-    ACTOR_TYPES.includes(type) && [userId, keyId].every((id) => isUuid(id ?? NOBODY)) && isRequestId(requestId ?? '');
+    ACTOR_TYPES.includes(type) && [userId, keyId].every((id) => isUuid(id ?? NIL_UUID)) && isRequestId(requestId ?? '');
   if (!isActor) throw new InvalidActorError();
 }
 

@@ -3,7 +3,7 @@ import { ApiTags } from '@nestjs/swagger';
 import type { Request } from 'express';
 import { ApiController, Operation } from '../api-keys/operation.decorator.js';
 import { NEXT_PAGE } from '../common/docs/responses.js';
-import { sliceOf } from '../common/pagination/page.js';
+import { pageWindowOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
 import { AuditEventsRepository } from './audit-events.repository.js';
 import { AuditEventListRequest } from './dto/audit-event-list.request.js';
@@ -27,7 +27,7 @@ export class AuditEventsController {
     headers: NEXT_PAGE,
   })
   async list(@Query() query: AuditEventListRequest, @Req() request: Request): Promise<AuditEventPage> {
-    const page = await this.events.findPage({ userId: query.user_id, action: query.action }, sliceOf(query));
+    const page = await this.events.findPage({ userId: query.user_id, action: query.action }, pageWindowOf(query));
     return paginated(page, query, (event) => AuditEventResponse.from(event), request);
   }
 }

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import sql from 'sql-template-tag';
 import { DataSource } from 'typeorm';
-import type { Page, Slice } from '../common/pagination/page.js';
+import type { Page, PageWindow } from '../common/pagination/page.js';
 import type { AuditEvent } from './audit-event.entity.js';
 import { ACTOR_COLUMNS } from '../audit-trail/actor-columns.js';
 import { AUDIT_ACTIONS, type AuditAction } from '../audit-trail/with-audit.js';
@@ -39,14 +39,14 @@ export class AuditEventsRepository {
    * lists of several actions are merged. An index per filter would avoid the merging, but each
    * change of a user would write to each index.
    */
-  findPage({ userId, action }: AuditEventFilter, slice: Slice): Promise<Page<AuditEvent>> {
+  findPage({ userId, action }: AuditEventFilter, window: PageWindow): Promise<Page<AuditEvent>> {
     const list = {
       columns: selectList(COLUMNS, 'audit_events'),
       table: 'audit_events',
       partition: { column: 'action', values: action === undefined ? AUDIT_ACTIONS : [action] },
     };
     return userId === undefined
-      ? findNewest(this.database, { ...list, filter: sql`true`, order: NEWEST }, slice)
-      : findNewest(this.database, { ...list, filter: sql`user_id = ${userId}`, order: NEWEST_NULLS_LAST }, slice);
+      ? findNewest(this.database, { ...list, filter: sql`true`, order: NEWEST }, window)
+      : findNewest(this.database, { ...list, filter: sql`user_id = ${userId}`, order: NEWEST_NULLS_LAST }, window);
   }
 }

@@ -4,7 +4,7 @@ import { type CreditRequest, CreditsService, type Receipt } from '../credits/cre
 import { CreditEntryResponse } from '../credits/dto/credit-entry.response.js';
 import { DEFAULT_TRANSACTION_TYPE } from '../credits/transaction-type.js';
 import { integer } from './integer.js';
-import { MAX_LISTED, print, printLine, printTable, say, sayThereAreMore } from './output.js';
+import { MAX_LISTED, print, printLine, printTable, say, noteMoreRows } from './output.js';
 import { withProgress } from './progress.js';
 import { userByEmail } from './user-commands.js';
 import { counted, visible } from './visible.js';
@@ -47,7 +47,7 @@ export function addCreditCommands(credits: Command): void {
       const entries = rows.map((entry) => CreditEntryResponse.from(entry));
       if (json) print(entries);
       else printEntries(entries);
-      if (more) sayThereAreMore(limit);
+      if (more) noteMoreRows(limit);
     });
   credits
     .command('reconcile')

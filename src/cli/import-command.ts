@@ -27,7 +27,7 @@ export function addImportCommand(users: Command, stop: StopSignal): void {
         else if (problemCount > 0)
           for (const { line, message } of problems) say(`${visible(file)}:${String(line)}: ${visible(message)}`);
         else if (dryRun) printLine(`${counted(found, 'user')} could be imported.`);
-        else printLine(`${counted(done.created, 'user')} made, ${String(done.existing)} already there.`);
+        else printLine(`${counted(done.created, 'user')} created, ${String(done.existing)} already there.`);
       }
     });
 }

@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
-import { ApiKeysService, type KeyWithSecret, MAX_OVERLAP_SECONDS } from '../api-keys/api-keys.service.js';
+import { API_KEY_NAME_IN_WORDS, MAX_OVERLAP_SECONDS } from '../api-keys/api-key-rules.js';
+import { ApiKeysService, type KeyWithSecret } from '../api-keys/api-keys.service.js';
 import { COMMAND_LINE } from '../audit-trail/actor.js';
 import { daysFromNow, DEFAULT_KEY_DAYS, MAX_KEY_DAYS } from '../onboarding/onboarding.service.js';
 import { integer } from './integer.js';
-import { MAX_LISTED, print, printSecret, sayThereAreMore } from './output.js';
+import { MAX_LISTED, print, printSecret, noteMoreRows } from './output.js';
 import { printKeys } from './print-keys.js';
 import { addRevokeCommand } from './revoke-command.js';
 import { userByEmail } from './user-commands.js';
@@ -31,17 +32,17 @@ export function addKeyCommands(keys: Command): void {
     .command('create')
     .description('Add an API key to a user; it is shown once')
     .requiredOption(...EMAIL)
-    .requiredOption('--name <name>', "1 to 255 lower-case letters, digits and hyphens, unique among the user's keys")
+    .requiredOption('--name <name>', `${API_KEY_NAME_IN_WORDS}; unique among the user's keys`)
     .option(...EXPIRY)
     .option('--json', 'print { "api_key", "api_key_expires_at" } instead of text')
     .action(async ({ email, name, expiresInDays, json }: Options) => {
-      const made = await withApp(async (app) => {
+      const created = await withApp(async (app) => {
         const { id: userId } = await userByEmail(app, email);
         return app
           .get(ApiKeysService)
           .create({ userId, name, expiresAt: daysFromNow(expiresInDays) }, { by: COMMAND_LINE });
       });
-      printKeyWithSecret(`The API key ${name} of <${email}> was made.`, made, json);
+      printKeyWithSecret(`The API key ${name} of <${email}> was created.`, created, json);
     });
   keys
     .command('list')
@@ -55,7 +56,7 @@ export function addKeyCommands(keys: Command): void {
         return app.get(ApiKeysService).list(id, { limit, offset: 0, after: null });
       });
       printKeys(rows, json);
-      if (more) sayThereAreMore(limit);
+      if (more) noteMoreRows(limit);
     });
   keys
     .command('rotate')

@@ -10,7 +10,7 @@ import { InvalidEmailError, UserNotFoundError } from '../users/users.errors.js';
 import { UsersService } from '../users/users.service.js';
 import { addImportCommand } from './import-command.js';
 import { integer } from './integer.js';
-import { MAX_LISTED, print, printSecret, printTable, sayThereAreMore } from './output.js';
+import { MAX_LISTED, print, printSecret, printTable, noteMoreRows } from './output.js';
 import { withApp } from './with-app.js';
 
 interface ListOptions {
@@ -38,13 +38,13 @@ export function addUserCommands(users: Command, stop: StopSignal): void {
     .option('--json', 'print { "user", "api_key", "api_key_expires_at" } instead of text')
     .action(async (options: { email: string; name: string; admin?: true; expiresInDays: number; json?: true }) => {
       const { email, name, admin: isAdmin = false, expiresInDays: days } = options;
-      const made = await withApp((app) =>
+      const created = await withApp((app) =>
         app.get(OnboardingService).createUserWithKey({ email, name, isAdmin }, { days, by: COMMAND_LINE }),
       );
-      const user = UserResponse.from(made.user);
-      const { expiresAt } = made.key;
-      if (options.json) print({ user, api_key: made.secret, api_key_expires_at: expiresAt.toISOString() });
-      else printSecret(`User ${user.id} <${user.email}> was made.`, made.secret, expiresAt);
+      const user = UserResponse.from(created.user);
+      const { expiresAt } = created.key;
+      if (options.json) print({ user, api_key: created.secret, api_key_expires_at: expiresAt.toISOString() });
+      else printSecret(`User ${user.id} <${user.email}> was created.`, created.secret, expiresAt);
     });
   users
     .command('list')
@@ -55,10 +55,10 @@ export function addUserCommands(users: Command, stop: StopSignal): void {
     .option('--json', 'print an array of users instead of a table')
     .action(async ({ status, email, limit, json }: ListOptions) => {
       if (email !== undefined && !isEmailAddress(email)) throw new InvalidEmailError();
-      const slice = { limit, offset: 0, after: null };
-      const { rows, more } = await withApp((app) => app.get(UsersService).list({ status, email }, slice));
+      const window = { limit, offset: 0, after: null };
+      const { rows, more } = await withApp((app) => app.get(UsersService).list({ status, email }, window));
       printUsers(rows, json);
-      if (more) sayThereAreMore(limit);
+      if (more) noteMoreRows(limit);
     });
   users
     .command('show')

@@ -5,7 +5,7 @@ import { CurrentUser } from '../api-keys/authenticated.decorator.js';
 import { ApiController, Operation } from '../api-keys/operation.decorator.js';
 import type { Principal } from '../api-keys/principal.js';
 import { NEXT_PAGE } from '../common/docs/responses.js';
-import { sliceOf } from '../common/pagination/page.js';
+import { pageWindowOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
 import { CreditsService } from './credits.service.js';
 import { CreditHistoryRequest } from './dto/credit.requests.js';
@@ -36,7 +36,7 @@ export class CreditsController {
     @Req() request: Request,
   ): Promise<CreditEntryPage> {
     const { user_id: userId = caller.userId, start_date: startDate, end_date: endDate } = query;
-    const page = await this.credits.history(userId, { startDate, endDate }, sliceOf(query));
+    const page = await this.credits.history(userId, { startDate, endDate }, pageWindowOf(query));
     return paginated(page, query, (entry) => CreditEntryResponse.from(entry), request);
   }
 }

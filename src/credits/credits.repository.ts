@@ -3,7 +3,7 @@ import sql, { type Sql } from 'sql-template-tag';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Actor } from '../audit-trail/actor.js';
 import { ACTOR_COLUMNS, actorColumnNames, actorValues } from '../audit-trail/actor-columns.js';
-import type { Page, Slice } from '../common/pagination/page.js';
+import type { Page, PageWindow } from '../common/pagination/page.js';
 import { type Columns, selectList } from '../database/columns.js';
 import { query } from '../database/query.js';
 import { findNewest, type List, NEWEST } from '../database/list.js';
@@ -137,12 +137,12 @@ export class CreditsRepository {
   }
 
   /** The user's entries in the period, the newest first. */
-  async findPage(userId: string, { startDate, endDate }: Period, slice: Slice): Promise<Page<CreditEntry>> {
+  async findPage(userId: string, { startDate, endDate }: Period, window: PageWindow): Promise<Page<CreditEntry>> {
     const filter = sql`user_id = ${userId}
       AND (${startDate}::date IS NULL OR created_at >= ${startDate}::date::timestamp AT TIME ZONE 'UTC')
       AND (${endDate}::date IS NULL OR created_at < (${endDate}::date + 1)::timestamp AT TIME ZONE 'UTC')`;
     const list: List = { columns: SELECTED, table: 'credit_entries', filter, order: NEWEST };
-    const page = await findNewest<EntryRow>(this.database, list, slice);
+    const page = await findNewest<EntryRow>(this.database, list, window);
     return { ...page, rows: page.rows.map(toEntry) };
   }
 

@@ -4,7 +4,7 @@ import { APPLICATION } from '../audit-trail/actor.js';
 import type { ChangeOptions } from '../audit-trail/change-options.js';
 import { violates } from '../common/errors/constraint.js';
 import { Counters } from '../common/counters/counters.js';
-import type { Page, Slice } from '../common/pagination/page.js';
+import type { Page, PageWindow } from '../common/pagination/page.js';
 import { isDate } from '../common/validation/date.js';
 import { isUuid } from '../common/validation/uuid.js';
 import { retryingConflicts } from '../database/retry.js';
@@ -86,13 +86,13 @@ export class CreditsService {
    *
    * @throws InvalidPeriodError, UserNotFoundError
    */
-  async history(userId: string, period: Period, slice: Slice): Promise<Page<CreditEntry>> {
+  async history(userId: string, period: Period, window: PageWindow): Promise<Page<CreditEntry>> {
     const { startDate, endDate } = period;
     if (startDate !== undefined && !isDate(startDate)) throw new InvalidPeriodError();
     if (endDate !== undefined && !(isDate(endDate) && endDate >= (startDate ?? endDate)))
       throw new InvalidPeriodError();
     if (!isUuid(userId)) throw new UserNotFoundError({ id: userId });
-    const page = await this.entries.findPage(userId, period, slice);
+    const page = await this.entries.findPage(userId, period, window);
     if (page.total === 0) await this.users.getById(userId); // tells "no entries" from "no such user"
     return page;
   }

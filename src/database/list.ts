@@ -1,6 +1,6 @@
 import sql, { join, raw, type Sql } from 'sql-template-tag';
 import type { DataSource, ObjectLiteral } from 'typeorm';
-import { checkSlice, type Page, PageOutOfReachError, type Slice } from '../common/pagination/page.js';
+import { checkPageWindow, type Page, PageOutOfReachError, type PageWindow } from '../common/pagination/page.js';
 import { query } from './query.js';
 
 /**
@@ -35,19 +35,19 @@ export interface List {
 }
 
 /**
- * One slice of a list, newest rows first. The order is total, since ids are unique. It takes some
+ * One window of a list, newest rows first. The order is total, since ids are unique. It takes some
  * milliseconds however long the list is.
  *
- * @throws InvalidSliceError, or PageOutOfReachError when more rows precede the slice than a page
- *   number may skip
+ * @throws InvalidPageWindowError, or PageOutOfReachError when more rows precede the window than a
+ *   page number may skip
  */
 export async function findNewest<Row extends ObjectLiteral>(
   database: DataSource,
   list: List,
-  slice: Slice,
+  window: PageWindow,
 ): Promise<Page<Row>> {
-  checkSlice(slice);
-  const { limit, offset, after } = slice;
+  checkPageWindow(window);
+  const { limit, offset, after } = window;
   if (offset > MAX_OFFSET && (await count(database, list)) > MAX_OFFSET) throw new PageOutOfReachError(MAX_OFFSET);
 
   const { columns, order } = list;
@@ -60,7 +60,7 @@ export async function findNewest<Row extends ObjectLiteral>(
  LIMIT ${limit + 1} OFFSET ${offset}`,
   );
   const rows = found.slice(0, limit);
-  const more = found.length > limit; // one row more than the slice was requested
+  const more = found.length > limit; // one row more than the window was requested
   const isLast = !more && !after && (rows.length > 0 || offset === 0);
   if (isLast) return { rows, more, total: offset + rows.length };
   const seen = rows.length > 0 && !after ? offset + found.length : 0; // an estimate may be lower

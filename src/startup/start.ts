@@ -5,7 +5,7 @@ import { AppConfig, readDotEnv } from '../config/app.config.js';
 import { misspelledVariables } from '../config/misspelled-variables.js';
 import { MetricsServer } from '../metrics/metrics.server.js';
 import { openDatabase, retryUntilAvailable } from './open-database.js';
-import { bootstrapped, greet } from '../onboarding/greeting.js';
+import { bootstrapLogLine, firstStartBanner } from '../onboarding/greeting.js';
 import { OnboardingService } from '../onboarding/onboarding.service.js';
 import type { StopSignal } from './stop-signal.js';
 
@@ -65,8 +65,8 @@ async function open(stop: StopSignal): Promise<void> {
   const created = await retryUntilAvailable(database.url, log, () =>
     onboarding.createFirstAdministrator(email, { secret, days }),
   );
-  if (created && secret === undefined) process.stdout.write(greet(url, email, created));
-  else if (created) logger.info(bootstrapped(email, created.key));
+  if (created && secret === undefined) process.stdout.write(firstStartBanner(url, email, created));
+  else if (created) logger.info(bootstrapLogLine(email, created.key));
   logger.info(`The database is in ${database.place}, the documentation at ${url}/docs`);
   logger.info(`Listening on ${url}`);
 }

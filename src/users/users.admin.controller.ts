@@ -12,11 +12,11 @@ import { ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, NEXT_PAGE } from '../common/do
 import { conditionsOf } from '../common/http/entity-tag.js';
 import { locationOf } from '../common/http/location.js';
 import { UUID } from '../common/validation/uuid.js';
-import { sliceOf } from '../common/pagination/page.js';
+import { pageWindowOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
 import { UserAdminUpdate, UserCreate, UserListRequest } from './dto/user.requests.js';
 import { UserPage, UserResponse } from './dto/user.response.js';
-import { represent } from './represent.js';
+import { respondWithUser } from './respond-with-user.js';
 import { UsersService } from './users.service.js';
 
 @ApiTags('Administration')
@@ -48,7 +48,7 @@ export class UsersAdminController {
   ): Promise<UserResponse> {
     const user = await this.users.create(body, { by: caller });
     response.location(locationOf(response.req, user.id));
-    return represent(user, response);
+    return respondWithUser(user, response);
   }
 
   @Get()
@@ -64,7 +64,7 @@ export class UsersAdminController {
     headers: NEXT_PAGE,
   })
   async list(@Query() query: UserListRequest, @Req() request: Request): Promise<UserPage> {
-    const page = await this.users.list(query, sliceOf(query));
+    const page = await this.users.list(query, pageWindowOf(query));
     return paginated(page, query, (user) => UserResponse.from(user), request);
   }
 
@@ -80,7 +80,7 @@ export class UsersAdminController {
     condition: IF_NONE_MATCH,
   })
   async get(@Param('user_id') id: string, @Res({ passthrough: true }) response: Response): Promise<UserResponse> {
-    return represent(await this.users.getById(id), response);
+    return respondWithUser(await this.users.getById(id), response);
   }
 
   @Patch(':user_id')
@@ -104,7 +104,10 @@ export class UsersAdminController {
     @Body() changes: UserAdminUpdate,
     @Res({ passthrough: true }) response: Response,
   ): Promise<UserResponse> {
-    return represent(await this.users.change(id, changes, { by: caller, ...conditionsOf(headers, id) }), response);
+    return respondWithUser(
+      await this.users.change(id, changes, { by: caller, ...conditionsOf(headers, id) }),
+      response,
+    );
   }
 
   @Delete(':user_id')
@@ -148,7 +151,7 @@ export class UsersAdminController {
     @Param('user_id') id: string,
     @Body() { name, expires_at }: ApiKeyCreate,
   ): Promise<ApiKeyWithSecretResponse> {
-    const made = await this.apiKeys.create({ userId: id, name, expiresAt: expires_at }, { by: caller });
-    return ApiKeyWithSecretResponse.withSecret(made);
+    const created = await this.apiKeys.create({ userId: id, name, expiresAt: expires_at }, { by: caller });
+    return ApiKeyWithSecretResponse.withSecret(created);
   }
 }

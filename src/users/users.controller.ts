@@ -9,7 +9,7 @@ import { IF_MATCH, IF_NONE_MATCH } from '../common/docs/responses.js';
 import { conditionsOf } from '../common/http/entity-tag.js';
 import { UserResponse } from './dto/user.response.js';
 import { UserUpdate } from './dto/user.requests.js';
-import { represent } from './represent.js';
+import { respondWithUser } from './respond-with-user.js';
 import { UsersService } from './users.service.js';
 
 @ApiTags('Users')
@@ -29,7 +29,7 @@ export class UsersController {
     condition: IF_NONE_MATCH,
   })
   async getMe(@CurrentUser() caller: Principal, @Res({ passthrough: true }) response: Response): Promise<UserResponse> {
-    return represent(await this.users.getById(caller.userId), response);
+    return respondWithUser(await this.users.getById(caller.userId), response);
   }
 
   @Patch()
@@ -51,6 +51,6 @@ export class UsersController {
     @Res({ passthrough: true }) response: Response,
   ): Promise<UserResponse> {
     const options = { by: caller, ...conditionsOf(headers, caller.userId) };
-    return represent(await this.users.updateProfile(caller.userId, changes, options), response);
+    return respondWithUser(await this.users.updateProfile(caller.userId, changes, options), response);
   }
 }

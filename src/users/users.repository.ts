@@ -3,7 +3,7 @@ import sql, { type Sql } from 'sql-template-tag';
 import { DataSource, type EntityManager } from 'typeorm';
 import { type Actor, checkActor } from '../audit-trail/actor.js';
 import { Counters } from '../common/counters/counters.js';
-import type { Page, Slice } from '../common/pagination/page.js';
+import type { Page, PageWindow } from '../common/pagination/page.js';
 import { isUuid } from '../common/validation/uuid.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { findNewest, type List, NEWEST } from '../database/list.js';
@@ -23,6 +23,7 @@ import {
   PATCHES,
   SELECTED,
   SKIP_TAKEN,
+  toUser,
   type UserChanges,
   type UserRow,
 } from './users.statements.js';
@@ -99,7 +100,7 @@ export class UsersRepository {
   }
 
   /** The users that match the filter, newest first. */
-  async findPage({ email, status }: UserFilter, slice: Slice): Promise<Page<User>> {
+  async findPage({ email, status }: UserFilter, window: PageWindow): Promise<Page<User>> {
     const list: List = {
       columns: SELECTED,
       table: 'users',
@@ -107,7 +108,7 @@ export class UsersRepository {
       partition: { column: 'status', values: status === undefined ? USER_STATUSES : [status] },
       order: NEWEST,
     };
-    const page = await findNewest<UserRow>(this.database, list, slice);
+    const page = await findNewest<UserRow>(this.database, list, window);
     return { ...page, rows: page.rows.map(toUser) };
   }
 
@@ -151,18 +152,5 @@ export class UsersRepository {
     return new Map(rows.map((row) => [row.id, toUser(row)]));
   }
 }
-
-/** Copies the named columns only: the statements return more than the row. */
-const toUser = (row: UserRow): User => ({
-  id: row.id,
-  createdAt: row.createdAt,
-  updatedAt: row.updatedAt,
-  version: row.version,
-  status: row.status,
-  isAdmin: row.isAdmin,
-  name: row.name,
-  email: row.email,
-  creditsBalance: Number(row.creditsBalance),
-});
 
 const one = ([row]: readonly UserRow[]): User | null => (row ? toUser(row) : null);

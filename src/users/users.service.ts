@@ -3,7 +3,7 @@ import type { EntityManager } from 'typeorm';
 import { violates } from '../common/errors/constraint.js';
 import { APPLICATION } from '../audit-trail/actor.js';
 import type { AuditOptions, ChangeOptions, TransactionOptions } from '../audit-trail/change-options.js';
-import type { Page, Slice } from '../common/pagination/page.js';
+import type { Page, PageWindow } from '../common/pagination/page.js';
 import { isAscii, isEmailAddress } from '../common/validation/email.js';
 import { isVersion } from '../common/validation/version.js';
 import { IncompleteResultError } from '../database/statement.js';
@@ -122,12 +122,12 @@ export class UsersService {
   /**
    * The users that match the filter, newest first.
    *
-   * @throws InvalidUserStatusError, InvalidEmailError, InvalidSliceError, PageOutOfReachError
+   * @throws InvalidUserStatusError, InvalidEmailError, InvalidPageWindowError, PageOutOfReachError
    */
-  async list({ status, email }: UserFilter, slice: Slice): Promise<Page<User>> {
+  async list({ status, email }: UserFilter, window: PageWindow): Promise<Page<User>> {
     if (status !== undefined) checkStatus(status);
     if (email !== undefined && !isEmailAddress(email)) throw new InvalidEmailError();
-    return this.users.findPage({ status, email }, slice);
+    return this.users.findPage({ status, email }, window);
   }
 
   /**
@@ -163,9 +163,9 @@ export class UsersService {
     const rows = requests.map(checkUser);
     try {
       return await this.users.inTransaction(undefined, async (manager) => {
-        const made = await this.users.insertMissing(rows, by, manager);
-        for (const user of made) for (const listener of this.created) await listener(user, manager);
-        return made;
+        const created = await this.users.insertMissing(rows, by, manager);
+        for (const user of created) for (const listener of this.created) await listener(user, manager);
+        return created;
       });
     } catch (error) {
       throw refusal(error);

@@ -45,6 +45,19 @@ const CHANGEABLE = {
 /** A row as `pg` returns it: bigint columns are text. */
 export type UserRow = Omit<User, 'creditsBalance'> & { readonly creditsBalance: string };
 
+/** Copies the named columns only: the statements return more than the row. */
+export const toUser = (row: UserRow): User => ({
+  id: row.id,
+  createdAt: row.createdAt,
+  updatedAt: row.updatedAt,
+  version: row.version,
+  status: row.status,
+  isAdmin: row.isAdmin,
+  name: row.name,
+  email: row.email,
+  creditsBalance: Number(row.creditsBalance),
+});
+
 /** A change of one user. */
 export interface Patch {
   readonly id: string;

@@ -1,6 +1,6 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { ENTITIES, MIGRATIONS, UsersApiModule } from 'users-api';
+import { ENTITIES, MIGRATIONS, UsersApiModule } from '@users-api/server';
 import { CreateJobs1767226000000 } from './jobs/create-jobs.migration.js';
 import { Job } from './jobs/job.entity.js';
 import { JobsModule } from './jobs/jobs.module.js';

@@ -3,7 +3,7 @@ import { IsInt, IsString, Max, Min } from 'class-validator';
 import { PageRequest } from '../../common/pagination/page.request.js';
 import { IsInstant } from '../../common/validation/instant.decorator.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
-import { API_KEY_NAME, MAX_OVERLAP_SECONDS } from '../api-keys.service.js';
+import { API_KEY_NAME, MAX_OVERLAP_SECONDS } from '../api-key-rules.js';
 
 const NAME = {
   pattern: API_KEY_NAME,
@@ -17,7 +17,6 @@ const EXPIRES_AT = {
   example: '2030-01-01T00:00:00.000Z',
 };
 
-/** `ApiKeysService` holds the rule for the name; the document repeats it. */
 export class ApiKeyCreate {
   @ApiProperty(NAME)
   @IsString()
@@ -55,7 +54,7 @@ export class ApiKeyRotate {
   @Omittable()
   @Max(MAX_OVERLAP_SECONDS)
   @Min(0)
-  @IsInt() // the lowest rule speaks first
+  @IsInt() // decorators apply bottom-up: this rule is reported first
   readonly overlap_seconds?: number;
 }
 

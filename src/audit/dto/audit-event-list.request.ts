@@ -1,6 +1,6 @@
 import { ApiPropertyOptional } from '@nestjs/swagger';
-import { IsIn, Matches } from 'class-validator';
-import { UUID } from '../../common/validation/uuid.js';
+import { IsIn } from 'class-validator';
+import { IsId } from '../../common/validation/uuid.js';
 import { PageRequest } from '../../common/pagination/page.request.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
 import { AUDIT_ACTIONS, type AuditAction } from '../../audit-trail/with-audit.js';
@@ -8,7 +8,7 @@ import { AUDIT_ACTIONS, type AuditAction } from '../../audit-trail/with-audit.js
 export class AuditEventListRequest extends PageRequest {
   @ApiPropertyOptional({ format: 'uuid', description: 'Only changes of this user and of its keys' })
   @Omittable()
-  @Matches(UUID, { message: 'user_id must be a UUID' })
+  @IsId()
   readonly user_id?: string;
 
   @ApiPropertyOptional({ enum: AUDIT_ACTIONS })

@@ -1,12 +1,12 @@
 import { DomainError } from '../errors/domain.error.js';
-import { isPlace, type Place, placeOf } from './cursor.js';
+import { isCursor, type Cursor, parseCursor } from './cursor.js';
 import type { PageRequest } from './page.request.js';
 
 /** The window of a list to read: the rows after a cursor, or those after a number of rows. */
-export interface Slice {
+export interface PageWindow {
   readonly limit: number;
   readonly offset: number;
-  readonly after: Place | null;
+  readonly after: Cursor | null;
 }
 
 /** One window of a list, in order, with the number of rows in the whole list. */
@@ -18,29 +18,29 @@ export interface Page<T> {
   readonly total: number;
 }
 
-export const sliceOf = ({ page, items_per_page: limit, after }: PageRequest): Slice => ({
+export const pageWindowOf = ({ page, items_per_page: limit, after }: PageRequest): PageWindow => ({
   limit,
   offset: after === undefined ? (page - 1) * limit : 0,
-  after: after === undefined ? null : placeOf(after),
+  after: after === undefined ? null : parseCursor(after),
 });
 
-export class InvalidSliceError extends DomainError {
+export class InvalidPageWindowError extends DomainError {
   readonly kind = 'invalid';
 
   constructor() {
-    super('A slice must have a limit from 1, an offset from 0, both integers, and the place of a row or null as after');
+    super('A page window must have a limit from 1, an offset from 0, both integers, and a cursor or null as after');
   }
 }
 
-/** @throws InvalidSliceError */
-export function checkSlice({ limit, offset, after }: Slice): void {
+/** @throws InvalidPageWindowError */
+export function checkPageWindow({ limit, offset, after }: PageWindow): void {
   const isSlice =
     Number.isSafeInteger(limit) &&
     limit >= 1 &&
     Number.isSafeInteger(offset) &&
     offset >= 0 &&
-    (after === null || isPlace(after));
-  if (!isSlice) throw new InvalidSliceError();
+    (after === null || isCursor(after));
+  if (!isSlice) throw new InvalidPageWindowError();
 }
 
 /** The page number would skip more rows than the server is willing to read. */

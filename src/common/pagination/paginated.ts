@@ -1,12 +1,12 @@
 import type { Request, Response } from 'express';
-import { cursorOf, type Place } from './cursor.js';
+import { encodeCursor, type Cursor } from './cursor.js';
 import { MAX_PAGE, type PageRequest } from './page.request.js';
 import type { Page } from './page.js';
 
 /**
  * Builds the response of one page, and sets `Link` (RFC 8288) to the next page while there is one.
  */
-export function paginated<T extends Place, R>(
+export function paginated<T extends Cursor, R>(
   { rows, more, total }: Page<T>,
   { page, items_per_page }: PageRequest,
   toResponse: (row: T) => R,
@@ -14,7 +14,7 @@ export function paginated<T extends Place, R>(
 ): { data: R[]; pagination: { total_pages: number; current_page: number; items_per_page: number } } {
   const last = rows.at(-1);
   if (last && more) {
-    const next = nextUrl(request, Math.min(page + 1, MAX_PAGE), cursorOf(last));
+    const next = nextUrl(request, Math.min(page + 1, MAX_PAGE), encodeCursor(last));
     (request.res as Response).setHeader('Link', `<${next}>; rel="next"`);
   }
   return {

@@ -1,3 +1,5 @@
+import { Matches } from 'class-validator';
+
 /** As PostgreSQL writes it, in upper or lower case, of any version. */
 export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -6,3 +8,6 @@ export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
  * error.
  */
 export const isUuid = (value: unknown): value is string => typeof value === 'string' && UUID.test(value);
+
+/** The field is a UUID. */
+export const IsId = (): PropertyDecorator => Matches(UUID, { message: '$property must be a UUID' });

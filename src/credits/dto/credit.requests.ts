@@ -1,23 +1,22 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsInt, IsString, Matches, Max, Min } from 'class-validator';
-import { UUID } from '../../common/validation/uuid.js';
+import { IsInt, IsString, Max, Min } from 'class-validator';
+import { IsId } from '../../common/validation/uuid.js';
 import { PageRequest } from '../../common/pagination/page.request.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
 import { MAX_TRANSACTION_ID_LENGTH } from '../credits.service.js';
 import { DEFAULT_TRANSACTION_TYPE, TRANSACTION_TYPE } from '../transaction-type.js';
 
 const USER_ID = { format: 'uuid', example: '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90' };
-const NOT_A_UUID = { message: 'user_id must be a UUID' };
 
 export class CreditChange {
   @ApiProperty({ ...USER_ID, description: 'Whose balance moves' })
-  @Matches(UUID, NOT_A_UUID)
+  @IsId()
   readonly user_id!: string;
 
   @ApiProperty({ type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'Credits', example: 40 })
   @Max(Number.MAX_SAFE_INTEGER)
   @Min(1)
-  @IsInt() // the lowest rule speaks first
+  @IsInt() // decorators apply bottom-up: this rule is reported first
   readonly amount!: number;
 
   @ApiProperty({
@@ -57,6 +56,6 @@ export class CreditHistoryRequest extends PageRequest {
 
   @ApiPropertyOptional({ ...USER_ID, description: 'For administrators: the history of this user instead of their own' })
   @Omittable()
-  @Matches(UUID, NOT_A_UUID)
+  @IsId()
   readonly user_id?: string;
 }

@@ -1,5 +1,5 @@
 import { BadRequestException, Body, Controller, Get, Post } from '@nestjs/common';
-import { Authenticated, CurrentUser, type Principal } from 'users-api';
+import { Authenticated, CurrentUser, type Principal } from '@users-api/server';
 import type { Job } from './job.entity.js';
 import { JobsService } from './jobs.service.js';
 

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import { CreditsService, type Principal } from 'users-api';
+import { CreditsService, type Principal } from '@users-api/server';
 import { Job } from './job.entity.js';
 
 /** Credits. */

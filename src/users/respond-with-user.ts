@@ -7,7 +7,7 @@ import type { User } from './user.entity.js';
  * Responds with a user and its `ETag`. Express sends 304 where that matches the caller's
  * `If-None-Match`.
  */
-export function represent(user: User, response: Response): UserResponse {
+export function respondWithUser(user: User, response: Response): UserResponse {
   // Express ignores `If-None-Match` if the request has `Cache-Control: no-cache`, which `fetch`
   // adds.
   delete response.req.headers['cache-control'];
