@@ -12,6 +12,7 @@ const LAYERS = [
   ['audit-trail'],
   ['config'],
   ['database'],
+  ['events'],
   ['embedded-postgres', 'api-keys'],
   ['users', 'audit', 'tracing'],
   ['credits', 'onboarding', 'health'],
@@ -21,7 +22,7 @@ const LAYERS = [
 ];
 
 /** Files at the root of src that put the features together: for startup and cli. */
-const COMPOSITION = ['app.module', 'app.setup', 'entities', 'users-api.module', 'index'];
+const COMPOSITION = ['app.module', 'app.setup', 'entities', 'users-api.module', 'host-application', 'index'];
 
 const layerRules = LAYERS.flatMap((folders, level) =>
   folders.map((folder) => {

@@ -12,6 +12,9 @@ export type { ApiKeyChanges } from './api-keys/api-keys.repository.js';
 export type { ApiKeyStatus, KeyView } from './api-keys/key-view.js';
 export * from './api-keys/api-keys.errors.js';
 export { ApiKeyGuard, type AuthenticatedRequest } from './api-keys/api-key.guard.js';
+export { AuthenticationService } from './api-keys/authentication.service.js';
+export type { RateLimitState } from './api-keys/rate-limit.headers.js';
+export { RateLimits } from './api-keys/rate-limits.service.js';
 export { Administrators, API_KEY_SCHEME, Authenticated, CurrentUser } from './api-keys/authenticated.decorator.js';
 export type { Principal } from './api-keys/principal.js';
 export { type Actor, APPLICATION, InvalidActorError } from './audit-trail/actor.js';
@@ -25,6 +28,13 @@ export type { CreditEntry } from './credits/credit-entry.entity.js';
 export type { Difference, Period } from './credits/credits.repository.js';
 export * from './credits/credits.errors.js';
 export { type CreditRequest, CreditsService, type Receipt } from './credits/credits.service.js';
+export {
+  type ApiKeyEvent,
+  type CreditsEvent,
+  type UserEvent,
+  type UsersApiEvent,
+  UsersApiEvents,
+} from './events/users-api-events.js';
 export { poolOptions, type PoolSettings, type PostgresOptions } from './database/data-source.options.js';
 export { IncompleteResultError } from './database/statement.js';
 export { UnsuitableSettingsError } from './database/session-settings.js';
@@ -41,5 +51,6 @@ export {
   type UserRequest,
   UsersService,
 } from './users/users.service.js';
-export { type UsersApiComposition, UsersApiModule } from './users-api.module.js';
+export { UnsuitableHostError } from './host-application.js';
+export { type UsersApiComposition, UsersApiModule, type UsersApiRoutes } from './users-api.module.js';
 export { InvalidUsersApiOptionsError, type UsersApiOptions } from './config/users-api.options.js';

@@ -1,15 +1,26 @@
-import { ConfigurableModuleBuilder, type DynamicModule, Module, type Type } from '@nestjs/common';
-import { RouterModule } from '@nestjs/core';
+import {
+  ConfigurableModuleBuilder,
+  type DynamicModule,
+  Inject,
+  Module,
+  type OnApplicationBootstrap,
+  type OnModuleInit,
+  Optional,
+  type Type,
+} from '@nestjs/common';
+import { MODULE_METADATA } from '@nestjs/common/constants.js';
+import { HttpAdapterHost, ModulesContainer, RouterModule } from '@nestjs/core';
 import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
 import { ApiKeysCoreModule, ApiKeysModule } from './api-keys/api-keys.module.js';
 import { AuditModule } from './audit/audit.module.js';
 import { CountersModule } from './common/counters/counters.module.js';
+import { checkOptions, USERS_API_OPTIONS, type UsersApiOptions } from './config/users-api.options.js';
 import { CreditsCoreModule, CreditsModule } from './credits/credits.module.js';
 import { DATABASE } from './database/inject-database.decorator.js';
-import { refuseUnsuitableSettings } from './database/session-settings.js';
+import { EventsModule } from './events/events.module.js';
+import { checkedDatabase, refuseLossyParsers, refuseOtherAdapters, UnsuitableHostError } from './host-application.js';
 import { UsersCoreModule, UsersModule } from './users/users.module.js';
-import { checkOptions, USERS_API_OPTIONS, type UsersApiOptions } from './config/users-api.options.js';
 
 /** What has to be known before the application starts. */
 export interface UsersApiComposition {
@@ -18,17 +29,30 @@ export interface UsersApiComposition {
    */
   readonly dataSource?: string | undefined;
   /**
-   * Whether the routes (`/v1/users/me` and its siblings) are served, and below which path; by
-   * default at the root.
+   * Whether the routes (`/v1/users/me` and its siblings) are served, and how; by default at the
+   * root.
    */
-  readonly routes?: boolean | { readonly prefix: string };
+  readonly routes?: boolean | UsersApiRoutes;
+}
+
+export interface UsersApiRoutes {
+  /** The path below which the routes are served; by default the root. */
+  readonly prefix?: string;
+  /**
+   * Decorators of all our controllers, such as one that exempts them from a global guard of yours.
+   * They decorate the classes, so they apply to every application of the process.
+   */
+  readonly decorators?: readonly ClassDecorator[];
 }
 
 const DEFAULTS: UsersApiComposition = { dataSource: undefined, routes: true };
 
 /** Modules of the services, for injection. */
-const CORE = [CountersModule, ApiKeysCoreModule, UsersCoreModule, CreditsCoreModule];
+const CORE = [CountersModule, EventsModule, ApiKeysCoreModule, UsersCoreModule, CreditsCoreModule];
 const ROUTES: Type[] = [UsersModule, ApiKeysModule, CreditsModule, AuditModule];
+
+/** Whether the routes are served. */
+const SERVES_ROUTES = Symbol('whether UsersApiModule serves routes');
 
 const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } = new ConfigurableModuleBuilder<UsersApiOptions>()
   .setClassMethodName('forRoot')
@@ -44,30 +68,57 @@ const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } = new ConfigurableModule
  * alone.
  */
 @Module({})
-export class UsersApiModule extends ConfigurableModuleClass {}
+export class UsersApiModule extends ConfigurableModuleClass implements OnModuleInit, OnApplicationBootstrap {
+  /** @throws UnsuitableHostError when the module is imported without `forRoot`, or twice */
+  constructor(
+    modules: ModulesContainer,
+    private readonly adapterHost: HttpAdapterHost,
+    @Optional() @Inject(SERVES_ROUTES) private readonly servesRoutes?: boolean,
+  ) {
+    super();
+    if (servesRoutes === undefined)
+      throw new UnsuitableHostError(
+        'UsersApiModule is imported without its options: import UsersApiModule.forRoot({}) or UsersApiModule.forRootAsync(…) instead, in the root module.',
+      );
+    if ([...modules.values()].filter(({ metatype }) => metatype === UsersApiModule).length > 1)
+      throw new UnsuitableHostError(
+        'UsersApiModule is imported twice: call forRoot or forRootAsync once, in the root module; every other module has its services without importing it.',
+      );
+  }
+
+  onModuleInit(): void {
+    refuseOtherAdapters(this.adapterHost);
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    if (this.servesRoutes) await refuseLossyParsers(this.adapterHost);
+  }
+}
 
 function compose(definition: DynamicModule, { dataSource, routes = true }: UsersApiComposition): DynamicModule {
   const { imports = [], providers = [] } = definition;
   return {
     ...definition,
     global: true, // a guard stands in the module of the route that it guards
-    imports: [...imports, ...CORE, ...(routes === false ? [] : serve(routes === true ? '' : routes.prefix))],
+    imports: [...imports, ...CORE, ...(routes === false ? [] : serve(routes === true ? {} : routes))],
     providers: [
       ...providers,
+      { provide: SERVES_ROUTES, useValue: routes !== false },
       { provide: USERS_API_OPTIONS, useFactory: checkOptions, inject: [MODULE_OPTIONS_TOKEN] },
-      { provide: DATABASE, useFactory: checkedDatabase, inject: [getDataSourceToken(dataSource)] },
+      {
+        provide: DATABASE,
+        useFactory: (database: DataSource | undefined) => checkedDatabase(database, dataSource),
+        inject: [{ token: getDataSourceToken(dataSource), optional: true }],
+      },
     ],
     exports: [DATABASE, USERS_API_OPTIONS, ...CORE],
   };
 }
 
-/** Refuses a connection whose settings would lose data. */
-async function checkedDatabase(database: DataSource): Promise<DataSource> {
-  if (database.isInitialized) await refuseUnsuitableSettings(database); // an application may choose to connect later
-  return database;
+function serve({ prefix: path = '', decorators = [] }: UsersApiRoutes): (Type | DynamicModule)[] {
+  for (const module of ROUTES) {
+    const controllers = Reflect.getMetadata(MODULE_METADATA.CONTROLLERS, module) as Type[];
+    for (const controller of controllers) Reflect.decorate([...decorators], controller);
+  }
+  return [...ROUTES, RouterModule.register(ROUTES.map((module) => ({ path, module })))];
 }
-
-const serve = (path: string): (Type | DynamicModule)[] => [
-  ...ROUTES,
-  RouterModule.register(ROUTES.map((module) => ({ path, module }))),
-];

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import {
   Body,
+  type CanActivate,
   ConflictException,
   Controller,
   type DynamicModule,
@@ -11,6 +12,9 @@ import {
   Module,
   NotFoundException,
   Post,
+  SetMetadata,
+  type Type,
+  UnauthorizedException,
   UseGuards,
   ValidationPipe,
   VersioningType,
@@ -23,10 +27,12 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { Column, DataSource, Entity, PrimaryGeneratedColumn } from 'typeorm';
 import {
   Administrators,
+  APPLICATION,
   ApiKeyGuard,
   ApiKeyNotFoundError,
   ApiKeysService,
   Authenticated,
+  AuthenticationService,
   type AuthenticatedRequest,
   CreditsService,
   CurrentUser,
@@ -42,6 +48,8 @@ import {
   type Principal,
   RateLimitedError,
   UserNotFoundError,
+  UsersApiEvents,
+  type UsersApiEvent,
   UsersApiModule,
   UsersService,
 } from '../src/index.js';
@@ -109,6 +117,19 @@ class MessageKeyGuard extends ApiKeyGuard {
   }
 }
 
+/** The guard of docs/host-applications.md, for callers with a key and callers with a token. */
+@Injectable()
+class KeyOrTokenGuard implements CanActivate {
+  constructor(private readonly keys: ApiKeyGuard) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const { headers } = context.getArgByIndex<{ req: { headers: Record<string, string> } }>(2).req;
+    if (headers['x-api-key'] !== undefined) return this.keys.canActivate(context);
+    if (headers.authorization !== 'Bearer good') throw new UnauthorizedException('JWT please');
+    return true;
+  }
+}
+
 /** Handlers without a route, as those of GraphQL and of microservices. */
 @Injectable()
 class GreetingsResolver {
@@ -128,9 +149,19 @@ class GreetingsResolver {
   greetMessage(): string {
     return 'Hello, message';
   }
+
+  @UseGuards(MessageKeyGuard)
+  async greetSender(@CurrentUser() caller: Principal): Promise<string> {
+    return this.greetings.greet(caller.userId);
+  }
+
+  @UseGuards(KeyOrTokenGuard)
+  greetAnyone(): string {
+    return 'Hello, anyone';
+  }
 }
 
-@Module({ controllers: [GreetingsController], providers: [GreetingsService, GreetingsResolver] })
+@Module({ controllers: [GreetingsController], providers: [GreetingsService, GreetingsResolver, ApiKeyGuard] })
 class GreetingsModule {}
 
 describe('UsersApiModule in another Nest application', () => {
@@ -148,7 +179,7 @@ describe('UsersApiModule in another Nest application', () => {
   const defaultConnection = (): DynamicModule => TypeOrmModule.forRoot({ type: 'postgres', url: database.url });
 
   async function start(
-    imports: DynamicModule[],
+    imports: (DynamicModule | Type)[],
     prepare: (host: NestExpressApplication) => void = () => undefined,
     options: NestApplicationOptions = {},
   ): Promise<NestExpressApplication> {
@@ -157,6 +188,7 @@ describe('UsersApiModule in another Nest application', () => {
     const host = await NestFactory.create<NestExpressApplication>(HostModule, {
       logger: false,
       abortOnError: false,
+      rawBody: true,
       ...options,
     });
     hosts.push(host);
@@ -185,6 +217,216 @@ describe('UsersApiModule in another Nest application', () => {
     await expect(start([defaultConnection(), UsersApiModule.forRoot(options as never)])).rejects.toThrow(refused);
     const later = UsersApiModule.forRootAsync({ useFactory: () => options as never });
     await expect(start([defaultConnection(), later])).rejects.toThrow(refused);
+  });
+
+  it.each<[string, () => (DynamicModule | Type)[], NestApplicationOptions, string]>([
+    [
+      'twice',
+      () => [defaultConnection(), UsersApiModule.forRoot({}), UsersApiModule.forRoot({})],
+      {},
+      'UsersApiModule is imported twice: call forRoot or forRootAsync once',
+    ],
+    [
+      'without a connection',
+      () => [UsersApiModule.forRoot({})],
+      {},
+      `UsersApiModule found no TypeORM connection "default": import TypeOrmModule.forRoot({ type: 'postgres', … }) in the root module.`,
+    ],
+    [
+      'without a connection of that name',
+      () => [defaultConnection(), UsersApiModule.forRoot({ dataSource: 'accounts' })],
+      {},
+      `UsersApiModule found no TypeORM connection "accounts": import TypeOrmModule.forRoot({ type: 'postgres', … }) in the root module, with name: 'accounts'.`,
+    ],
+    [
+      "with TypeORM's schema",
+      () => [
+        TypeOrmModule.forRoot({ type: 'postgres', url: database.url, schema: 'public' }),
+        UsersApiModule.forRoot({}),
+      ],
+      {},
+      "replace schema: 'public' with extra: { options: '-c search_path=public' }",
+    ],
+    [
+      "with TypeORM's entityPrefix",
+      () => [
+        TypeOrmModule.forRoot({ type: 'postgres', url: database.url, entityPrefix: 'x_' }),
+        UsersApiModule.forRoot({}),
+      ],
+      {},
+      "UsersApiModule does not support TypeORM's entityPrefix: give it a connection without one",
+    ],
+    [
+      'with a parser that drops the bytes',
+      () => [defaultConnection(), UsersApiModule.forRoot({})],
+      { rawBody: false },
+      'create the application with NestFactory.create(AppModule, { rawBody: true }), or serve none with routes: false',
+    ],
+  ])('does not start %s, and names the remedy in one sentence', async (_, imports, options, message) => {
+    await expect(start(imports(), undefined, options)).rejects.toThrow(message);
+  });
+
+  it('does not start without options, and names the remedy, where nothing injects its services yet', async () => {
+    @Module({ imports: [defaultConnection(), UsersApiModule] })
+    class HostModule {}
+
+    await expect(NestFactory.create(HostModule, { logger: false, abortOnError: false })).rejects.toThrow(
+      'UsersApiModule is imported without its options: import UsersApiModule.forRoot({})',
+    );
+  });
+
+  it('starts without the bytes of bodies where it serves no routes', async () => {
+    const host = await start([defaultConnection(), UsersApiModule.forRoot({ routes: false })], undefined, {
+      rawBody: false,
+    });
+
+    await request(host.getHttpServer()).post('/greetings').send({ any: 'thing' }).expect(201, { any: 'thing' });
+  });
+
+  it.each([
+    ['that the migrations find', { migrations: MIGRATIONS, migrationsRun: true }],
+    ['without our migrations', {}],
+  ])('does not start beside another users table %s, and names the remedy', async (_, options) => {
+    const shared = await createDatabase('empty');
+    const owner = new DataSource({ type: 'postgres', url: shared.directUrl });
+    await owner.initialize();
+    await owner.query('CREATE TABLE users (id int PRIMARY KEY, nickname text)');
+    await owner.destroy();
+
+    const starting = start([
+      TypeOrmModule.forRoot({ type: 'postgres', url: shared.directUrl, retryAttempts: 0, ...options }),
+      UsersApiModule.forRoot({}),
+    ]);
+
+    await expect(starting).rejects.toThrow(
+      /^The database has a table users that is not UsersApiModule's: give .{0,200}$/,
+    );
+    await shared.drop();
+  });
+
+  it("gives our controllers the host's decorators, for its global guards", async () => {
+    /** Refuses handlers and controllers that are not public, as a guard for JWT does. */
+    class GlobalGuard implements CanActivate {
+      canActivate(context: ExecutionContext): boolean {
+        if (Reflect.getMetadata('isPublic', context.getClass()) === true) return true;
+        throw new UnauthorizedException('JWT please');
+      }
+    }
+    const routes = { decorators: [SetMetadata('isPublic', true)] };
+    const host = await start([defaultConnection(), UsersApiModule.forRoot({ routes })], (app) => {
+      app.useGlobalGuards(new GlobalGuard());
+    });
+    const { key } = await callerOf(host);
+    const get = (path: string) => request(host.getHttpServer()).get(path).set('x-api-key', key);
+
+    await get('/v1/users/me').expect(200);
+    await get('/v1/api-keys').expect(200);
+    expect((await get('/greetings/me').expect(401)).body).toMatchObject({ message: 'JWT please' });
+  });
+
+  describe('publishes', () => {
+    const recorded = (host: INestApplication): UsersApiEvent[] => {
+      const events: UsersApiEvent[] = [];
+      host.get(UsersApiEvents).changes.subscribe((event) => events.push(event));
+      return events;
+    };
+    const typesOf = (events: UsersApiEvent[]) => events.splice(0).map(({ type }) => type);
+
+    it('each change once, after its commit, and nothing for a repeat that changes nothing', async () => {
+      const host = await start([defaultConnection(), UsersApiModule.forRoot({ newUserCredits: 5 })]);
+      const [users, keys, credits] = [host.get(UsersService), host.get(ApiKeysService), host.get(CreditsService)];
+      const events = recorded(host);
+      const expiresAt = new Date(Date.now() + 60_000);
+
+      const { id } = await users.create({ name: 'Ada', email: `${randomUUID()}@example.com` });
+      expect(typesOf(events)).toEqual(['user.created', 'credits.moved']);
+      await users.createMissing([{ name: 'Bob', email: `${randomUUID()}@example.com` }]);
+      expect(typesOf(events)).toEqual(['user.created', 'credits.moved']);
+      await users.updateProfile(id, { name: 'Ada' });
+      expect(typesOf(events)).toEqual([]);
+      await users.updateProfile(id, { name: 'Grace' });
+      expect(events).toEqual([
+        {
+          type: 'user.updated',
+          userId: id,
+          changes: { name: { before: 'Ada', after: 'Grace' } },
+          by: APPLICATION,
+        },
+      ]);
+      events.length = 0;
+
+      const { key } = await keys.create({ userId: id, name: 'test', expiresAt });
+      await keys.update(id, 'test', { name: 'other' });
+      await keys.update(id, 'other', { name: 'other' });
+      await keys.rotate(id, 'other', { expiresAt, overlapSeconds: 60 });
+      await keys.revoke(id, 'other');
+      await keys.revoke(id, 'other');
+      expect(events.map((event) => 'apiKeyId' in event && event.apiKeyId)).toEqual(Array(4).fill(key.id));
+      expect(typesOf(events)).toEqual(['api_key.created', 'api_key.updated', 'api_key.rotated', 'api_key.revoked']);
+
+      const movement = { userId: id, amount: 2, transactionId: 'job' };
+      const { entry } = await credits.spend(movement);
+      await credits.spend(movement);
+      expect(events.splice(0)).toEqual([
+        {
+          type: 'credits.moved',
+          userId: id,
+          entryId: entry.id,
+          credits: -2,
+          balanceAfter: 3,
+          transactionId: 'job',
+          transactionType: 'MANUAL_ADJUSTMENT',
+          by: APPLICATION,
+        },
+      ]);
+      await users.change(id, { status: 'INACTIVE' });
+      await users.change(id, { status: 'INACTIVE' });
+      expect(typesOf(events)).toEqual(['user.updated', 'user.deactivated']);
+    });
+
+    it('the changes of a transaction after its outermost commit, and none that was rolled back', async () => {
+      const host = await start([defaultConnection(), UsersApiModule.forRoot({ newUserCredits: 10 })]);
+      const { id: userId } = await callerOf(host);
+      const credits = host.get(CreditsService);
+      const events = recorded(host);
+      const spend = (transactionId: string, manager: DataSource['manager']) =>
+        credits.spend({ userId, amount: 1, transactionId }, { manager });
+      const failing = async (work: Promise<unknown>): Promise<void> => {
+        await expect(work).rejects.toThrow('undone');
+      };
+
+      await host.get(DataSource).transaction(async (outer) => {
+        await spend('outer', outer);
+        await outer.transaction(async (inner) => {
+          await spend('released', inner);
+          await failing(
+            inner.transaction(async (innermost) => {
+              await spend('innermost', innermost);
+              throw new Error('undone');
+            }),
+          );
+        });
+        await failing(
+          outer.transaction(async (inner) => {
+            await inner.transaction((innermost) => spend('released in an undone savepoint', innermost));
+            throw new Error('undone');
+          }),
+        );
+        expect(events).toEqual([]);
+      });
+      expect(events.splice(0).map((event) => 'transactionId' in event && event.transactionId)).toEqual([
+        'outer',
+        'released',
+      ]);
+      await failing(
+        host.get(DataSource).transaction(async (outer) => {
+          await outer.transaction((inner) => spend('in an undone transaction', inner));
+          throw new Error('undone');
+        }),
+      );
+      expect(events).toEqual([]);
+      expect((await host.get(UsersService).getById(userId)).creditsBalance).toBe(8);
+    });
   });
 
   it('knows nobody by an id that is none, and fails for nothing that is asked with one', async () => {
@@ -409,9 +651,51 @@ describe('UsersApiModule in another Nest application', () => {
       expect(await handlerOf(host, 'greetMessage', 'rpc')({}, message)).toBe('Hello, message');
       expect(message.principal).toMatchObject({ userId: id, isAdmin: false, requestId: null });
       await expect(handlerOf(host, 'greetMessage', 'rpc')({}, { headers: {} })).rejects.toThrow(MissingApiKeyError);
-      await expect(handlerOf(host, 'greet', 'rpc')({}, message)).rejects.toThrow(
+      expect(await handlerOf(host, 'greetSender', 'rpc')({}, { headers: { 'x-api-key': key } })).toBe('Hello, Ada');
+      await expect(handlerOf(host, 'greet', 'rpc')({}, { headers: {} })).rejects.toThrow(
         'No request in this context (rpc): extend ApiKeyGuard and override requestOf()',
       );
+    });
+
+    it('authenticates the handshake of a WebSocket, with each message', async () => {
+      const host = await start([defaultConnection(), UsersApiModule.forRoot({})]);
+      const { id, key } = await callerOf(host);
+      const client = { handshake: { headers: { 'x-api-key': key }, address: '203.0.113.7' } };
+      const greet = handlerOf(host, 'greet', 'ws');
+
+      expect(await greet(client, 'a message')).toBe('Hello, Ada');
+      expect(await greet(client, { another: 'message' })).toBe('Hello, Ada');
+      await host.get(ApiKeysService).revoke(id, 'test');
+      await expect(greet(client, 'a message')).rejects.toThrow(InvalidApiKeyError);
+      await expect(greet({ handshake: { headers: {} } }, 'a message')).rejects.toThrow(MissingApiKeyError);
+    });
+
+    it('is one of several guards: a key or a token', async () => {
+      const host = await start([defaultConnection(), UsersApiModule.forRoot({})]);
+      const { key } = await callerOf(host);
+      const enter = (headers: object) => handlerOf(host, 'greetAnyone', 'graphql')({}, {}, { req: { headers } });
+
+      expect(await enter({ 'x-api-key': key })).toBe('Hello, anyone');
+      expect(await enter({ authorization: 'Bearer good' })).toBe('Hello, anyone');
+      await expect(enter({ 'x-api-key': `${key}x`, authorization: 'Bearer good' })).rejects.toThrow(InvalidApiKeyError);
+      await expect(enter({})).rejects.toThrow('JWT please');
+    });
+
+    it('authenticates without a guard: a key in, its owner out', async () => {
+      const host = await start([defaultConnection(), UsersApiModule.forRoot({})]);
+      const { id, key } = await callerOf(host);
+      const authentication = host.get(AuthenticationService);
+
+      expect(await authentication.authenticate(key)).toEqual({
+        type: 'API_KEY',
+        userId: id,
+        keyId: expect.any(String) as string,
+        isAdmin: false,
+        superseded: null,
+        requestId: null,
+      });
+      await expect(authentication.authenticate(undefined)).rejects.toThrow(MissingApiKeyError);
+      await expect(authentication.authenticate('ua_nonsense')).rejects.toThrow(InvalidApiKeyError);
     });
   });
 
@@ -434,7 +718,7 @@ describe('UsersApiModule in another Nest application', () => {
     await caller.get('/api/v7/greetings/me').expect(200);
   });
 
-  it.each<NestApplicationOptions>([{ rawBody: true }, {}, { bodyParser: false }])(
+  it.each<NestApplicationOptions>([{ rawBody: true }, { bodyParser: false }])(
     'keeps its promises behind the pipes of a host made with %j',
     async (options: NestApplicationOptions) => {
       const host = await start(
@@ -468,7 +752,7 @@ describe('UsersApiModule in another Nest application', () => {
       expect((await patch({ name: 'x'.repeat(20_000) }).expect(413)).body).toEqual(answer(413));
       expect((await patch('name=Eve', 'application/x-www-form-urlencoded').expect(415)).body).toEqual(answer(415));
       expect((await caller.patch('/v1/users/me').expect(400)).body).toEqual(answer(400));
-      if (options.rawBody ?? options.bodyParser === false) await patch('{"name": "Eve", "name": "Bob"}').expect(400);
+      await patch('{"name": "Eve", "name": "Bob"}').expect(400);
       await caller.post('/v1/api-keys').send({ name: 'laptop', expires_at: '2999-01-01T00:00:00Z' }).expect(201);
       await caller.get('/v1/api-keys?page=1e0').expect(400);
       expect((await caller.get('/v1/api-keys?page=2').expect(200)).body).toMatchObject({ data: [] });

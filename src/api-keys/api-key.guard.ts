@@ -6,7 +6,6 @@ import { type Caller, callerAddress } from '../common/http/caller-address.js';
 import { parametersOf } from '../common/validation/request-validation.js';
 import { InvalidApiKeyError, MissingApiKeyError, NotAdministratorError } from './api-keys.errors.js';
 import { AuthenticationService } from './authentication.service.js';
-import type { LiveSecret } from './secrets.repository.js';
 import type { Principal } from './principal.js';
 import { rateLimitHeaders } from './rate-limit.headers.js';
 import { RateLimits } from './rate-limits.service.js';
@@ -32,17 +31,34 @@ interface KeyedResponse {
   vary(field: string): unknown;
 }
 
+/** The requests that a guard of another application has found, by the arguments of the handler. */
+const requests = new WeakMap<object, AuthenticatedRequest>();
+
+/** An argument that the guards, the pipes and the parameters of one call share. */
+const callOf = (context: ExecutionContext): object | undefined =>
+  context
+    .getArgs<unknown[]>()
+    .toReversed()
+    .find((argument): argument is object => typeof argument === 'object' && argument !== null);
+
 /**
- * The request of a handler of HTTP, or of GraphQL, whose context has it as `req`.
+ * The request of a handler: that of HTTP; of GraphQL, whose context has it as `req`; or the
+ * handshake of a WebSocket, which Socket.IO keeps as `handshake` of the client.
  *
  * @throws for another transport, whose guard overrides `ApiKeyGuard.requestOf`
  */
 export function requestOf(context: ExecutionContext): AuthenticatedRequest {
   const type = context.getType<string>();
   if (type === 'http') return context.switchToHttp().getRequest<AuthenticatedRequest>();
-  const req = type === 'graphql' ? context.getArgByIndex<{ req?: AuthenticatedRequest }>(2).req : undefined;
-  if (!req) throw new Error(`No request in this context (${type}): extend ApiKeyGuard and override requestOf()`);
-  return req;
+  const request = requests.get(callOf(context) ?? context) ?? requestOfTransport(context, type);
+  if (!request) throw new Error(`No request in this context (${type}): extend ApiKeyGuard and override requestOf()`);
+  return request;
+}
+
+function requestOfTransport(context: ExecutionContext, type: string): AuthenticatedRequest | undefined {
+  if (type === 'graphql') return context.getArgByIndex<{ req?: AuthenticatedRequest }>(2).req;
+  if (type === 'ws') return context.switchToWs().getClient<{ handshake?: AuthenticatedRequest }>().handshake;
+  return undefined;
 }
 
 /** Authenticates the caller, and counts the request for the rate limit of its key. */
@@ -55,23 +71,19 @@ export class ApiKeyGuard implements CanActivate {
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = this.requestOf(context);
+    const call = context.getType() === 'http' ? undefined : callOf(context);
+    if (call) requests.set(call, request); // `@CurrentUser()` does not know an overridden `requestOf`
     const { res } = request;
     const response = res?.headersSent ? undefined : res;
     // One URL serves many callers, so a cache must keep their answers apart and ask before it uses
     // one.
     response?.setHeader('Cache-Control', 'private, no-cache');
     response?.vary('x-api-key');
-    const secret = await this.authenticate(request);
-    const { userId, keyId, isAdmin } = secret;
-    request.principal = {
-      type: 'API_KEY',
-      userId,
-      keyId,
-      isAdmin,
-      requestId: isRequestId(request.id) ? request.id : null, // in another application it may be anything
-    };
-    const limit = await this.limits.countCall(keyId);
-    const headers = { ...(limit && rateLimitHeaders(limit)), ...supersessionHeaders(secret) };
+    const principal = await this.authenticate(request);
+    // In another application, the id of a request may be anything.
+    request.principal = { ...principal, requestId: isRequestId(request.id) ? request.id : null };
+    const limit = await this.limits.countCall(principal.keyId);
+    const headers = { ...(limit && rateLimitHeaders(limit)), ...supersessionHeaders(principal) };
     for (const [name, value] of Object.entries(headers)) response?.setHeader(name, value);
     return true;
   }
@@ -81,7 +93,7 @@ export class ApiKeyGuard implements CanActivate {
     return requestOf(context);
   }
 
-  private async authenticate(request: AuthenticatedRequest): Promise<LiveSecret> {
+  private async authenticate(request: AuthenticatedRequest): Promise<Principal> {
     try {
       return await this.authentication.authenticate(request.headers['x-api-key']?.toString());
     } catch (error) {
@@ -120,10 +132,10 @@ export class AdministratorQueryGuard implements CanActivate {
  * Tells a caller that a rotation replaced its secret (RFC 9745), and until when the secret works
  * (RFC 8594).
  */
-const supersessionHeaders = ({ supersededAt, supersededUntil }: LiveSecret): Record<string, string> =>
-  supersededAt && supersededUntil
+const supersessionHeaders = ({ superseded }: Principal): Record<string, string> =>
+  superseded
     ? {
-        Deprecation: `@${String(Math.floor(supersededAt.getTime() / 1000))}`,
-        Sunset: supersededUntil.toUTCString(),
+        Deprecation: `@${String(Math.floor(superseded.at.getTime() / 1000))}`,
+        Sunset: superseded.until.toUTCString(),
       }
     : {};

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { CountersModule } from '../common/counters/counters.module.js';
+import { EventsModule } from '../events/events.module.js';
 import { ApiKeyListsRepository } from './api-key-lists.repository.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysRepository } from './api-keys.repository.js';
@@ -11,7 +12,7 @@ import { SecretsRepository } from './secrets.repository.js';
 
 /** Services, and all that `@Authenticated()` needs. */
 @Module({
-  imports: [CountersModule],
+  imports: [CountersModule, EventsModule],
   providers: [
     ApiKeysService,
     AuthenticationService,

@@ -2,13 +2,14 @@ import { Injectable } from '@nestjs/common';
 import sql, { raw, type Sql } from 'sql-template-tag';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Actor } from '../audit-trail/actor.js';
-import { auditDiff, auditSnapshot, withAudit } from '../audit-trail/with-audit.js';
+import { type AuditAction, type AuditedRow, auditDiff, auditSnapshot, withAudit } from '../audit-trail/with-audit.js';
 import { Counters } from '../common/counters/counters.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { query } from '../database/query.js';
 import { retryingConflicts } from '../database/retry.js';
 import { SerialQueue } from '../database/serial-queue.js';
-import { keyView, type KeyView } from './key-view.js';
+import { UsersApiEvents } from '../events/users-api-events.js';
+import { keyView, type KeyView, toKeyView } from './key-view.js';
 
 export interface NewApiKey {
   readonly userId: string;
@@ -56,17 +57,18 @@ export class ApiKeysRepository {
 
   constructor(
     @InjectDatabase() private readonly database: DataSource,
+    private readonly events: UsersApiEvents,
     counters: Counters,
   ) {
     counters.watchQueue('change_api_keys', this.queue);
   }
 
   async findByName(userId: string, name: string): Promise<KeyView | null> {
-    return this.one(sql`SELECT ${keyView('api_keys')} FROM api_keys WHERE user_id = ${userId} AND name = ${name}`);
+    return this.first(sql`SELECT ${keyView('api_keys')} FROM api_keys WHERE user_id = ${userId} AND name = ${name}`);
   }
 
   async findById(userId: string, id: string): Promise<KeyView | null> {
-    return this.one(sql`SELECT ${keyView('api_keys')} FROM api_keys WHERE user_id = ${userId} AND id = ${id}`);
+    return this.first(sql`SELECT ${keyView('api_keys')} FROM api_keys WHERE user_id = ${userId} AND id = ${id}`);
   }
 
   /** Whether an instant has passed, by the database's clock. */
@@ -87,16 +89,13 @@ export class ApiKeysRepository {
     by: Actor,
     manager?: EntityManager,
   ): Promise<KeyView | null> {
-    const statement = withAudit(
-      'api_key.created',
-      sql`INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
+    const change = sql`INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
     SELECT ${userId}, ${name}, ${expiresAt}, ${prefix}, ${digest}
      WHERE ${expiresAt}::timestamptz > statement_timestamp()
     RETURNING ${keyView('api_keys')}, ${AUDITED_KEY},
-              ${auditSnapshot({ name: 'name', expires_at: instant('expires_at'), prefix: 'prefix' })} AS audit_changes`,
-      { by },
-    );
-    return manager ? this.one(statement, manager) : this.serially(userId, () => this.one(statement));
+              ${auditSnapshot({ name: 'name', expires_at: instant('expires_at'), prefix: 'prefix' })} AS audit_changes`;
+    const run = (): Promise<KeyView | null> => this.change('api_key.created', change, by, { manager });
+    return manager ? run() : this.serially(userId, run);
   }
 
   /**
@@ -107,9 +106,7 @@ export class ApiKeysRepository {
    */
   async patch(userId: string, name: string, changes: ApiKeyChanges, by: Actor): Promise<KeyView | null> {
     const { name: newName, expiresAt } = changes;
-    const statement = withAudit(
-      'api_key.updated',
-      sql`UPDATE api_keys
+    const change = sql`UPDATE api_keys
        SET name = coalesce(${newName}, target.name),
            expires_at = coalesce(${expiresAt}, target.expires_at)
       FROM ${lockedKey(userId, name)}
@@ -117,10 +114,8 @@ export class ApiKeysRepository {
        AND (${expiresAt}::timestamptz IS NULL
             OR (${expiresAt}::timestamptz > clock_timestamp() AND target.expires_at > clock_timestamp() AND target.revoked_at IS NULL))
     RETURNING ${keyView('api_keys')}, ${AUDITED_KEY},
-              ${auditDiff({ name: ['target.name', 'api_keys.name'], expires_at: expiryDiff })} AS audit_changes`,
-      { by },
-    );
-    return this.serially(userId, () => this.one(statement));
+              ${auditDiff({ name: ['target.name', 'api_keys.name'], expires_at: expiryDiff })} AS audit_changes`;
+    return this.serially(userId, () => this.change('api_key.updated', change, by));
   }
 
   /**
@@ -130,9 +125,7 @@ export class ApiKeysRepository {
    *   an id never does
    */
   async revoke(userId: string, column: 'id' | 'name', value: string, by: Actor): Promise<KeyView | null> {
-    const statement = withAudit(
-      'api_key.revoked',
-      sql`UPDATE api_keys
+    const change = sql`UPDATE api_keys
        SET revoked_at = coalesce(api_keys.revoked_at, statement_timestamp())
       FROM (SELECT id, revoked_at
               FROM api_keys
@@ -141,10 +134,8 @@ export class ApiKeysRepository {
      WHERE api_keys.id = target.id
     RETURNING ${keyView('api_keys')}, ${AUDITED_KEY},
               CASE WHEN target.revoked_at IS NULL THEN ${auditSnapshot({ revoked_at: instant('api_keys.revoked_at') })}
-                   ELSE '{}' END AS audit_changes`,
-      { by },
-    );
-    return this.serially(userId, () => this.one(statement));
+                   ELSE '{}' END AS audit_changes`;
+    return this.serially(userId, () => this.change('api_key.revoked', change, by));
   }
 
   /**
@@ -161,9 +152,7 @@ export class ApiKeysRepository {
     by: Actor,
   ): Promise<KeyView | null> {
     const overlapEnd = sql`clock_timestamp() + make_interval(secs => ${overlapSeconds}::int)`;
-    const statement = withAudit(
-      'api_key.rotated',
-      sql`UPDATE api_keys
+    const change = sql`UPDATE api_keys
        SET digest = ${digest}, prefix = ${prefix}, expires_at = ${expiresAt}
       FROM ${lockedKey(userId, name)}
      WHERE api_keys.id = target.id
@@ -172,32 +161,28 @@ export class ApiKeysRepository {
        AND ${expiresAt}::timestamptz > clock_timestamp()
     RETURNING ${keyView('api_keys')}, ${AUDITED_KEY}, target.digest AS old_digest, target.expires_at AS old_expires_at,
               ${auditDiff({ prefix: ['target.prefix', 'api_keys.prefix'], expires_at: expiryDiff })}
-                || jsonb_build_object('overlap_seconds', jsonb_build_object('after', ${overlapSeconds}::int)) AS audit_changes`,
-      {
-        by,
-        also: {
-          ended: sql`DELETE FROM superseded_secrets AS s
+                || jsonb_build_object('overlap_seconds', jsonb_build_object('after', ${overlapSeconds}::int)) AS audit_changes`;
+    const also = {
+      ended: sql`DELETE FROM superseded_secrets AS s
      USING changed
      WHERE s.api_key_id = changed.id
        AND (${overlapSeconds}::int = 0 OR s.expires_at <= statement_timestamp())`,
-          shortened: sql`UPDATE superseded_secrets AS s
+      shortened: sql`UPDATE superseded_secrets AS s
        SET expires_at = ${overlapEnd}
       FROM changed
      WHERE s.api_key_id = changed.id
        AND ${overlapSeconds}::int > 0
        AND s.expires_at > greatest(statement_timestamp(), ${overlapEnd})`,
-          superseded: sql`INSERT INTO superseded_secrets (digest, api_key_id, superseded_at, expires_at)
+      superseded: sql`INSERT INTO superseded_secrets (digest, api_key_id, superseded_at, expires_at)
     SELECT old_digest, id, clock_timestamp(), least(old_expires_at, ${overlapEnd})
       FROM changed
      WHERE ${overlapSeconds}::int > 0`,
-        },
-      },
-    );
+    };
     // Locks first: a statement that waits for another rotation does not see the secret which that
     // rotation has superseded.
     const work = async (manager: EntityManager): Promise<KeyView | null> => {
       await query(manager, sql`SELECT FROM users WHERE id = ${userId} FOR NO KEY UPDATE`);
-      return this.one(statement, manager);
+      return this.change('api_key.rotated', change, by, { manager, also });
     };
     return this.serially(userId, () => retryingConflicts(() => this.database.transaction(work)));
   }
@@ -212,8 +197,24 @@ export class ApiKeysRepository {
     return this.queue.run(userId.toLowerCase(), change);
   }
 
-  private async one(statement: Sql, manager?: EntityManager): Promise<KeyView | null> {
-    const run = (on: DataSource | EntityManager): Promise<KeyView[]> => query(on, statement);
+  /** Runs a change of a key, records it, and publishes it after its commit. */
+  private async change(
+    action: AuditAction,
+    change: Sql,
+    by: Actor,
+    { manager, also }: { manager?: EntityManager | undefined; also?: Readonly<Record<string, Sql>> } = {},
+  ): Promise<KeyView | null> {
+    const row = await this.first<KeyView & AuditedRow>(
+      withAudit(action, change, { by, ...(also && { also }) }),
+      manager,
+    );
+    if (!row) return null;
+    this.events.publishAudited(action, row, by, manager);
+    return toKeyView(row);
+  }
+
+  private async first<Row extends KeyView>(statement: Sql, manager?: EntityManager): Promise<Row | null> {
+    const run = (on: DataSource | EntityManager): Promise<Row[]> => query(on, statement);
     const [row] = await (manager ? run(manager) : retryingConflicts(() => run(this.database)));
     return row ?? null;
   }

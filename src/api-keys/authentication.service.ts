@@ -4,10 +4,11 @@ import { digestOf } from './api-key.secret.js';
 import type { AuthenticationRefusal } from '../common/counters/counters.js';
 import { Counters } from '../common/counters/counters.js';
 import { InvalidApiKeyError, MissingApiKeyError } from './api-keys.errors.js';
-import { type LiveSecret, SecretsRepository } from './secrets.repository.js';
+import type { Principal } from './principal.js';
+import { SecretsRepository } from './secrets.repository.js';
 import { KeyUsage } from './key-usage.service.js';
 
-/** Tells who presents a key. */
+/** Authenticates API keys, on any transport. */
 @Injectable()
 export class AuthenticationService {
   constructor(
@@ -17,18 +18,23 @@ export class AuthenticationService {
   ) {}
 
   /**
-   * The checksum is verified before anything else happens, so an invented key costs no SQL.
+   * The owner of a key that works at this instant. The checksum is verified first, so an invented
+   * key costs no SQL. Nothing is cached: a revoked key is refused by the next call. Does not count
+   * for a rate limit: see `RateLimits`.
    *
-   * @throws MissingApiKeyError when there is none, InvalidApiKeyError when it does not work at this
-   *   instant, IncompleteResultError when the database does not say whether it does
+   * @throws MissingApiKeyError without a key, InvalidApiKeyError for a key that does not work,
+   *   IncompleteResultError when the result of the database does not contain the answer, and errors
+   *   of an unavailable database
    */
-  async authenticate(presented: string | undefined): Promise<LiveSecret> {
+  async authenticate(presented: string | undefined): Promise<Principal> {
     if (presented === undefined) throw this.refusal('missing');
     if (!isApiKey(presented)) throw this.refusal('malformed');
     const secret = await this.secrets.find(digestOf(presented));
     if (typeof secret === 'string') throw this.refusal(secret);
     this.usage.record(secret.keyId);
-    return secret;
+    const { userId, keyId, isAdmin, supersededAt: at, supersededUntil: until } = secret;
+    const superseded = at && until && { at, until };
+    return { type: 'API_KEY', userId, keyId, isAdmin, superseded, requestId: null };
   }
 
   /** Counts it by its reason, which the caller is not told. */

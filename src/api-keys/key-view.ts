@@ -16,6 +16,17 @@ export interface KeyView {
   readonly prefix: string;
 }
 
+/** Copies the fields of a `KeyView` only: a statement returns more than these. */
+export const toKeyView = (row: KeyView): KeyView => ({
+  id: row.id,
+  createdAt: row.createdAt,
+  lastUsedAt: row.lastUsedAt,
+  expiresAt: row.expiresAt,
+  status: row.status,
+  name: row.name,
+  prefix: row.prefix,
+});
+
 /** The select list of a `KeyView`, from a table or alias that has the columns of `api_keys`. */
 export const keyView = (table: string): Sql =>
   raw(`${table}.id, ${table}.created_at AS "createdAt", ${table}.last_used_at AS "lastUsedAt",

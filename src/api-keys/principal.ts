@@ -6,4 +6,9 @@ export interface Principal extends Actor {
   readonly userId: string;
   readonly keyId: string;
   readonly isAdmin: boolean;
+  /**
+   * Set where the request was sent with a secret that a rotation has replaced: the instant of the
+   * rotation, and the end of the overlap.
+   */
+  readonly superseded: { readonly at: Date; readonly until: Date } | null;
 }

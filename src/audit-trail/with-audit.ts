@@ -17,6 +17,13 @@ export const AUDIT_ACTIONS = [
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
+/** What `withAudit` reads of each changed row, and returns with it. */
+export interface AuditedRow {
+  readonly audit_user_id: string;
+  readonly audit_api_key_id: string | null;
+  readonly audit_changes: Readonly<Record<string, { readonly before?: unknown; readonly after?: unknown }>>;
+}
+
 interface Audit {
   /**
    * The actor of all changed rows. Without it each returned row has its own, in the columns of

@@ -1,6 +1,7 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
 import { ApiKeysCoreModule } from '../api-keys/api-keys.module.js';
 import { CountersModule } from '../common/counters/counters.module.js';
+import { EventsModule } from '../events/events.module.js';
 import { UsersCoreModule } from '../users/users.module.js';
 import { UsersService } from '../users/users.service.js';
 import { InjectOptions, type UsersApiOptions } from '../config/users-api.options.js';
@@ -10,7 +11,7 @@ import { CreditsRepository } from './credits.repository.js';
 import { CreditsService } from './credits.service.js';
 
 @Module({
-  imports: [UsersCoreModule, CountersModule],
+  imports: [UsersCoreModule, CountersModule, EventsModule],
   providers: [CreditsService, CreditsRepository],
   exports: [CreditsService],
 })

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { APPLICATION } from '../audit-trail/actor.js';
+import { type Actor, APPLICATION } from '../audit-trail/actor.js';
 import type { ChangeOptions } from '../audit-trail/change-options.js';
 import { violates } from '../common/errors/constraint.js';
 import { Counters } from '../common/counters/counters.js';
@@ -9,6 +9,7 @@ import { isDate } from '../common/validation/date.js';
 import { isUuid } from '../common/validation/uuid.js';
 import { retryingConflicts } from '../database/retry.js';
 import { SerialQueue } from '../database/serial-queue.js';
+import { UsersApiEvents } from '../events/users-api-events.js';
 import { UserNotFoundError } from '../users/users.errors.js';
 import { UsersService } from '../users/users.service.js';
 import type { CreditEntry } from './credit-entry.entity.js';
@@ -57,6 +58,7 @@ export class CreditsService {
   constructor(
     private readonly entries: CreditsRepository,
     private readonly users: UsersService,
+    private readonly events: UsersApiEvents,
     counters: Counters,
   ) {
     counters.watchQueue('move_credits', this.queue);
@@ -120,13 +122,24 @@ export class CreditsService {
     const movement = { userId, credits: sign * amount, transactionId, transactionType, by };
 
     const entry = await this.attempt(movement, manager);
-    if (entry) return { entry, replayed: false };
+    if (entry) {
+      this.publish(entry, by, manager);
+      return { entry, replayed: false };
+    }
     // Look for a replay first: a repeated request must succeed even if the balance has changed
     // since.
     const earlier = await this.entries.findByTransactionId(userId, transactionId, manager);
     if (earlier) return replay(earlier, movement);
     await this.users.getById(userId, { manager });
     throw sign < 0 ? new InsufficientCreditsError() : new BalanceLimitError();
+  }
+
+  private publish({ id: entryId, ...entry }: CreditEntry, by: Actor, manager: EntityManager): void {
+    const { userId, credits, balanceAfter, transactionId, transactionType } = entry;
+    this.events.publish(
+      { type: 'credits.moved', userId, entryId, credits, balanceAfter, transactionId, transactionType, by },
+      manager,
+    );
   }
 
   /** @returns null when the movement is refused or its transaction id is taken */

@@ -1,3 +1,4 @@
+import { RefuseOtherTables1767225540000 } from '../../migrations/1767225540000-refuse-other-tables.js';
 import { CreateUsers1767225600000 } from '../../migrations/1767225600000-create-users.js';
 import { CreateApiKeys1767225660000 } from '../../migrations/1767225660000-create-api-keys.js';
 import { CreateAuditEvents1767225720000 } from '../../migrations/1767225720000-create-audit-events.js';
@@ -13,6 +14,7 @@ import { ValidateTransactionTypes1767226380000 } from '../../migrations/17672263
 
 /** Every migration, oldest first. A test holds this list and the folder together. */
 export const MIGRATIONS = [
+  RefuseOtherTables1767225540000,
   CreateUsers1767225600000,
   CreateApiKeys1767225660000,
   CreateAuditEvents1767225720000,

@@ -1,13 +1,14 @@
 import { Module } from '@nestjs/common';
 import { ApiKeysCoreModule } from '../api-keys/api-keys.module.js';
 import { CountersModule } from '../common/counters/counters.module.js';
+import { EventsModule } from '../events/events.module.js';
 import { UsersAdminController } from './users.admin.controller.js';
 import { UsersController } from './users.controller.js';
 import { UsersRepository } from './users.repository.js';
 import { UsersService } from './users.service.js';
 
 @Module({
-  imports: [CountersModule],
+  imports: [CountersModule, EventsModule],
   providers: [UsersService, UsersRepository],
   exports: [UsersService],
 })

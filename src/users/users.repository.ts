@@ -1,18 +1,20 @@
 import { Injectable } from '@nestjs/common';
 import sql, { type Sql } from 'sql-template-tag';
 import { DataSource, type EntityManager } from 'typeorm';
-import { type Actor, checkActor } from '../audit-trail/actor.js';
+import { type Actor, APPLICATION, checkActor } from '../audit-trail/actor.js';
 import { Counters } from '../common/counters/counters.js';
 import type { Page, PageWindow } from '../common/pagination/page.js';
 import { isUuid } from '../common/validation/uuid.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { findNewest, type List, NEWEST } from '../database/list.js';
 import { query } from '../database/query.js';
+import { UsersApiEvents } from '../events/users-api-events.js';
 import { RETRIES, retryingConflicts } from '../database/retry.js';
 import { firstOf, IncompleteResultError, type Statement } from '../database/statement.js';
 import { StatementBatcher } from '../database/statement-batcher.js';
 import { type User, USER_STATUSES, type UserStatus } from './user.entity.js';
 import {
+  type ChangedUserRow,
   FIND,
   IDS,
   insertUsers,
@@ -48,6 +50,7 @@ export class UsersRepository {
 
   constructor(
     @InjectDatabase() private readonly database: DataSource,
+    private readonly events: UsersApiEvents,
     counters: Counters,
   ) {
     this.patches = new StatementBatcher({
@@ -114,13 +117,17 @@ export class UsersRepository {
 
   /** @param manager joins the caller's transaction */
   async insert(user: NewUser, actor: Actor, manager?: EntityManager): Promise<User> {
-    const run = (on: DataSource | EntityManager): Promise<UserRow[]> => query(on, insertUsers([user], actor));
-    return toUser(firstOf(await (manager ? run(manager) : retryingConflicts(() => run(this.database)))));
+    const run = (on: DataSource | EntityManager): Promise<ChangedUserRow[]> => query(on, insertUsers([user], actor));
+    const row = firstOf(await (manager ? run(manager) : retryingConflicts(() => run(this.database))));
+    this.events.publishAudited('user.created', row, actor, manager);
+    return toUser(row);
   }
 
   /** Adds those users whose address is not taken yet, in the caller's transaction. */
   async insertMissing(users: readonly NewUser[], actor: Actor, manager: EntityManager): Promise<User[]> {
-    return (await query<UserRow>(manager, insertUsers(users, actor, SKIP_TAKEN))).map(toUser);
+    const rows = await query<ChangedUserRow>(manager, insertUsers(users, actor, SKIP_TAKEN));
+    for (const row of rows) this.events.publishAudited('user.created', row, actor, manager);
+    return rows.map(toUser);
   }
 
   /**
@@ -147,8 +154,10 @@ export class UsersRepository {
     return (await retryingConflicts(() => this.runPatch(PATCH, [patch]), retries)).get(patch.id) ?? null;
   }
 
-  private async runPatch(statement: Statement<UserRow>, patches: readonly Patch[]): Promise<Map<string, User>> {
+  private async runPatch(statement: Statement<ChangedUserRow>, patches: readonly Patch[]): Promise<Map<string, User>> {
     const rows = await statement.run(this.database, PATCHES.values(patches));
+    const actors = new Map(patches.map(({ id, actor }) => [id, actor]));
+    for (const row of rows) this.events.publishAudited('user.updated', row, actors.get(row.id) ?? APPLICATION);
     return new Map(rows.map((row) => [row.id, toUser(row)]));
   }
 }

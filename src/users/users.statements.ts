@@ -1,7 +1,7 @@
 import sql, { empty, raw, type Sql } from 'sql-template-tag';
 import type { Actor } from '../audit-trail/actor.js';
 import { actorColumnNames, actorRows } from '../audit-trail/actor-columns.js';
-import { auditDiff, auditSnapshot, withAudit } from '../audit-trail/with-audit.js';
+import { type AuditedRow, auditDiff, auditSnapshot, withAudit } from '../audit-trail/with-audit.js';
 import { type Columns, selectList } from '../database/columns.js';
 import { type Column, Rows } from '../database/rows.js';
 import { Statement } from '../database/statement.js';
@@ -44,6 +44,7 @@ const CHANGEABLE = {
 
 /** A row as `pg` returns it: bigint columns are text. */
 export type UserRow = Omit<User, 'creditsBalance'> & { readonly creditsBalance: string };
+export type ChangedUserRow = UserRow & AuditedRow;
 
 /** Copies the named columns only: the statements return more than the row. */
 export const toUser = (row: UserRow): User => ({
@@ -120,8 +121,8 @@ const patchUsers = (locked: Sql): Sql =>
     { at: sql`"updatedAt"` }, // increases with each change of a row, so its events are in order
   );
 
-export const PATCH = new Statement<UserRow>('patch_users', patchUsers(empty));
-export const PATCH_UNLOCKED = new Statement<UserRow>('patch_unlocked_users', patchUsers(sql`SKIP LOCKED`));
+export const PATCH = new Statement<ChangedUserRow>('patch_users', patchUsers(empty));
+export const PATCH_UNLOCKED = new Statement<ChangedUserRow>('patch_unlocked_users', patchUsers(sql`SKIP LOCKED`));
 
 const NEW_USERS = new Rows<NewUser>({
   name: ['text', ({ name }) => name],

@@ -26,6 +26,8 @@ export function addressOf(text: string): string | undefined {
 /** The parts of a request that name its sender. */
 export interface Caller {
   readonly ip?: string | undefined;
+  /** As the handshake of Socket.IO names it. */
+  readonly address?: string | undefined;
   readonly socket?: { readonly remoteAddress?: string | undefined };
 }
 
@@ -33,5 +35,5 @@ export interface Caller {
  * The address of a caller: the one that a trusted proxy names, if it is one, or else that of the
  * connection. Empty where it has none, as with a Unix socket.
  */
-export const callerAddress = ({ ip, socket }: Caller): string =>
-  addressOf(ip ?? '') ?? addressOf(socket?.remoteAddress ?? '') ?? '';
+export const callerAddress = ({ ip, address, socket }: Caller): string =>
+  addressOf(ip ?? address ?? '') ?? addressOf(socket?.remoteAddress ?? '') ?? '';
