@@ -64,6 +64,7 @@ describe('users-api', () => {
     );
     expect(expiry).toBe(stored?.expiry.toISOString());
     expect(stdout.match(new RegExp(KEY, 'g'))).toHaveLength(1);
+    expect(stdout.split(expiry)).toHaveLength(2);
   });
 
   it('makes keys that the API takes, until they expire', async () => {
