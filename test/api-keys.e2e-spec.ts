@@ -295,6 +295,18 @@ describe('GET, PATCH and DELETE /v1/api-keys/{key_name}', () => {
     }
   });
 
+  // A creation counts the active keys of its user, and must not count one whose expiry changes.
+  it('503 for a change of a key while a creation for the same user is not committed', async () => {
+    const { owner, path } = await given();
+    const release = await app.hold('SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE', [owner.id]);
+
+    const during = await app.as(owner).patch(path).send({ expires_at: FUTURE }).retry(0);
+    await release();
+    const after = await app.as(owner).patch(path).send({ expires_at: FUTURE });
+
+    expect([during.status, after.status]).toEqual([503, 200]);
+  });
+
   it('405 for other methods on current, which is no name', async () => {
     const { owner } = await given();
 
@@ -507,17 +519,29 @@ describe('last_used_at', () => {
   });
 
   it('passes over a key that somebody is changing, and costs no request anything when it cannot be written', async () => {
-    const ada = await app.given.user();
-    await app.as(ada).get('/v1/users/me');
+    const [ada, bob] = [await app.given.user(), await app.given.user()];
+    for (const user of [ada, bob]) await app.as(user).get('/v1/users/me');
     const release = await app.hold('SELECT FROM api_keys WHERE user_id = $1 FOR UPDATE', [ada.id]);
 
     await app.nest.get(KeyUsage).flush();
+    const others = await lastUse(bob);
     await release();
 
+    expect(others).not.toBeNull();
     expect(await lastUse(ada)).toBeNull();
     app.nest.get(KeyUsage).record('not a UUID');
     await app.nest.get(KeyUsage).flush();
     expect((await app.as(ada).get('/v1/users/me')).status).toBe(200);
+  });
+
+  it('never moves back behind a later use, which another instance has written', async () => {
+    const ada = await app.given.user();
+    await app.as(ada).get('/v1/users/me');
+    await app.given.sql(`UPDATE api_keys SET last_used_at = '2100-01-01T00:00:00Z' WHERE user_id = $1`, [ada.id]);
+
+    await app.nest.get(KeyUsage).flush();
+
+    expect(await lastUse(ada)).toBe('2100-01-01T00:00:00.000Z');
   });
 
   it('is flushed when the application ends', async () => {

@@ -114,6 +114,27 @@ describe('The audit trail', () => {
     ]);
   });
 
+  it('has the instant of a change as the updated_at of the user, and so the changes of a user in their order', async () => {
+    const ada = await app.given.user();
+    await app.given.sql(`UPDATE users SET updated_at = '2100-01-01T00:00:00Z' WHERE id = $1`, [ada.id]);
+
+    for (const name of ['First', 'Second']) await app.as(ada).patch('/v1/users/me').send({ name });
+
+    expect(await eventsOf(ada, '&action=user.updated')).toMatchObject([
+      { created_at: '2100-01-01T00:00:00.002Z', changes: { name: { after: 'Second' } } },
+      { created_at: '2100-01-01T00:00:00.001Z', changes: { name: { after: 'First' } } },
+    ]);
+  });
+
+  it('has the whole id of a request, of up to 128 characters', async () => {
+    const ada = await app.given.user();
+    const longest = 'x'.repeat(128);
+
+    await app.as(ada).patch('/v1/users/me').set('x-request-id', longest).send({ name: 'New' });
+
+    expect(await eventsOf(ada, '&action=user.updated')).toMatchObject([{ request_id: longest }]);
+  });
+
   it('has no event for what changes nothing or is refused', async () => {
     const ada = await app.given.user({ name: 'Ada' });
     const before = await eventsOf(ada);

@@ -65,6 +65,27 @@ describe('Credits', () => {
     expect(me.headers.etag).toBe(`"${ada.id}.3"`);
   });
 
+  it('200 gives each entry of a user a later instant, also where the clock has not passed the last one', async () => {
+    const ada = await app.given.user();
+    await app.given.sql(`UPDATE users SET updated_at = '2100-01-01T00:00:00Z' WHERE id = $1`, [ada.id]);
+
+    const created = [await add(ada, 5), await deduct(ada, 2)].map(
+      ({ body }) => (body as { created_at: string }).created_at,
+    );
+
+    expect(created).toEqual(['2100-01-01T00:00:00.001Z', '2100-01-01T00:00:00.002Z']);
+  });
+
+  it('200 counts the code points of a transaction_id, not its UTF-16 units', async () => {
+    const ada = await app.given.user();
+
+    const longest = await add(ada, 1, '😀'.repeat(255));
+    const longer = await add(ada, 1, '😀'.repeat(256));
+
+    expect([longest.status, longer.status]).toEqual([200, 400]);
+    expect(longest.body).toMatchObject({ transaction_id: '😀'.repeat(255) });
+  });
+
   it.each(['G', 'GIFT_CARD_2026', `A${'_'.repeat(31)}`])(
     '200 keeps the type %s, which the API product chose',
     async (type) => {

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import fc from 'fast-check';
 import type pg from 'pg';
 import { BoundedPool } from '../src/database/bounded-pool.js';
-import { PoolClient, UNRESPONSIVE } from '../src/database/pool-client.js';
+import { PoolClient, READ_ONLY, UNRESPONSIVE } from '../src/database/pool-client.js';
 import { startTestApp, type TestApp } from './support/app.js';
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
 import type { GivenUser } from './support/given.js';
@@ -277,6 +277,28 @@ describe('An error 0A000 that is not about a cached plan', () => {
     expect(statements).toBe(3); // the key, the change in a batch, and the change alone
     await app.close();
     await own.drop();
+  });
+});
+
+describe('A server that refuses a write as read-only', () => {
+  // Servers before PostgreSQL 14 do not report that they take no writes.
+  it('is known from the refusal, once for each, and from no other failure', async () => {
+    const pool = new BoundedPool({ connectionString: database.directUrl, max: 1, Client: PoolClient });
+    const client = await pool.connect();
+    let known = 0;
+    (client as unknown as EventEmitter).on(READ_ONLY, () => {
+      known += 1;
+    });
+    const fail = (code: string): Promise<unknown> =>
+      client.query(`DO $$ BEGIN RAISE SQLSTATE '${code}'; END $$`).catch(() => undefined);
+
+    await fail('23505');
+    const before = known;
+    await fail('25006');
+
+    expect([before, known]).toEqual([0, 1]);
+    client.release();
+    await pool.end();
   });
 });
 

@@ -6,8 +6,9 @@ import type { Response, Test } from 'supertest';
 import sql from 'sql-template-tag';
 import { DataSource } from 'typeorm';
 import { Statement } from '../src/database/statement.js';
+import { UsersService } from '../src/users/users.service.js';
 import { succeeded } from './support/agent.js';
-import { useTestApp } from './support/app.js';
+import { startTestApp, useTestApp } from './support/app.js';
 import { explain } from './support/explain.js';
 import { type GivenUser } from './support/given.js';
 import { ATTEMPTS, patiently } from './support/patience.js';
@@ -140,6 +141,27 @@ describe('Patches that arrive together', () => {
 
     expect(first).toEqual({ waited: [503], others: Array(9).fill(200) });
     expect((await patch(held, 'Waits no more')).status).toBe(200);
+  });
+
+  // The application leaves time limits to the database here, which has none: a statement that waits
+  // for the row would wait until the connection is given up.
+  it('do not wait in one statement with the one whose row somebody holds', async () => {
+    const [held, ...others] = (await users(10)) as [GivenUser, ...GivenUser[]];
+    const { url } = app.nest.get(DataSource).options as { url: string };
+    const unlimited = await startTestApp(url, { DATABASE_TRANSACTION_POOLER: 'true' });
+    const rename = ({ id }: GivenUser) => unlimited.nest.get(UsersService).updateProfile(id, { name: 'New' });
+    const release = await app.hold('SELECT FROM users WHERE id = $1 FOR UPDATE', [held.id]);
+
+    let waited: Promise<unknown> | undefined;
+    const written = await patiently(() => {
+      waited = rename(held).catch((error: unknown) => error);
+      return Promise.all(others.map(rename)); // in the same turn: one statement
+    });
+    await release();
+    await waited;
+    await unlimited.close();
+
+    expect(written.map(({ id, name }) => [id, name])).toEqual(others.map(({ id }) => [id, 'New']));
   });
 
   it('leave connections to others, however many want the row that somebody holds', async () => {

@@ -141,6 +141,15 @@ describe('PATCH /v1/users/me', () => {
     expect(seen).toEqual([...new Set(seen)].sort());
   });
 
+  it('200 raises updated_at by a millisecond where the clock has not passed it', async () => {
+    const ada = await app.given.user();
+    await app.given.sql(`UPDATE users SET updated_at = '2100-01-01T00:00:00Z' WHERE id = $1`, [ada.id]);
+
+    const { body } = await patch(ada, { name: 'Later' });
+
+    expect(body).toMatchObject({ updated_at: '2100-01-01T00:00:00.001Z' });
+  });
+
   it('200 does not touch credits_balance, nor a balance that another writer is changing', async () => {
     const ada = await app.given.user();
 
