@@ -222,6 +222,22 @@ describe('GET, PATCH and DELETE /v1/api-keys/{key_name}', () => {
     expect(second.body).toEqual(first.body);
   });
 
+  it('200 keeps the instant of the first revocation when it is repeated', async () => {
+    const { owner, path } = await given();
+    const first = '2026-01-01T00:00:00.000Z';
+    await app.as(owner).delete(path);
+    await app.given.sql(`UPDATE api_keys SET revoked_at = $1 WHERE user_id = $2 AND name = 'laptop'`, [
+      first,
+      owner.id,
+    ]);
+
+    const { status } = await app.as(owner).delete(path);
+
+    const sql = `SELECT revoked_at FROM api_keys WHERE user_id = $1 AND name = 'laptop'`;
+    expect(status).toBe(200);
+    expect(await app.rows(sql, [owner.id])).toEqual([{ revoked_at: new Date(first) }]);
+  });
+
   it('409 rather than bring a revoked or an expired key back to life', async () => {
     const { owner, path } = await given();
     await app.as(owner).delete(path);

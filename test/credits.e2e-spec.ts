@@ -331,6 +331,35 @@ describe('Credits', () => {
       expect(await found('start_date=2026-03-01&end_date=2026-03-01')).toEqual(instants.slice(3));
     });
 
+    it('200 takes UTC dates in a database with another time zone too', async () => {
+      const database = await createDatabase();
+      const name = new URL(database.directUrl).pathname.slice(1);
+      await administer(`ALTER DATABASE ${name} SET timezone = 'Asia/Kathmandu'`, database.directUrl);
+      const eastern = await startTestApp(database.url);
+      const ada = await eastern.given.user();
+      // It is the first of February in Kathmandu already.
+      await eastern.given.sql(
+        `INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type, actor)
+         VALUES ('2026-01-31T20:00:00Z', $1, 1, 1, 'a', 'MANUAL_ADJUSTMENT', 'APPLICATION')`,
+        [ada.id],
+      );
+      const count = async (query: string) => {
+        const { body } = await eastern.as(ada).get(`/v1/billing/credit-history?${query}`);
+        return (body as { data: object[] }).data.length;
+      };
+
+      const found = [
+        await count('start_date=2026-01-31'),
+        await count('start_date=2026-02-01'),
+        await count('end_date=2026-01-31'),
+        await count('end_date=2026-01-30'),
+      ];
+
+      expect(found).toEqual([1, 0, 1, 0]);
+      await eastern.close();
+      await database.drop();
+    });
+
     it.each([
       'start_date=2026-02-30',
       'start_date=2026-1-1',

@@ -127,6 +127,29 @@ describe('The schema', () => {
     expect(unchecked).toEqual([{ conname: 'ck_audit_events_action' }]);
   });
 
+  // A table is locked while the constraint is added, and not while the rows are read.
+  it.each([
+    ['RefuseLineSeparators1767226200000', 'ValidateUserNames1767226260000', 'ck_users_name'],
+    [
+      'FreeTransactionTypes1767226320000',
+      'ValidateTransactionTypes1767226380000',
+      'ck_credit_entries_transaction_type',
+    ],
+  ])('compares constraints with the stored rows in a step of their own: %s, %s', async (adding, validating, name) => {
+    const url = await database('empty');
+    const isValidAfter = async (last: string): Promise<unknown> => {
+      const count = MIGRATIONS.findIndex((migration) => migration.name === last) + 1;
+      const options = { ...dataSourceOptions(url), migrations: MIGRATIONS.slice(0, count) };
+      const dataSource = await new DataSource(options).initialize();
+      open.push(dataSource);
+      await dataSource.runMigrations();
+      const rows = await administer(`SELECT convalidated FROM pg_constraint WHERE conname = '${name}'`, url);
+      return (rows as [{ convalidated: boolean }])[0].convalidated;
+    };
+
+    expect([await isValidAfter(adding), await isValidAfter(validating)]).toEqual([false, true]);
+  });
+
   it('is refused, with the names of what is missing, where migrations are left to the command', async () => {
     const url = await database('empty');
 

@@ -6,6 +6,7 @@ import {
   ApiKeysService,
   CreditsService,
   DomainError,
+  InvalidActorError,
   InvalidOverlapError,
   UsersService,
 } from '../src/index.js';
@@ -218,6 +219,19 @@ describe('The exported services', () => {
     expect(key.expiresAt).toEqual(last);
     await expect(later).rejects.toThrow('expires_at must be an instant, before the year 10000');
   });
+
+  it.each(['a\0b', '\ud800', 'x'.repeat(129)])(
+    'refuse the id of a request that the audit trail cannot hold, and write nothing: %j',
+    async (requestId) => {
+      const by = { type: 'APPLICATION', userId: null, keyId: null, requestId } as const;
+      const before = await stored();
+
+      const refusal = await refusalOf(() => users().change(ada.id, { name: 'New' }, { by }));
+
+      expect(refusal).toBeInstanceOf(InvalidActorError);
+      expect(await stored()).toEqual(before);
+    },
+  );
 
   it('refuse an address of more than 254 characters, as HTTP does', async () => {
     const admin = await app.given.user({ isAdmin: true });
