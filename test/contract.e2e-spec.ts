@@ -1,10 +1,19 @@
 import { readFile } from 'node:fs/promises';
 import type { OpenAPIObject } from '@nestjs/swagger';
+import { Ajv } from 'ajv';
+import { isDate } from '../src/common/validation/date.js';
+import { UUID } from '../src/common/validation/uuid.js';
 import { useTestApp } from './support/app.js';
 
 type Json = Record<string, unknown>;
 interface Operation {
   readonly operationId: string;
+  readonly parameters?: readonly {
+    readonly name: string;
+    readonly description: string;
+    readonly example: unknown;
+    readonly schema: Json;
+  }[];
   readonly security?: unknown[];
   readonly requestBody?: { readonly content: Readonly<Record<string, unknown>> };
   readonly responses: Readonly<Record<string, { $ref?: string }>>;
@@ -16,7 +25,11 @@ interface Operation {
  */
 const CONTRACT = {
   openapi: '3.0.0',
-  info: { title: 'Users API', version: '1.0.0', description: 'API for user management and authentication' },
+  info: {
+    title: 'Users API',
+    version: '1.0.0',
+    description: expect.stringMatching(/^API for user management and authentication\n/) as string,
+  },
   paths: {
     '/v1/users/me': {
       patch: {
@@ -72,6 +85,37 @@ const CONTRACT = {
   },
 };
 
+/** The formats of parameters; Ajv knows none by itself. */
+const FORMATS = {
+  uuid: UUID,
+  int32: true,
+  date: isDate,
+  'date-time': (text: string) => !Number.isNaN(Date.parse(text)),
+  email: /^[^@]+@[^@]+$/,
+} as const;
+
+/** What the schema of each parameter has beside its type. */
+const SAYS_MORE: Readonly<Record<string, string>> = {
+  page: 'maximum',
+  items_per_page: 'maximum',
+  after: 'pattern',
+  status: 'enum',
+  action: 'enum',
+  email: 'format',
+  user_id: 'format',
+  key_name: 'pattern',
+  start_date: 'format',
+  end_date: 'format',
+  expires_before: 'format',
+};
+
+/** Every object in a part of the document, but for the examples. */
+function* all(part: unknown): Generator<Json> {
+  if (typeof part !== 'object' || part === null) return;
+  if (!Array.isArray(part)) yield part as Json;
+  for (const [name, value] of Object.entries(part)) if (name !== 'example' && name !== 'examples') yield* all(value);
+}
+
 describe('The published document', () => {
   const app = useTestApp();
   const published = async () => (await app.anyone().get('/docs-json')).body as OpenAPIObject;
@@ -102,12 +146,178 @@ describe('The published document', () => {
     expect(schemas.UserUpdate).toMatchObject({ additionalProperties: false });
   });
 
-  it('says the rule for the name', async () => {
-    const { properties } = (await published()).components?.schemas?.UserUpdate as { properties: { name: Json } };
+  it('says the rule for the name in words, exactly, and in a simple pattern that refuses no valid name', async () => {
+    const { UserUpdate, UserCreate, UserAdminUpdate } = (await published()).components?.schemas as Record<
+      string,
+      { properties: { name: Json } }
+    >;
 
-    expect(properties.name).toMatchObject({ minLength: 1, maxLength: 255 });
-    expect('Ada Lovelace').toMatch(new RegExp(properties.name.pattern as string, 'u'));
-    expect('Ada\nLovelace').not.toMatch(new RegExp(properties.name.pattern as string, 'u'));
+    for (const schema of [UserUpdate, UserCreate, UserAdminUpdate]) {
+      const { name = {} } = schema?.properties ?? {};
+      expect(name).toMatchObject({ minLength: 1, maxLength: 255, 'x-exact-rule': expect.stringContaining('255') });
+      const exact = new RegExp(name['x-exact-pattern'] as string, 'u');
+      expect('Ada Lovelace').toMatch(exact);
+      expect('Ada\nLovelace').not.toMatch(exact);
+      for (const accepted of ['Ada Lovelace', '\n\u3000Ada\u2028 ', '李小龍', '👩‍👩‍👧', 'x'.repeat(255)])
+        expect(accepted).toMatch(new RegExp(name.pattern as string));
+    }
+  });
+
+  it('has only patterns that RE2, PCRE, Ruby and ECMA-262 without flags can compile', async () => {
+    const patterns = [...all(await published())].flatMap(({ pattern }) => (typeof pattern === 'string' ? pattern : []));
+
+    expect(patterns.length).toBeGreaterThan(20);
+    for (const pattern of patterns) {
+      // No lookaround, no back reference, no property; of escapes, `\xhh` and an escaped dot.
+      expect(pattern).toMatch(/^\^.*[^\\]/);
+      expect(pattern).not.toMatch(/\(\?(?!:)|\\(?!x[0-9a-f]{2}|[.])|[^\x20-\x7e]/);
+      expect(() => new RegExp(pattern)).not.toThrow();
+    }
+  });
+
+  it('states the length of a text that is accepted, and one character more is refused', async () => {
+    const admin = await app.given.user({ isAdmin: true });
+    const { schemas = {} } = (await published()).components ?? {};
+    const limit = (schema: string, property: string): number =>
+      (schemas[schema] as { properties: Record<string, { maxLength: number }> }).properties[property]?.maxLength ?? 0;
+    const email = (length: number) => {
+      const domain = `${'d'.repeat(63)}.`.repeat(3).slice(0, length - 65 - 4);
+      return `${'a'.repeat(64)}@${domain}.com`;
+    };
+    const instant = (length: number) => `2099-01-01T00:00:00.${'0'.repeat(length - 21)}Z`;
+    const post = async (path: string, body: object) => (await app.as(admin).post(path).send(body)).status;
+    const cases: [schema: string, property: string, make: (length: number) => string, path: string, rest: object][] = [
+      ['UserCreate', 'name', (length) => 'é'.repeat(length), '/v1/users', { email: 'long@example.com' }],
+      ['UserCreate', 'email', email, '/v1/users', { name: 'Ada' }],
+      ['ApiKeyCreate', 'name', (length) => 'x'.repeat(length), '/v1/api-keys', { expires_at: '2099-01-01T00:00:00Z' }],
+      ['ApiKeyCreate', 'expires_at', instant, '/v1/api-keys', { name: 'precise' }],
+      [
+        'CreditChange',
+        'transaction_id',
+        (length) => '😀'.repeat(length),
+        '/v1/billing/credits-add',
+        { user_id: admin.id, amount: 1 },
+      ],
+      [
+        'CreditChange',
+        'transaction_type',
+        (length) => 'T'.repeat(length),
+        '/v1/billing/credits-add',
+        { user_id: admin.id, amount: 1, transaction_id: 'type' },
+      ],
+    ];
+
+    for (const [schema, property, make, path, rest] of cases) {
+      const length = limit(schema, property);
+      const refused = await post(path, { ...rest, [property]: make(length + 1) });
+      const accepted = await post(path, { ...rest, [property]: make(length) });
+      expect([schema, property, refused, accepted]).toEqual([
+        schema,
+        property,
+        400,
+        path.includes('credits') ? 200 : 201,
+      ]);
+    }
+  });
+
+  it('limits the length of every text, and the size of every number and list', async () => {
+    const unlimited = [...all((await published()).paths), ...all((await published()).components)].filter(
+      (schema) =>
+        (schema.type === 'string' && schema.maxLength === undefined && schema.enum === undefined) ||
+        (schema.type === 'integer' && (schema.minimum === undefined || schema.maximum === undefined)) ||
+        (schema.type === 'array' && schema.maxItems === undefined),
+    );
+
+    expect(unlimited).toEqual([]);
+  });
+
+  it('describes each parameter, with an example that its schema accepts', async () => {
+    const ajv = new Ajv({ strict: false, formats: FORMATS });
+    let count = 0;
+    for (const { path, method, operation } of await operations()) {
+      for (const { name, description, example, schema } of operation.parameters ?? []) {
+        count += 1;
+        const valid = ajv.compile(schema);
+        expect([method, path, name, description]).toEqual([method, path, name, expect.stringMatching(/.{10}/)]);
+        expect([method, path, name, valid(example), valid.errors]).toEqual([method, path, name, true, null]);
+        expect(Object.keys(schema)).toContain(name.startsWith('If-') ? 'maxLength' : SAYS_MORE[name]);
+      }
+    }
+    expect(count).toBeGreaterThan(30);
+  });
+
+  it('offers application/merge-patch+json for PATCH alone', async () => {
+    for (const { method, operation } of await operations())
+      expect(Object.keys(operation.requestBody?.content ?? {})).toEqual(
+        !operation.requestBody
+          ? []
+          : method === 'patch'
+            ? ['application/json', 'application/merge-patch+json']
+            : ['application/json'],
+      );
+  });
+
+  it('201 for application/merge-patch+json with POST, which the document of 1.x offered', async () => {
+    const response = await app
+      .as(await app.given.user({ isAdmin: true }))
+      .post('/v1/users')
+      .type('application/merge-patch+json')
+      .send('{"name":"Ada","email":"patch@example.com"}');
+
+    expect(response.status).toBe(201);
+  });
+
+  it('introduces the API, and describes the key', async () => {
+    const { info, components } = await published();
+    const { description = '' } = (components?.securitySchemes?.ApiKeyAuth ?? {}) as { description?: string };
+
+    expect(Array.from((info.description ?? '').matchAll(/^## (.+)$/gm), ([, heading]) => heading)).toEqual([
+      'Authentication',
+      'Requests',
+      'Errors',
+      'Pagination',
+      'Conditional requests',
+      'Rate limits',
+      'Retries',
+    ]);
+    expect(info.description).not.toMatch(/[^\n]\n[^\n]/); // some readers keep single line breaks
+    expect(description).toContain('^ua_[0-9A-Za-z]{49}$');
+  });
+
+  // A collection that is made from the document and run as a whole revokes its own key last.
+  it('ends with DELETE /v1/api-keys/current, whether it is read by paths or by tags', async () => {
+    const { tags = [] } = await published();
+    const inOrder = (await operations()).map(({ method, path }) => `${method} ${path}`);
+    const byTag = tags.map(({ name }) => name);
+
+    expect(inOrder.at(-1)).toBe('delete /v1/api-keys/current');
+    expect(inOrder.findIndex((one) => one.includes('/v1/api-keys'))).toBe(
+      inOrder.length - inOrder.filter((one) => /^\w+ \/v1\/api-keys/.test(one)).length,
+    );
+    expect(byTag.at(-1)).toBe('API keys');
+  });
+
+  it('has examples of its own for each failure of an operation', async () => {
+    const { components } = await published();
+    const messages = (response: { $ref?: string; content?: unknown }): string[] => {
+      const given = response.$ref ? components?.responses?.[response.$ref.split('/').at(-1) ?? ''] : response;
+      const { content } = given as { content: { 'application/json': { examples: Record<string, { value: Json }> } } };
+      return Object.values(content['application/json'].examples).map(({ value }) => value.message as string);
+    };
+    const found = new Map<string, string[]>();
+    for (const { operation } of await operations())
+      for (const [status, response] of Object.entries(operation.responses))
+        if (Number(status) >= 400) found.set(`${operation.operationId} ${status}`, messages(response));
+
+    expect([...found].filter(([, texts]) => texts.length === 0)).toEqual([]);
+    expect(found.get('listUsers 400')).toEqual([
+      'status must be one of ACTIVE, INACTIVE',
+      'email must be an e-mail address',
+      'page must not be less than 1',
+      'The property "limit" is not known here',
+    ]);
+    expect(found.get('rotateApiKey 409')).toEqual(['The API key is REVOKED, which is final']);
+    expect(found.get('deactivateUser 409')).toEqual(['The last active administrator cannot be deactivated']);
   });
 
   it('gives every answer with a body an example, and every operation an id', async () => {
@@ -216,6 +426,18 @@ describe('The documentation page', () => {
     expect(policy).toMatch(/script-src 'self'(;|$)/);
     expect(policy).toMatch(/connect-src 'self'(;|$)/);
     expect(policy).toMatch(/frame-ancestors 'none'(;|$)/);
+  });
+
+  // Swagger UI fills in examples: of parameters that may be absent, they would filter every list.
+  it('fills in no parameter that may be absent', async () => {
+    const { text } = await app.anyone().get('/docs/swagger-ui-init.js');
+    const { text: json } = await app.anyone().get('/docs-json');
+
+    const page = JSON.parse(text.slice(text.indexOf('{', text.indexOf('options =')), text.indexOf('};') + 1)) as Json;
+    const examples = (document: unknown): unknown[] =>
+      [...all((document as OpenAPIObject).paths)].flatMap(({ in: place, example }) => (place ? (example ?? []) : []));
+    expect(examples(JSON.parse(json)).length).toBeGreaterThan(30);
+    expect(new Set(examples(page.swaggerDoc))).toEqual(new Set(['0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90', 'laptop']));
   });
 
   // The library serves the whole directory of its package unless it is stopped.

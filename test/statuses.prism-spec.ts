@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { OpenAPIObject } from '@nestjs/swagger';
+import type { Pool } from 'pg';
 import type { Response } from 'supertest';
+import { DataSource } from 'typeorm';
 import { startTestApp, type TestApp } from './support/app.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 import type { GivenUser } from './support/given.js';
@@ -63,6 +65,16 @@ describe('Every operation, with every status that the document lists', () => {
     const methods = document.paths[path] as unknown as Record<string, { responses: object }>;
     return Object.keys(methods[method.toLowerCase()]?.responses ?? {});
   };
+  /** The messages that the document has as examples. */
+  const messagesOf = (operation: string, status: string): string[] => {
+    const [method = '', path = ''] = operation.split(' ');
+    const methods = document.paths[path] as unknown as Record<string, { responses: Record<string, Failure> }>;
+    const given = methods[method.toLowerCase()]?.responses[status];
+    const shared = document.components?.responses as Record<string, Failure> | undefined;
+    const response = given?.$ref ? shared?.[given.$ref.split('/').at(-1) ?? ''] : given;
+    const examples = response?.content?.['application/json'].examples ?? {};
+    return Object.values(examples).map(({ value }) => masked(value.message));
+  };
   const lists = (operation: string, status: number): boolean => statusesOf(operation).includes(String(status));
 
   async function call(
@@ -81,8 +93,8 @@ describe('Every operation, with every status that the document lists', () => {
     seen.add(`${operation} ${String(answer.status)}`);
     const { message } = answer.body as { message?: string };
     if (message !== undefined) {
-      const known = messages.get(String(answer.status)) ?? new Set();
-      messages.set(String(answer.status), known.add(message));
+      const at = `${operation} ${String(answer.status)}`;
+      messages.set(at, (messages.get(at) ?? new Set()).add(masked(message)));
     }
     return answer;
   }
@@ -98,20 +110,33 @@ describe('Every operation, with every status that the document lists', () => {
     transaction_id,
   });
 
-  it('refuses whoever it does not know, or may not do it, and bodies that are none', async () => {
-    await expectStatus(401, 'GET /v1/users/me', { as: { ...user, key: 'made-up' } });
+  it('refuses whoever it does not know, or may not do it, and requests that are none', async () => {
     for (const operation of operations()) {
       if (lists(operation, 401)) await expectStatus(401, operation, { as: null });
+      if (lists(operation, 401)) await expectStatus(401, operation, { as: { ...user, key: 'made-up' } });
+      if (operation.includes('{')) await expectStatus(404, operation, { path: { user_id: 'x', key_name: 'X' } });
+      if (lists(operation, 400) && !lists(operation, 415)) {
+        await expectStatus(400, operation, { query: { limit: '5' } });
+        await expectStatus(400, operation, { query: { page: '0' } });
+      }
       if (lists(operation, 403)) await expectStatus(403, operation, { as: user, query: { user_id: other.id } });
       if (lists(operation, 415))
         await expectStatus(415, operation, { body: {}, headers: { 'content-type': 'text/plain' } });
       if (lists(operation, 413)) await expectStatus(413, operation, { body: LARGE });
       if (lists(operation, 413)) await expectStatus(400, operation, { body: [] });
+      if (lists(operation, 413)) await expectStatus(400, operation, { body: { nickname: 'Ada' } });
     }
   });
 
   it('succeeds, is not modified, is not found, or is in conflict', async () => {
     const revoked = { key_name: 'revoked' };
+    const full = await app.given.user();
+    await app.given.sql(
+      `INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
+       SELECT $1, 'full-' || n, '2100-01-01', 'ua_00000', sha256(n::text::bytea) FROM generate_series(1, 99) AS n`,
+      [full.id],
+    );
+    const past = { name: 'past', expires_at: '2020-01-01T00:00:00Z' };
     const nobody = { user_id: randomUUID() };
     const nothing = { key_name: 'nothing' };
     const steps: [number, string, Call?][] = [
@@ -120,42 +145,62 @@ describe('Every operation, with every status that the document lists', () => {
       [200, 'GET /v1/users/me'],
       [304, 'GET /v1/users/me', { headers: { 'if-none-match': `"${admin.id}.1"` } }],
       [400, 'PATCH /v1/users/me', { body: { name: 7 } }],
-      [400, 'PATCH /v1/users/me', { body: { email: 'new@example.com' } }],
       [412, 'PATCH /v1/users/me', { body: { name: 'Grace' }, headers: { 'if-match': '"other"' } }],
       [412, 'PATCH /v1/users/me', { body: { name: 'Grace' }, headers: { 'if-none-match': '*' } }],
       [200, 'PATCH /v1/users/me', { body: { name: 'Grace' } }],
+      [400, 'POST /v1/users', { body: { name: 7, email: 'new@example.com' } }],
+      [400, 'POST /v1/users', { body: { name: 'New', email: 'new' } }],
       [201, 'POST /v1/users', { body: { name: 'New', email: 'new@example.com' } }],
       [409, 'POST /v1/users', { body: { name: 'New', email: 'NEW@example.com' } }],
-      [400, 'GET /v1/users', { query: { page: '0' } }],
+      [400, 'GET /v1/users', { query: { status: 'GONE' } }],
+      [400, 'GET /v1/users', { query: { email: 'ada' } }],
       [200, 'GET /v1/users'],
       [200, 'GET /v1/users/{user_id}'],
       [304, 'GET /v1/users/{user_id}', { headers: { 'if-none-match': `"${other.id}.1"` } }],
       [404, 'GET /v1/users/{user_id}', { path: nobody }],
       [404, 'PATCH /v1/users/{user_id}', { path: nobody, body: { name: 'New' } }],
+      [400, 'PATCH /v1/users/{user_id}', { body: { name: 7 } }],
+      [400, 'PATCH /v1/users/{user_id}', { body: { status: 'GONE' } }],
       [412, 'PATCH /v1/users/{user_id}', { body: { name: 'New' }, headers: { 'if-match': '"other"' } }],
+      [412, 'PATCH /v1/users/{user_id}', { body: { name: 'New' }, headers: { 'if-none-match': '*' } }],
       [409, 'PATCH /v1/users/{user_id}', { path: { user_id: admin.id }, body: { status: 'INACTIVE' } }],
       [200, 'PATCH /v1/users/{user_id}', { body: { name: 'New' } }],
       [404, 'POST /v1/users/{user_id}/api-keys', { path: nobody, body: make('phone') }],
+      [400, 'POST /v1/users/{user_id}/api-keys', { body: make('Not a name') }],
+      [400, 'POST /v1/users/{user_id}/api-keys', { body: past }],
+      [409, 'POST /v1/users/{user_id}/api-keys', { path: { user_id: full.id }, body: make('phone') }],
       [201, 'POST /v1/users/{user_id}/api-keys', { body: make('phone') }],
       [409, 'POST /v1/users/{user_id}/api-keys', { body: make('phone') }],
+      [400, 'POST /v1/api-keys', { body: make('Not a name') }],
+      [400, 'POST /v1/api-keys', { body: past }],
+      [409, 'POST /v1/api-keys', { as: full, body: make('phone') }],
       [201, 'POST /v1/api-keys', { body: make('revoked') }],
       [409, 'POST /v1/api-keys', { body: make('laptop') }],
-      [400, 'GET /v1/api-keys', { query: { page: '0' } }],
+      [400, 'GET /v1/api-keys', { query: { expires_before: 'soon' } }],
       [200, 'GET /v1/api-keys'],
       [200, 'GET /v1/api-keys/current'],
       [200, 'GET /v1/api-keys/{key_name}'],
       [404, 'GET /v1/api-keys/{key_name}', { path: nothing }],
       [404, 'PATCH /v1/api-keys/{key_name}', { path: nothing, body: { name: 'new' } }],
+      [400, 'PATCH /v1/api-keys/{key_name}', { body: { name: 'Not a name' } }],
+      [400, 'PATCH /v1/api-keys/{key_name}', { body: { expires_at: past.expires_at } }],
       [409, 'PATCH /v1/api-keys/{key_name}', { body: { name: 'revoked' } }],
       [200, 'PATCH /v1/api-keys/{key_name}', { body: { name: 'laptop' } }],
       [404, 'DELETE /v1/api-keys/{key_name}', { path: nothing }],
       [200, 'DELETE /v1/api-keys/{key_name}', { path: revoked }],
+      [409, 'PATCH /v1/api-keys/{key_name}', { path: revoked, body: EXPIRES }],
+      [400, 'POST /v1/api-keys/{key_name}/rotate', { body: { expires_at: past.expires_at } }],
       [404, 'POST /v1/api-keys/{key_name}/rotate', { path: nothing, body: EXPIRES }],
       [409, 'POST /v1/api-keys/{key_name}/rotate', { path: revoked, body: EXPIRES }],
       [201, 'POST /v1/api-keys/{key_name}/rotate', { body: EXPIRES }],
+      [400, 'POST /v1/billing/credits-add', { body: credit(0) }],
+      [400, 'POST /v1/billing/credits-add', { body: { ...credit(1), transaction_type: 'lower' } }],
       [404, 'POST /v1/billing/credits-add', { body: credit(5, 'one', randomUUID()) }],
       [200, 'POST /v1/billing/credits-add', { body: credit(5, 'one') }],
       [409, 'POST /v1/billing/credits-add', { body: credit(6, 'one') }],
+      [409, 'POST /v1/billing/credits-add', { body: credit(Number.MAX_SAFE_INTEGER) }],
+      [400, 'POST /v1/billing/credits-deduct', { body: credit(0) }],
+      [400, 'POST /v1/billing/credits-deduct', { body: { ...credit(1), transaction_type: 'lower' } }],
       [404, 'POST /v1/billing/credits-deduct', { body: credit(1, 'two', randomUUID()) }],
       [402, 'POST /v1/billing/credits-deduct', { body: credit(6) }],
       [200, 'POST /v1/billing/credits-deduct', { body: credit(1, 'two') }],
@@ -163,12 +208,13 @@ describe('Every operation, with every status that the document lists', () => {
       [400, 'GET /v1/billing/credit-history', { query: { start_date: 'yesterday' } }],
       [404, 'GET /v1/billing/credit-history', { query: nobody }],
       [200, 'GET /v1/billing/credit-history', { query: { user_id: other.id } }],
-      [400, 'GET /v1/audit-events', { query: { page: '0' } }],
+      [400, 'GET /v1/audit-events', { query: { user_id: 'x' } }],
       [200, 'GET /v1/audit-events'],
       [200, 'DELETE /v1/api-keys/current', { as: other }],
       [404, 'DELETE /v1/users/{user_id}', { path: nobody }],
       [409, 'DELETE /v1/users/{user_id}', { path: { user_id: admin.id } }],
       [412, 'DELETE /v1/users/{user_id}', { headers: { 'if-match': '"x"' } }],
+      [412, 'DELETE /v1/users/{user_id}', { headers: { 'if-none-match': '*' } }],
       [204, 'DELETE /v1/users/{user_id}'],
     ];
     for (const [status, operation, options] of steps) await expectStatus(status, operation, options);
@@ -187,6 +233,19 @@ describe('Every operation, with every status that the document lists', () => {
     await app.given.sql('ALTER TABLE users RENAME COLUMN is_administrator TO is_admin');
   });
 
+  it('meets a database that takes no writes', async () => {
+    const name = new URL(database.directUrl).pathname.slice(1);
+    await app.given.sql(`ALTER DATABASE ${name} SET default_transaction_read_only = on`);
+    await app.given.sql(
+      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = $1',
+      [name],
+    );
+    const { master: pool } = app.nest.get(DataSource).driver as unknown as { master: Pool };
+    while (pool.totalCount > 0) (await pool.connect()).release(true);
+
+    await expectStatus(503, 'GET /readyz', { as: null, once: true });
+  });
+
   it('meets a database that is away', async () => {
     await database.drop();
     for (const operation of operations())
@@ -200,22 +259,32 @@ describe('Every operation, with every status that the document lists', () => {
     expect([...seen].sort()).toEqual([...listed].sort());
     expect(app.prism?.violations).toEqual([]);
     expect(app.prism?.requestViolations).toBeGreaterThan(20);
-    for (const response of Object.values(document.components?.responses ?? {})) {
-      const { content } = response as unknown as {
-        content: { 'application/json': { examples: Record<string, { value: Example }> } };
-      };
-      for (const { value } of Object.values(content['application/json'].examples)) {
-        expect([...(messages.get(String(value.status)) ?? [])].map(masked)).toContain(masked(value.message));
-      }
-    }
+    const examples = operations().flatMap((operation) =>
+      statusesOf(operation).flatMap((status) =>
+        messagesOf(operation, status).map((message) => `${operation} ${status}: ${message}`),
+      ),
+    );
+    const answered = [...messages].flatMap(([at, texts]) => [...texts].map((text) => `${at}: ${text}`));
+    expect(examples.length).toBeGreaterThan(100);
+    expect(examples.filter((example) => ![...answered, ...SEEN_ELSEWHERE].includes(example))).toEqual([]);
   });
 });
 
-interface Example {
-  readonly status: number;
-  readonly message: string;
+interface Failure {
+  readonly content?: {
+    readonly 'application/json': {
+      readonly examples?: Readonly<Record<string, { readonly value: { readonly message: string } }>>;
+    };
+  };
+  readonly $ref?: string;
 }
+
+/** An example that needs an application that stops: test/shutdown.e2e-spec.ts. */
+const SEEN_ELSEWHERE = ['GET /readyz 503: The service is stopping'];
 
 /** What is particular to one request. */
 const masked = (message: string): string =>
-  message.replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<id>').replace(/\d+ requests/, '<n> requests');
+  message
+    .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<id>')
+    .replace(/\d+ requests/, '<n> requests')
+    .replace(/named [a-z]+$/, 'named <name>');

@@ -3,15 +3,25 @@ import { ApiTags } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { LOCATION, NEXT_PAGE } from '../common/docs/responses.js';
 import { locationOf } from '../common/http/location.js';
+import { INVALID_PAGE } from '../common/pagination/page.request.js';
 import { pageWindowOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
-import { API_KEY_NAME_IN_PATH } from './api-key-rules.js';
+import { invalidInstant } from '../common/validation/instant.decorator.js';
+import { API_KEY_NAME, API_KEY_NAME_IN_PATH, MAX_API_KEY_NAME_LENGTH } from './api-key-rules.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { CurrentUser } from './authenticated.decorator.js';
 import { ApiKeyCreate, ApiKeyListRequest, ApiKeyRotate, ApiKeyUpdate } from './dto/api-key.requests.js';
 import { ApiKeyPage, ApiKeyResponse, ApiKeyWithSecretResponse } from './dto/api-key.response.js';
-import { ApiController, Operation } from './operation.decorator.js';
+import { KEY_EXPIRY_PASSED, KEY_LIMIT, KEY_NOT_ACTIVE, KEY_NOT_FOUND, KEY_REFUSED } from './documented-failures.js';
+import { ApiController, Operation, type PathParameter } from './operation.decorator.js';
 import type { Principal } from './principal.js';
+
+const KEY_NAME: PathParameter = {
+  pattern: API_KEY_NAME_IN_PATH,
+  description: 'The name of a key of the calling user; not "current"',
+  example: 'laptop',
+  schema: { pattern: API_KEY_NAME, maxLength: MAX_API_KEY_NAME_LENGTH },
+};
 
 @ApiTags('API keys')
 @ApiController('api-keys')
@@ -32,6 +42,7 @@ export class ApiKeysController {
     description: 'The key with its secret, which no other answer will show',
     headers: LOCATION,
     fails: ['conflict'],
+    examples: { ...KEY_REFUSED, ...KEY_LIMIT },
   })
   async create(
     @CurrentUser() caller: Principal,
@@ -54,6 +65,7 @@ export class ApiKeysController {
     returns: ApiKeyPage,
     description: 'One page of keys',
     headers: NEXT_PAGE,
+    examples: { expires_before: invalidInstant('expires_before'), ...INVALID_PAGE },
   })
   async list(
     @CurrentUser() caller: Principal,
@@ -99,9 +111,10 @@ export class ApiKeysController {
     details:
       'Answers the key without its secret, which was shown once. A key of somebody else is 404, like one that does not exist.',
     access: 'user',
-    params: { key_name: API_KEY_NAME_IN_PATH },
+    params: { key_name: KEY_NAME },
     returns: ApiKeyResponse,
     description: 'The key',
+    examples: KEY_NOT_FOUND,
   })
   async get(@CurrentUser() caller: Principal, @Param('key_name') name: string): Promise<ApiKeyResponse> {
     return ApiKeyResponse.from(await this.apiKeys.getByName(caller.userId, name));
@@ -114,11 +127,12 @@ export class ApiKeysController {
     details:
       'Changes the given fields alone. After 503 or without a response it may have been made: a repeated renaming is 404 then, as the key is found by its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.',
     access: 'user',
-    params: { key_name: API_KEY_NAME_IN_PATH },
+    params: { key_name: KEY_NAME },
     body: ApiKeyUpdate,
     returns: ApiKeyResponse,
     description: 'The key as stored',
     fails: ['conflict'],
+    examples: { ...KEY_REFUSED, ...KEY_NOT_FOUND, ...KEY_NOT_ACTIVE },
   })
   async update(
     @CurrentUser() caller: Principal,
@@ -138,9 +152,10 @@ export class ApiKeysController {
     details:
       'The key stops working with the next request and stays in the list as REVOKED. A repeated request answers the same.',
     access: 'user',
-    params: { key_name: API_KEY_NAME_IN_PATH },
+    params: { key_name: KEY_NAME },
     returns: ApiKeyResponse,
     description: 'The key, REVOKED',
+    examples: KEY_NOT_FOUND,
   })
   async revoke(@CurrentUser() caller: Principal, @Param('key_name') name: string): Promise<ApiKeyResponse> {
     return ApiKeyResponse.from(await this.apiKeys.revoke(caller.userId, name, { by: caller }));
@@ -154,13 +169,14 @@ export class ApiKeysController {
     details:
       'The answer is the only one that ever holds the new secret. The old one works on for `overlap_seconds`, its answers carrying `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. After 503 or without a response the key may have a new secret, which is lost: rotate it again, with the old secret while its overlap lasts or with another key of yours. Without either, an administrator must make you a key, so prefer an overlap. 409: the key is expired or revoked.',
     access: 'user',
-    params: { key_name: API_KEY_NAME_IN_PATH },
+    params: { key_name: KEY_NAME },
     body: ApiKeyRotate,
     returns: ApiKeyWithSecretResponse,
     status: 201,
     description:
       'The key with its new secret. Answers to the old one carry `Deprecation` and `Sunset` while it lives on.',
     fails: ['conflict'],
+    examples: { ...KEY_EXPIRY_PASSED, ...KEY_NOT_FOUND, ...KEY_NOT_ACTIVE },
   })
   async rotate(
     @CurrentUser() caller: Principal,

@@ -8,10 +8,11 @@ import {
   UseGuards,
 } from '@nestjs/common';
 import { ApiSecurity } from '@nestjs/swagger';
-import { ApiFailures } from '../common/docs/responses.js';
+import { ApiFailureExamples, ApiFailures, type Examples } from '../common/docs/responses.js';
 import type { ErrorKind } from '../common/errors/domain.error.js';
 import { DomainErrorFilter } from '../common/errors/error.filter.js';
 import { AdministratorGuard, ApiKeyGuard, requestOf } from './api-key.guard.js';
+import { InvalidApiKeyError, MissingApiKeyError, NotAdministratorError, RateLimitedError } from './api-keys.errors.js';
 import type { Principal } from './principal.js';
 
 /** The name of the security scheme in the published document. */
@@ -21,23 +22,34 @@ export const API_KEY_SCHEME = 'ApiKeyAuth';
 export interface Check {
   readonly guard: Type<CanActivate> | CanActivate;
   readonly fails: readonly ErrorKind[];
+  readonly examples?: Examples;
   readonly documentation?: ClassDecorator & MethodDecorator;
 }
 
 export const KEY: Check = {
   guard: ApiKeyGuard,
   fails: ['unauthenticated', 'rate_limited', 'unavailable'],
+  examples: {
+    missing: new MissingApiKeyError(),
+    invalid: new InvalidApiKeyError(),
+    key: new RateLimitedError({ limit: 'key', quota: 6000, remaining: 0, resetSeconds: 60 }),
+  },
   documentation: ApiSecurity(API_KEY_SCHEME),
 };
 
 /** Requires `KEY` before it. */
-export const ADMINISTRATOR: Check = { guard: AdministratorGuard, fails: ['forbidden'] };
+export const ADMINISTRATOR: Check = {
+  guard: AdministratorGuard,
+  fails: ['forbidden'],
+  examples: { role: new NotAdministratorError() },
+};
 
 /** Performs checks in the given order, and documents them. */
 export const Checks = (...checks: readonly Check[]): ClassDecorator & MethodDecorator =>
   applyDecorators(
     UseGuards(...checks.map(({ guard }) => guard)),
     ApiFailures(...checks.flatMap(({ fails }) => fails)),
+    ...checks.map(({ examples = {} }) => ApiFailureExamples(examples)),
     ...checks.flatMap(({ documentation }) => documentation ?? []),
   );
 

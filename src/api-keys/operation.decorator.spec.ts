@@ -64,7 +64,9 @@ describe('Operation', () => {
   });
 
   it('refuses two patterns for one path parameter, since the name decides which paths are known', () => {
-    const declare = (pattern: RegExp) => Operation({ ...NAMED, params: { operation_spec_id: pattern } });
+    const documented = { description: 'Any', example: '1', schema: { pattern: '^.+$', maxLength: 10 } };
+    const declare = (pattern: RegExp) =>
+      Operation({ ...NAMED, params: { operation_spec_id: { pattern, ...documented } } });
     const digits = /^\d+$/;
 
     declare(digits);

@@ -1,23 +1,29 @@
 import { applyDecorators, Controller, HttpCode, type Type, UseFilters, VERSION_NEUTRAL } from '@nestjs/common';
 import { METHOD_METADATA } from '@nestjs/common/constants.js';
 import { Reflector } from '@nestjs/core';
-import { ApiConsumes, ApiOperation, ApiResponse } from '@nestjs/swagger';
+import { ApiConsumes, ApiOperation, ApiParam, ApiResponse } from '@nestjs/swagger';
 import {
   ApiCondition,
+  ApiFailureExamples,
   ApiFailures,
   type Condition,
   ETAG,
+  type Examples,
   headerObjects,
   type Headers,
   REQUEST_ID,
 } from '../common/docs/responses.js';
 import type { ErrorKind } from '../common/errors/domain.error.js';
 import { ErrorFilter } from '../common/errors/error.filter.js';
-import { JsonBodyGuard, MEDIA_TYPES } from '../common/http/json-body.guard.js';
-import { PathParametersGuard, type Patterns } from '../common/http/path-parameters.guard.js';
-import { QueryGuard } from '../common/validation/request-validation.js';
+import { BodyTooLargeError, JsonBodyGuard, MEDIA_TYPES, OtherMediaTypeError } from '../common/http/json-body.guard.js';
+import { NotAnObjectError } from '../common/http/json-object.js';
+import { type PathParameters, PathParametersGuard } from '../common/http/path-parameters.guard.js';
+import { NoSuchRouteError } from '../common/http/route-miss.js';
+import { QueryGuard, UnknownPropertyError } from '../common/validation/request-validation.js';
 import { AdministratorQueryGuard } from './api-key.guard.js';
 import { ADMINISTRATOR, type Check, Checks, KEY } from './authenticated.decorator.js';
+
+export type { PathParameter } from '../common/http/path-parameters.guard.js';
 
 /** The checks of the caller for each kind of access. */
 const ACCESS = {
@@ -25,6 +31,14 @@ const ACCESS = {
   user: [KEY],
   administrator: [KEY, ADMINISTRATOR],
 } as const satisfies Record<string, readonly Check[]>;
+
+const UNKNOWN_PARAMETER: Examples = { parameter: new UnknownPropertyError('limit') };
+const BODY_FAILURES: Examples = {
+  media_type: new OtherMediaTypeError(),
+  size: new BodyTooLargeError(),
+  property: new UnknownPropertyError('nickname'),
+  body: new NotAnObjectError(),
+};
 
 /** The failures that no check, condition or path parameter implies. */
 type HandlerFailure = Extract<ErrorKind, 'payment_required' | 'not_found' | 'conflict' | 'unavailable'>;
@@ -38,8 +52,8 @@ export interface OperationDeclaration<R = unknown> {
   readonly access: keyof typeof ACCESS;
   /** The scope that a key needs; null for none. Not checked yet. */
   readonly scope?: string | null;
-  /** The pattern of each path parameter. A path that does not match is an unknown path (404). */
-  readonly params?: Patterns;
+  /** The path parameters. A path that does not match their patterns is an unknown path (404). */
+  readonly params?: PathParameters;
   /** The query parameters that only administrators may send. */
   readonly administratorQuery?: readonly string[];
   /** The class of the handler's `@Query()`; without it, the route ignores its query. */
@@ -60,6 +74,8 @@ export interface OperationDeclaration<R = unknown> {
   readonly headers?: Headers;
   /** The failures that only this handler adds. */
   readonly fails?: readonly HandlerFailure[];
+  /** Failures of this route, as examples in the document. Those of its checks need none. */
+  readonly examples?: Examples;
 }
 
 /** The declaration of a handler, as metadata: `reflector.get(Declared, handler)`. */
@@ -71,6 +87,7 @@ export const Declared = Reflector.createDecorator<OperationDeclaration>();
  */
 export const Operation = <R = void>(declaration: OperationDeclaration<R>): OperationDecorator<R> => {
   const { id, summary, details, returns, status = 200, description, headers, condition, fails = [] } = declaration;
+  const { params = {}, examples = {} } = declaration;
   const response = {
     status,
     description,
@@ -78,9 +95,13 @@ export const Operation = <R = void>(declaration: OperationDeclaration<R>): Opera
   };
   return applyDecorators(
     Declared(declaration),
+    ApiFailureExamples(examples), // before those of the checks
     Checks(...checksOf(declaration)),
     HttpCode(status),
     ApiOperation({ operationId: id, summary, description: details }),
+    ...Object.entries(params).map(([name, { description: text, example, schema }]) =>
+      ApiParam({ name, description: text, schema: { type: 'string', example, ...schema } }),
+    ),
     ApiResponse(returns ? { ...response, type: returns } : response),
     ...(condition ? [ApiCondition(condition)] : []),
     ApiFailures(...fails),
@@ -100,13 +121,18 @@ type OperationDecorator<R> = <H extends (...args: never[]) => R | Promise<R>>(
  */
 function checksOf({ params, access, administratorQuery, query, body }: OperationDeclaration): Check[] {
   const checks: (Check | undefined)[] = [
-    params && { guard: new PathParametersGuard(params), fails: ['not_found'] },
+    params && {
+      guard: new PathParametersGuard(params),
+      fails: ['not_found'],
+      examples: { path: new NoSuchRouteError() },
+    },
     ...ACCESS[access],
-    administratorQuery && { guard: new AdministratorQueryGuard(administratorQuery), fails: ['forbidden'] },
-    query && { guard: new QueryGuard(query), fails: ['invalid'] },
+    administratorQuery && { ...ADMINISTRATOR, guard: new AdministratorQueryGuard(administratorQuery) },
+    query && { guard: new QueryGuard(query), fails: ['invalid'], examples: UNKNOWN_PARAMETER },
     body && {
       guard: new JsonBodyGuard(body),
       fails: ['unsupported_media_type', 'too_large', 'invalid'],
+      examples: BODY_FAILURES,
       documentation: ApiConsumes(...MEDIA_TYPES),
     },
   ];

@@ -3,8 +3,10 @@ import { ApiTags } from '@nestjs/swagger';
 import type { Request } from 'express';
 import { ApiController, Operation } from '../api-keys/operation.decorator.js';
 import { NEXT_PAGE } from '../common/docs/responses.js';
+import { INVALID_PAGE } from '../common/pagination/page.request.js';
 import { pageWindowOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
+import { InvalidRequestError } from '../common/validation/request-validation.js';
 import { AuditEventsRepository } from './audit-events.repository.js';
 import { AuditEventListRequest } from './dto/audit-event-list.request.js';
 import { AuditEventPage, AuditEventResponse } from './dto/audit-event.response.js';
@@ -25,6 +27,10 @@ export class AuditEventsController {
     returns: AuditEventPage,
     description: 'One page of the audit trail',
     headers: NEXT_PAGE,
+    examples: {
+      user_id: new InvalidRequestError('user_id must be a UUID'),
+      ...INVALID_PAGE,
+    },
   })
   async list(@Query() query: AuditEventListRequest, @Req() request: Request): Promise<AuditEventPage> {
     const page = await this.events.findPage({ userId: query.user_id, action: query.action }, pageWindowOf(query));

@@ -140,102 +140,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/api-keys": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List the API keys of the calling user, the newest first
-         * @description Expired and revoked keys stay in the list, unless `expires_before` asks for the active ones that expire soon. To read every key once while others are added, follow the `Link` header.
-         */
-        get: operations["listApiKeys"];
-        put?: never;
-        /**
-         * Make an API key for the calling user
-         * @description The answer is the only one that ever holds the secret. 409: there is a key of that name, or there are 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and `rotateApiKey` gives that key a secret that you can read.
-         */
-        post: operations["createApiKey"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/api-keys/current": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Read the API key that this call is made with
-         * @description Works for whichever key the call is made with, without knowing its name.
-         */
-        get: operations["getCurrentApiKey"];
-        put?: never;
-        post?: never;
-        /**
-         * Revoke the API key that this call is made with, as whoever finds a leaked one should
-         * @description Ends the key with which the call is made, for good: what to do with a key that was found where it should not be. The next request with it is 401. After 503 or without a response, a repeated request is 401 if the first one was carried out.
-         */
-        delete: operations["revokeCurrentApiKey"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/api-keys/{key_name}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Read an API key
-         * @description Answers the key without its secret, which was shown once. A key of somebody else is 404, like one that does not exist.
-         */
-        get: operations["getApiKey"];
-        put?: never;
-        post?: never;
-        /**
-         * Revoke an API key for good; safe to repeat
-         * @description The key stops working with the next request and stays in the list as REVOKED. A repeated request answers the same.
-         */
-        delete: operations["revokeApiKey"];
-        options?: never;
-        head?: never;
-        /**
-         * Rename an API key, or move the expiry of an active one
-         * @description Changes the given fields alone. After 503 or without a response it may have been made: a repeated renaming is 404 then, as the key is found by its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.
-         */
-        patch: operations["updateApiKey"];
-        trace?: never;
-    };
-    "/v1/api-keys/{key_name}/rotate": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Give an active API key a new secret
-         * @description The answer is the only one that ever holds the new secret. The old one works on for `overlap_seconds`, its answers carrying `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. After 503 or without a response the key may have a new secret, which is lost: rotate it again, with the old secret while its overlap lasts or with another key of yours. Without either, an administrator must make you a key, so prefer an overlap. 409: the key is expired or revoked.
-         */
-        post: operations["rotateApiKey"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/billing/credit-history": {
         parameters: {
             query?: never;
@@ -316,6 +220,102 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/api-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the API keys of the calling user, the newest first
+         * @description Expired and revoked keys stay in the list, unless `expires_before` asks for the active ones that expire soon. To read every key once while others are added, follow the `Link` header.
+         */
+        get: operations["listApiKeys"];
+        put?: never;
+        /**
+         * Make an API key for the calling user
+         * @description The answer is the only one that ever holds the secret. 409: there is a key of that name, or there are 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and `rotateApiKey` gives that key a secret that you can read.
+         */
+        post: operations["createApiKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/api-keys/{key_name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read an API key
+         * @description Answers the key without its secret, which was shown once. A key of somebody else is 404, like one that does not exist.
+         */
+        get: operations["getApiKey"];
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an API key for good; safe to repeat
+         * @description The key stops working with the next request and stays in the list as REVOKED. A repeated request answers the same.
+         */
+        delete: operations["revokeApiKey"];
+        options?: never;
+        head?: never;
+        /**
+         * Rename an API key, or move the expiry of an active one
+         * @description Changes the given fields alone. After 503 or without a response it may have been made: a repeated renaming is 404 then, as the key is found by its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.
+         */
+        patch: operations["updateApiKey"];
+        trace?: never;
+    };
+    "/v1/api-keys/{key_name}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give an active API key a new secret
+         * @description The answer is the only one that ever holds the new secret. The old one works on for `overlap_seconds`, its answers carrying `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. After 503 or without a response the key may have a new secret, which is lost: rotate it again, with the old secret while its overlap lasts or with another key of yours. Without either, an administrator must make you a key, so prefer an overlap. 409: the key is expired or revoked.
+         */
+        post: operations["rotateApiKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/api-keys/current": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the API key that this call is made with
+         * @description Works for whichever key the call is made with, without knowing its name.
+         */
+        get: operations["getCurrentApiKey"];
+        put?: never;
+        post?: never;
+        /**
+         * Revoke the API key that this call is made with, as whoever finds a leaked one should
+         * @description Ends the key with which the call is made, for good: what to do with a key that was found where it should not be. The next request with it is 401. After 503 or without a response, a repeated request is 401 if the first one was carried out.
+         */
+        delete: operations["revokeCurrentApiKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -329,12 +329,13 @@ export interface components {
         };
         ErrorResponse: {
             /**
+             * Format: int32
              * @description The HTTP status, repeated
              * @example 400
              */
             status: number;
             /**
-             * @description One sentence for the developer who reads it
+             * @description One sentence for the developer who reads it; its text may change
              * @example name must be a string
              */
             message: string;
@@ -370,6 +371,7 @@ export interface components {
              */
             email: string;
             /**
+             * Format: int64
              * @description The user's current credit balance
              * @example 40
              */
@@ -383,7 +385,10 @@ export interface components {
             name?: string;
         };
         UserCreate: {
-            /** @example Ada Lovelace */
+            /**
+             * @description The name of the user
+             * @example Ada Lovelace
+             */
             name: string;
             /**
              * Format: email
@@ -394,13 +399,20 @@ export interface components {
         };
         Pagination: {
             /**
+             * Format: int64
              * @description Exact for up to 10,000 rows, an estimate for longer lists. Read on while there is a `Link` header
              * @example 3
              */
             total_pages: number;
-            /** @example 1 */
+            /**
+             * Format: int32
+             * @example 1
+             */
             current_page: number;
-            /** @example 20 */
+            /**
+             * Format: int32
+             * @example 20
+             */
             items_per_page: number;
         };
         UserPage: {
@@ -415,6 +427,7 @@ export interface components {
             name?: string;
             /**
              * @description An INACTIVE user's keys do not work
+             * @example ACTIVE
              * @enum {string}
              */
             status?: "ACTIVE" | "INACTIVE";
@@ -464,13 +477,13 @@ export interface components {
             /** @example laptop */
             name: string;
             /**
-             * @description The first characters of the secret, to recognise it by
+             * @description The first characters of the secret, to recognize it by
              * @example ua_5GhT2
              */
             prefix: string;
             /**
-             * @description The key itself, for the x-api-key header. This answer is the only one that ever holds it.
-             * @example ua_5GhT2zkxR0pQmB7vYw3LdNc8sJf1EaUo9iXtHnKgS4qD6VrO1AbCd
+             * @description The key itself, for the x-api-key header. No other response contains it.
+             * @example ua_5GhT2zkxR0pQmB7vYw3LdNc8sJf1EaUo9iXtHnKgS4qD6Vr0A
              */
             secret: string;
         };
@@ -506,7 +519,7 @@ export interface components {
             /** @example laptop */
             name: string;
             /**
-             * @description The first characters of the secret, to recognise it by
+             * @description The first characters of the secret, to recognize it by
              * @example ua_5GhT2
              */
             prefix: string;
@@ -536,8 +549,10 @@ export interface components {
              */
             expires_at: string;
             /**
+             * Format: int32
              * @description Seconds for which the old secret goes on working; 0 ends it at once
              * @default 0
+             * @example 3600
              */
             overlap_seconds?: number;
         };
@@ -554,7 +569,8 @@ export interface components {
              */
             created_at: string;
             /**
-             * @description Negative spends
+             * Format: int64
+             * @description Negative where credits were spent
              * @example 40
              */
             credits: number;
@@ -566,6 +582,7 @@ export interface components {
              */
             transaction_type: string;
             /**
+             * Format: int64
              * @description The balance right after this entry
              * @example 40
              */
@@ -583,6 +600,7 @@ export interface components {
              */
             user_id: string;
             /**
+             * Format: int64
              * @description Credits
              * @example 40
              */
@@ -673,24 +691,10 @@ export interface components {
         };
     };
     responses: {
-        /** @description Service unavailable */
-        ServiceUnavailable: {
-            headers: {
-                /** @description Names this request in the log */
-                "X-Request-Id"?: string;
-                /** @description Seconds after which to try again */
-                "Retry-After"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/json": components["schemas"]["ErrorResponse"];
-            };
-        };
         /** @description Unauthorized */
         Unauthorized: {
             headers: {
-                /** @description Names this request in the log */
-                "X-Request-Id"?: string;
+                "X-Request-Id": components["headers"]["X-Request-Id"];
                 /** @description The scheme and the header field that carries the key */
                 "WWW-Authenticate"?: string;
                 [name: string]: unknown;
@@ -702,14 +706,11 @@ export interface components {
         /** @description Too many requests */
         TooManyRequests: {
             headers: {
-                /** @description Names this request in the log */
-                "X-Request-Id"?: string;
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
                 /** @description Seconds until the next window */
                 "Retry-After"?: string;
-                /** @description The limit of the key: requests in a window of so many seconds, as `"key";q=6000;w=60`; absent where there is none */
-                "RateLimit-Policy"?: string;
-                /** @description What is left of it, and the seconds until the next window, as `"key";r=5999;t=60` */
-                RateLimit?: string;
                 [name: string]: unknown;
             };
             content: {
@@ -719,8 +720,19 @@ export interface components {
         /** @description Internal server error */
         InternalServerError: {
             headers: {
-                /** @description Names this request in the log */
-                "X-Request-Id"?: string;
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorResponse"];
+            };
+        };
+        /** @description Service unavailable */
+        ServiceUnavailable: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                /** @description Seconds after which to try again */
+                "Retry-After"?: string;
                 [name: string]: unknown;
             };
             content: {
@@ -730,8 +742,9 @@ export interface components {
         /** @description Bad request */
         BadRequest: {
             headers: {
-                /** @description Names this request in the log */
-                "X-Request-Id"?: string;
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
                 [name: string]: unknown;
             };
             content: {
@@ -741,8 +754,9 @@ export interface components {
         /** @description Precondition failed */
         PreconditionFailed: {
             headers: {
-                /** @description Names this request in the log */
-                "X-Request-Id"?: string;
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
                 [name: string]: unknown;
             };
             content: {
@@ -752,8 +766,9 @@ export interface components {
         /** @description Payload too large */
         PayloadTooLarge: {
             headers: {
-                /** @description Names this request in the log */
-                "X-Request-Id"?: string;
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
                 [name: string]: unknown;
             };
             content: {
@@ -763,8 +778,9 @@ export interface components {
         /** @description Unsupported media type */
         UnsupportedMediaType: {
             headers: {
-                /** @description Names this request in the log */
-                "X-Request-Id"?: string;
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
                 /** @description The media types that this route takes */
                 "Accept-Patch"?: string;
                 [name: string]: unknown;
@@ -776,8 +792,9 @@ export interface components {
         /** @description Forbidden */
         Forbidden: {
             headers: {
-                /** @description Names this request in the log */
-                "X-Request-Id"?: string;
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
                 [name: string]: unknown;
             };
             content: {
@@ -787,8 +804,9 @@ export interface components {
         /** @description Conflict */
         Conflict: {
             headers: {
-                /** @description Names this request in the log */
-                "X-Request-Id"?: string;
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
                 [name: string]: unknown;
             };
             content: {
@@ -798,8 +816,9 @@ export interface components {
         /** @description Not found */
         NotFound: {
             headers: {
-                /** @description Names this request in the log */
-                "X-Request-Id"?: string;
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
                 [name: string]: unknown;
             };
             content: {
@@ -809,8 +828,9 @@ export interface components {
         /** @description Payment required */
         PaymentRequired: {
             headers: {
-                /** @description Names this request in the log */
-                "X-Request-Id"?: string;
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
                 [name: string]: unknown;
             };
             content: {
@@ -821,6 +841,8 @@ export interface components {
     parameters: never;
     requestBodies: never;
     headers: {
+        /** @description Identifies this request in the log */
+        "X-Request-Id": string;
         /** @description The limit of the key: requests in a window of so many seconds, as `"key";q=6000;w=60`; absent where there is none */
         "RateLimit-Policy": string;
         /** @description What is left of it, and the seconds until the next window, as `"key";r=5999;t=60` */
@@ -846,8 +868,7 @@ export interface operations {
             /** @description It is */
             200: {
                 headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -868,22 +889,35 @@ export interface operations {
             /** @description They can */
             200: {
                 headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["HealthResponse"];
                 };
             };
-            503: components["responses"]["ServiceUnavailable"];
+            /** @description Service unavailable */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description Seconds after which to try again */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
         };
     };
     getMe: {
         parameters: {
             query?: never;
             header?: {
-                /** @description The ETag of an earlier answer: if it still holds, the answer is 304 and empty */
+                /**
+                 * @description The `ETag` of an earlier response, or several with commas: if it still holds, the response is 304 without a body
+                 * @example "0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90.1"
+                 */
                 "If-None-Match"?: string;
             };
             path?: never;
@@ -894,9 +928,8 @@ export interface operations {
             /** @description The user that the API key belongs to */
             200: {
                 headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description Changes with the resource */
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description The version of the resource: a strong entity tag that changes with it */
                     ETag?: string;
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
@@ -911,9 +944,8 @@ export interface operations {
             /** @description Not modified */
             304: {
                 headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description Changes with the resource */
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description The version of the resource: a strong entity tag that changes with it */
                     ETag?: string;
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
@@ -933,9 +965,15 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The ETag of an earlier answer: if it no longer holds, the answer is 412 and nothing is written */
+                /**
+                 * @description The `ETag` of an earlier response, several with commas, or `*` for any: if it no longer holds, the response is 412 and nothing is written
+                 * @example *
+                 */
                 "If-Match"?: string;
-                /** @description An ETag, or `*` for any: if it holds, the answer is 412 and nothing is written */
+                /**
+                 * @description An `ETag`, several with commas, or `*` for any: if it holds, the response is 412 and nothing is written
+                 * @example "0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90.1"
+                 */
                 "If-None-Match"?: string;
             };
             path?: never;
@@ -951,9 +989,8 @@ export interface operations {
             /** @description User information updated successfully */
             200: {
                 headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description Changes with the resource */
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description The version of the resource: a strong entity tag that changes with it */
                     ETag?: string;
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
@@ -978,13 +1015,30 @@ export interface operations {
     listUsers: {
         parameters: {
             query?: {
-                /** @description Starts at 1; reaches the newest 10,000 rows of a list. For further pages use `after` */
+                /**
+                 * @description Starts at 1; reaches the newest 10,000 rows of a list. For further pages use `after`
+                 * @example 1
+                 */
                 page?: number;
+                /**
+                 * @description The most rows that one page has
+                 * @example 20
+                 */
                 items_per_page?: number;
-                /** @description The cursor from the `Link` header of the previous page. Follow that header to read every row once while rows are added; a page selected by its number alone shifts as new rows arrive. */
+                /**
+                 * @description The cursor from the `Link` header of the previous page. Follow that header to read every row once while rows are added; a page selected by its number alone shifts as new rows arrive.
+                 * @example 1767259800000_0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+                 */
                 after?: string;
+                /**
+                 * @description Only users with this status
+                 * @example ACTIVE
+                 */
                 status?: "ACTIVE" | "INACTIVE";
-                /** @description The whole address, without regard to case */
+                /**
+                 * @description The whole address, without regard to case
+                 * @example ada@example.com
+                 */
                 email?: string;
             };
             header?: never;
@@ -996,8 +1050,7 @@ export interface operations {
             /** @description One page of users */
             200: {
                 headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
                     Link?: string;
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -1010,7 +1063,18 @@ export interface operations {
                     "application/json": components["schemas"]["UserPage"];
                 };
             };
-            400: components["responses"]["BadRequest"];
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
@@ -1028,18 +1092,16 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["UserCreate"];
-                "application/merge-patch+json": components["schemas"]["UserCreate"];
             };
         };
         responses: {
             /** @description The new user */
             201: {
                 headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description Where the new resource can be read */
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description The path of the new resource */
                     Location?: string;
-                    /** @description Changes with the resource */
+                    /** @description The version of the resource: a strong entity tag that changes with it */
                     ETag?: string;
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
@@ -1051,7 +1113,18 @@ export interface operations {
                     "application/json": components["schemas"]["UserResponse"];
                 };
             };
-            400: components["responses"]["BadRequest"];
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             409: components["responses"]["Conflict"];
@@ -1066,10 +1139,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The ETag of an earlier answer: if it still holds, the answer is 304 and empty */
+                /**
+                 * @description The `ETag` of an earlier response, or several with commas: if it still holds, the response is 304 without a body
+                 * @example "0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90.1"
+                 */
                 "If-None-Match"?: string;
             };
             path: {
+                /**
+                 * @description The id of a user
+                 * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+                 */
                 user_id: string;
             };
             cookie?: never;
@@ -1079,9 +1159,8 @@ export interface operations {
             /** @description The user */
             200: {
                 headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description Changes with the resource */
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description The version of the resource: a strong entity tag that changes with it */
                     ETag?: string;
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
@@ -1096,9 +1175,8 @@ export interface operations {
             /** @description Not modified */
             304: {
                 headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description Changes with the resource */
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description The version of the resource: a strong entity tag that changes with it */
                     ETag?: string;
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
@@ -1120,12 +1198,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The ETag of an earlier answer: if it no longer holds, the answer is 412 and nothing is written */
+                /**
+                 * @description The `ETag` of an earlier response, several with commas, or `*` for any: if it no longer holds, the response is 412 and nothing is written
+                 * @example *
+                 */
                 "If-Match"?: string;
-                /** @description An ETag, or `*` for any: if it holds, the answer is 412 and nothing is written */
+                /**
+                 * @description An `ETag`, several with commas, or `*` for any: if it holds, the response is 412 and nothing is written
+                 * @example "0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90.1"
+                 */
                 "If-None-Match"?: string;
             };
             path: {
+                /**
+                 * @description The id of a user
+                 * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+                 */
                 user_id: string;
             };
             cookie?: never;
@@ -1135,8 +1223,7 @@ export interface operations {
             /** @description The user is INACTIVE */
             204: {
                 headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
                     Deprecation: components["headers"]["Deprecation"];
@@ -1148,7 +1235,18 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict"];
+            /** @description Conflict */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             412: components["responses"]["PreconditionFailed"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -1159,12 +1257,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The ETag of an earlier answer: if it no longer holds, the answer is 412 and nothing is written */
+                /**
+                 * @description The `ETag` of an earlier response, several with commas, or `*` for any: if it no longer holds, the response is 412 and nothing is written
+                 * @example *
+                 */
                 "If-Match"?: string;
-                /** @description An ETag, or `*` for any: if it holds, the answer is 412 and nothing is written */
+                /**
+                 * @description An `ETag`, several with commas, or `*` for any: if it holds, the response is 412 and nothing is written
+                 * @example "0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90.1"
+                 */
                 "If-None-Match"?: string;
             };
             path: {
+                /**
+                 * @description The id of a user
+                 * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+                 */
                 user_id: string;
             };
             cookie?: never;
@@ -1179,9 +1287,8 @@ export interface operations {
             /** @description The user as stored */
             200: {
                 headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description Changes with the resource */
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description The version of the resource: a strong entity tag that changes with it */
                     ETag?: string;
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
@@ -1193,11 +1300,33 @@ export interface operations {
                     "application/json": components["schemas"]["UserResponse"];
                 };
             };
-            400: components["responses"]["BadRequest"];
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict"];
+            /** @description Conflict */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -1211,6 +1340,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The id of a user
+                 * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+                 */
                 user_id: string;
             };
             cookie?: never;
@@ -1218,15 +1351,13 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["ApiKeyCreate"];
-                "application/merge-patch+json": components["schemas"]["ApiKeyCreate"];
             };
         };
         responses: {
             /** @description The key with its secret, which no other answer will show */
             201: {
                 headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
                     Deprecation: components["headers"]["Deprecation"];
@@ -1237,13 +1368,341 @@ export interface operations {
                     "application/json": components["schemas"]["ApiKeyWithSecretResponse"];
                 };
             };
-            400: components["responses"]["BadRequest"];
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict"];
+            /** @description Conflict */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listCreditHistory: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Starts at 1; reaches the newest 10,000 rows of a list. For further pages use `after`
+                 * @example 1
+                 */
+                page?: number;
+                /**
+                 * @description The most rows that one page has
+                 * @example 20
+                 */
+                items_per_page?: number;
+                /**
+                 * @description The cursor from the `Link` header of the previous page. Follow that header to read every row once while rows are added; a page selected by its number alone shifts as new rows arrive.
+                 * @example 1767259800000_0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+                 */
+                after?: string;
+                /**
+                 * @description The first day, in UTC
+                 * @example 2026-01-31
+                 */
+                start_date?: string;
+                /**
+                 * @description The last day, in UTC; it belongs to the period
+                 * @example 2026-01-31
+                 */
+                end_date?: string;
+                /**
+                 * @description For administrators: the history of this user instead of their own
+                 * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+                 */
+                user_id?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of entries */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
+                    Link?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreditEntryPage"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description Not found */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    addCredits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreditChange"];
+            };
+        };
+        responses: {
+            /** @description The entry */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description true where an earlier request made the entry, and this one moved nothing */
+                    "Idempotency-Replayed"?: "true";
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreditEntryResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description Not found */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    deductCredits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreditChange"];
+            };
+        };
+        responses: {
+            /** @description The entry */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description true where an earlier request made the entry, and this one moved nothing */
+                    "Idempotency-Replayed"?: "true";
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreditEntryResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            402: components["responses"]["PaymentRequired"];
+            403: components["responses"]["Forbidden"];
+            /** @description Not found */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listAuditEvents: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Starts at 1; reaches the newest 10,000 rows of a list. For further pages use `after`
+                 * @example 1
+                 */
+                page?: number;
+                /**
+                 * @description The most rows that one page has
+                 * @example 20
+                 */
+                items_per_page?: number;
+                /**
+                 * @description The cursor from the `Link` header of the previous page. Follow that header to read every row once while rows are added; a page selected by its number alone shifts as new rows arrive.
+                 * @example 1767259800000_0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+                 */
+                after?: string;
+                /**
+                 * @description Only changes of this user and of its keys
+                 * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+                 */
+                user_id?: string;
+                /**
+                 * @description Only changes of this kind
+                 * @example user.updated
+                 */
+                action?: "user.created" | "user.updated" | "api_key.created" | "api_key.updated" | "api_key.rotated" | "api_key.revoked";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of the audit trail */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
+                    Link?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEventPage"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
@@ -1252,12 +1711,25 @@ export interface operations {
     listApiKeys: {
         parameters: {
             query?: {
-                /** @description Starts at 1; reaches the newest 10,000 rows of a list. For further pages use `after` */
+                /**
+                 * @description Starts at 1; reaches the newest 10,000 rows of a list. For further pages use `after`
+                 * @example 1
+                 */
                 page?: number;
+                /**
+                 * @description The most rows that one page has
+                 * @example 20
+                 */
                 items_per_page?: number;
-                /** @description The cursor from the `Link` header of the previous page. Follow that header to read every row once while rows are added; a page selected by its number alone shifts as new rows arrive. */
+                /**
+                 * @description The cursor from the `Link` header of the previous page. Follow that header to read every row once while rows are added; a page selected by its number alone shifts as new rows arrive.
+                 * @example 1767259800000_0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+                 */
                 after?: string;
-                /** @description Only ACTIVE keys that expire before this instant, in RFC 3339: the keys to renew by then. The `+` of an offset is sent as `%2B` */
+                /**
+                 * @description Only ACTIVE keys that expire before this instant, in RFC 3339: the keys to renew by then. The `+` of an offset is sent as `%2B`
+                 * @example 2030-01-01T00:00:00.000Z
+                 */
                 expires_before?: string;
             };
             header?: never;
@@ -1269,8 +1741,7 @@ export interface operations {
             /** @description One page of keys */
             200: {
                 headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
                     Link?: string;
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -1283,7 +1754,18 @@ export interface operations {
                     "application/json": components["schemas"]["ApiKeyPage"];
                 };
             };
-            400: components["responses"]["BadRequest"];
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             401: components["responses"]["Unauthorized"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -1300,16 +1782,14 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["ApiKeyCreate"];
-                "application/merge-patch+json": components["schemas"]["ApiKeyCreate"];
             };
         };
         responses: {
             /** @description The key with its secret, which no other answer will show */
             201: {
                 headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description Where the new resource can be read */
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description The path of the new resource */
                     Location?: string;
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
@@ -1321,9 +1801,280 @@ export interface operations {
                     "application/json": components["schemas"]["ApiKeyWithSecretResponse"];
                 };
             };
-            400: components["responses"]["BadRequest"];
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             401: components["responses"]["Unauthorized"];
-            409: components["responses"]["Conflict"];
+            /** @description Conflict */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The name of a key of the calling user; not "current"
+                 * @example laptop
+                 */
+                key_name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Not found */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    revokeApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The name of a key of the calling user; not "current"
+                 * @example laptop
+                 */
+                key_name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key, REVOKED */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Not found */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    updateApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The name of a key of the calling user; not "current"
+                 * @example laptop
+                 */
+                key_name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyUpdate"];
+                "application/merge-patch+json": components["schemas"]["ApiKeyUpdate"];
+            };
+        };
+        responses: {
+            /** @description The key as stored */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Not found */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    rotateApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The name of a key of the calling user; not "current"
+                 * @example laptop
+                 */
+                key_name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyRotate"];
+            };
+        };
+        responses: {
+            /** @description The key with its new secret. Answers to the old one carry `Deprecation` and `Sunset` while it lives on. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyWithSecretResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Not found */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
@@ -1343,8 +2094,7 @@ export interface operations {
             /** @description The key */
             200: {
                 headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
                     Deprecation: components["headers"]["Deprecation"];
@@ -1373,8 +2123,7 @@ export interface operations {
             /** @description The key, REVOKED; the next call with it is refused */
             200: {
                 headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
                     Deprecation: components["headers"]["Deprecation"];
@@ -1386,333 +2135,6 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    getApiKey: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                key_name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The key */
-            200: {
-                headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    Deprecation: components["headers"]["Deprecation"];
-                    Sunset: components["headers"]["Sunset"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ApiKeyResponse"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            404: components["responses"]["NotFound"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    revokeApiKey: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                key_name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The key, REVOKED */
-            200: {
-                headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    Deprecation: components["headers"]["Deprecation"];
-                    Sunset: components["headers"]["Sunset"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ApiKeyResponse"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            404: components["responses"]["NotFound"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    updateApiKey: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                key_name: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ApiKeyUpdate"];
-                "application/merge-patch+json": components["schemas"]["ApiKeyUpdate"];
-            };
-        };
-        responses: {
-            /** @description The key as stored */
-            200: {
-                headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    Deprecation: components["headers"]["Deprecation"];
-                    Sunset: components["headers"]["Sunset"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ApiKeyResponse"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict"];
-            413: components["responses"]["PayloadTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    rotateApiKey: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                key_name: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ApiKeyRotate"];
-                "application/merge-patch+json": components["schemas"]["ApiKeyRotate"];
-            };
-        };
-        responses: {
-            /** @description The key with its new secret. Answers to the old one carry `Deprecation` and `Sunset` while it lives on. */
-            201: {
-                headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    Deprecation: components["headers"]["Deprecation"];
-                    Sunset: components["headers"]["Sunset"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ApiKeyWithSecretResponse"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict"];
-            413: components["responses"]["PayloadTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    listCreditHistory: {
-        parameters: {
-            query?: {
-                /** @description Starts at 1; reaches the newest 10,000 rows of a list. For further pages use `after` */
-                page?: number;
-                items_per_page?: number;
-                /** @description The cursor from the `Link` header of the previous page. Follow that header to read every row once while rows are added; a page selected by its number alone shifts as new rows arrive. */
-                after?: string;
-                /** @description The first day, in UTC */
-                start_date?: string;
-                /** @description The last day, in UTC; it belongs to the period */
-                end_date?: string;
-                /** @description For administrators: the history of this user instead of their own */
-                user_id?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description One page of entries */
-            200: {
-                headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
-                    Link?: string;
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    Deprecation: components["headers"]["Deprecation"];
-                    Sunset: components["headers"]["Sunset"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CreditEntryPage"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    addCredits: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["CreditChange"];
-                "application/merge-patch+json": components["schemas"]["CreditChange"];
-            };
-        };
-        responses: {
-            /** @description The entry */
-            200: {
-                headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description true where an earlier request made the entry, and this one moved nothing */
-                    "Idempotency-Replayed"?: string;
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    Deprecation: components["headers"]["Deprecation"];
-                    Sunset: components["headers"]["Sunset"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CreditEntryResponse"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict"];
-            413: components["responses"]["PayloadTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    deductCredits: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["CreditChange"];
-                "application/merge-patch+json": components["schemas"]["CreditChange"];
-            };
-        };
-        responses: {
-            /** @description The entry */
-            200: {
-                headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description true where an earlier request made the entry, and this one moved nothing */
-                    "Idempotency-Replayed"?: string;
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    Deprecation: components["headers"]["Deprecation"];
-                    Sunset: components["headers"]["Sunset"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CreditEntryResponse"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            402: components["responses"]["PaymentRequired"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict"];
-            413: components["responses"]["PayloadTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalServerError"];
-            503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    listAuditEvents: {
-        parameters: {
-            query?: {
-                /** @description Starts at 1; reaches the newest 10,000 rows of a list. For further pages use `after` */
-                page?: number;
-                items_per_page?: number;
-                /** @description The cursor from the `Link` header of the previous page. Follow that header to read every row once while rows are added; a page selected by its number alone shifts as new rows arrive. */
-                after?: string;
-                /** @description Only changes of this user and of its keys */
-                user_id?: string;
-                action?: "user.created" | "user.updated" | "api_key.created" | "api_key.updated" | "api_key.rotated" | "api_key.revoked";
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description One page of the audit trail */
-            200: {
-                headers: {
-                    /** @description Names this request in the log */
-                    "X-Request-Id"?: string;
-                    /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
-                    Link?: string;
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    Deprecation: components["headers"]["Deprecation"];
-                    Sunset: components["headers"]["Sunset"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AuditEventPage"];
-                };
-            };
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];

@@ -4,11 +4,29 @@ import type { Response } from 'express';
 import { CurrentUser } from '../api-keys/authenticated.decorator.js';
 import { ApiController, Operation } from '../api-keys/operation.decorator.js';
 import type { Principal } from '../api-keys/principal.js';
+import type { Examples } from '../common/docs/responses.js';
+import { InvalidRequestError } from '../common/validation/request-validation.js';
+import { EXAMPLE_USER_ID } from '../common/validation/uuid.js';
+import { UserNotFoundError } from '../users/users.errors.js';
+import {
+  BalanceLimitError,
+  InsufficientCreditsError,
+  InvalidTransactionTypeError,
+  TransactionIdTakenError,
+} from './credits.errors.js';
 import { type CreditRequest, CreditsService, type Receipt } from './credits.service.js';
 import { CreditChange } from './dto/credit.requests.js';
 import { CreditEntryResponse } from './dto/credit-entry.response.js';
 
 const REPLAYED = { 'Idempotency-Replayed': 'true where an earlier request made the entry, and this one moved nothing' };
+
+/** Failures of both routes, as examples in the document. */
+const REFUSED: Examples = {
+  amount: new InvalidRequestError('amount must not be less than 1'),
+  transaction_type: new InvalidTransactionTypeError(),
+  user: new UserNotFoundError({ id: EXAMPLE_USER_ID }),
+  transaction: new TransactionIdTakenError(),
+};
 
 @ApiTags('Billing')
 @ApiController('billing')
@@ -27,6 +45,7 @@ export class CreditsAdminController {
     description: 'The entry',
     headers: REPLAYED,
     fails: ['not_found', 'conflict'],
+    examples: { ...REFUSED, balance: new BalanceLimitError() },
   })
   async add(
     @CurrentUser() caller: Principal,
@@ -48,6 +67,7 @@ export class CreditsAdminController {
     description: 'The entry',
     headers: REPLAYED,
     fails: ['payment_required', 'not_found', 'conflict'],
+    examples: { ...REFUSED, balance: new InsufficientCreditsError() },
   })
   async deduct(
     @CurrentUser() caller: Principal,

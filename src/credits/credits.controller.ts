@@ -5,8 +5,12 @@ import { CurrentUser } from '../api-keys/authenticated.decorator.js';
 import { ApiController, Operation } from '../api-keys/operation.decorator.js';
 import type { Principal } from '../api-keys/principal.js';
 import { NEXT_PAGE } from '../common/docs/responses.js';
+import { INVALID_PAGE } from '../common/pagination/page.request.js';
 import { pageWindowOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
+import { EXAMPLE_USER_ID } from '../common/validation/uuid.js';
+import { UserNotFoundError } from '../users/users.errors.js';
+import { InvalidPeriodError } from './credits.errors.js';
 import { CreditsService } from './credits.service.js';
 import { CreditHistoryRequest } from './dto/credit.requests.js';
 import { CreditEntryPage, CreditEntryResponse } from './dto/credit-entry.response.js';
@@ -29,6 +33,11 @@ export class CreditsController {
     description: 'One page of entries',
     headers: NEXT_PAGE,
     fails: ['not_found'],
+    examples: {
+      period: new InvalidPeriodError(),
+      ...INVALID_PAGE,
+      user: new UserNotFoundError({ id: EXAMPLE_USER_ID }),
+    },
   })
   async history(
     @CurrentUser() caller: Principal,

@@ -4,6 +4,7 @@
  * `ck_credit_entries_transaction_type`.
  */
 export const TRANSACTION_TYPE = '^[A-Z][A-Z0-9_]{0,31}$';
+export const MAX_TRANSACTION_TYPE_LENGTH = 32;
 
 /** The type of a movement whose caller names none. */
 export const DEFAULT_TRANSACTION_TYPE = 'MANUAL_ADJUSTMENT';

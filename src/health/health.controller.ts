@@ -2,6 +2,7 @@ import { Controller, Get, Header, VERSION_NEUTRAL } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { DataSource } from 'typeorm';
 import { Operation } from '../api-keys/operation.decorator.js';
+import { DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
 import { isReadOnly } from '../database/read-only.js';
 import { Drain } from './drain.js';
 import { ReadOnlyDatabaseError, StoppingError } from './health.errors.js';
@@ -45,6 +46,11 @@ export class HealthController {
     returns: HealthResponse,
     description: 'They can',
     fails: ['unavailable'],
+    examples: {
+      database: new DatabaseUnreachableError(null),
+      read_only: new ReadOnlyDatabaseError(),
+      stopping: new StoppingError(),
+    },
   })
   async ready(): Promise<HealthResponse> {
     if (this.drain.isDraining) throw new StoppingError();

@@ -68,12 +68,6 @@ const INVISIBLE: readonly Range[] = [
 const javaScriptEscape = (codePoint: number): string =>
   codePoint > 0xffff ? `\\u{${codePoint.toString(16)}}` : `\\u${codePoint.toString(16).padStart(4, '0')}`;
 
-/** Code units, as `\ud83d\ude00`. */
-const utf16Escape = (codePoint: number): string =>
-  Array.from({ length: codePoint > 0xffff ? 2 : 1 }, (_, unit) =>
-    javaScriptEscape(String.fromCodePoint(codePoint).charCodeAt(unit)),
-  ).join('');
-
 /** PostgreSQL's own spelling (9.7.3.3 of its manual). */
 const postgresEscape = (codePoint: number): string =>
   codePoint > 0xffff
@@ -93,29 +87,23 @@ function pattern(forbidden: readonly Range[], escape: (codePoint: number) => str
 /**
  * In ECMA-262, with the `u` flag. Length aside, it is the whole rule for a name once it is trimmed.
  */
-const WHOLE_NAME = new RegExp(pattern([...FORBIDDEN, SURROGATES], javaScriptEscape), 'u');
+export const EXACT_NAME_PATTERN = pattern([...FORBIDDEN, SURROGATES], javaScriptEscape);
+
+const WHOLE_NAME = new RegExp(EXACT_NAME_PATTERN, 'u');
+
+/** The rule in words, for the document. */
+export const NAME_RULE =
+  'White space at both ends is removed (`String.prototype.trim` of ECMA-262), and the rest is normalized to Unicode NFC. ' +
+  `What remains has 1 to ${String(MAX_NAME_LENGTH)} code points, at least one of them visible, and no control character (U+0000-U+001F, ` +
+  'U+007F-U+009F), line or paragraph separator (U+2028, U+2029), bidirectional control (U+202A-U+202E, U+2066-U+2069) or lone surrogate. ' +
+  '`pattern` is a simple check that refuses no valid name; `x-exact-pattern` is the whole rule for what remains, in ECMA-262 with the flag `u`.';
 
 /**
- * The same for the document. JSON Schema leaves open whether a reader sets the `u` flag, and many
- * dialects know no `\u{…}`, so it is spelled in UTF-16: exact with the flag; without it, it takes
- * some names that have nothing visible beyond the basic plane.
- *
- * A class cannot begin a range beyond that plane without the flag, but it can end one there: what
- * is up to the last code point of a range, and not up to the one before its first, is in the range.
+ * For the document: refuses no name that a request may have, white space at its ends included, and
+ * most control characters. Each dialect of regular expressions can compile it, and an engine that
+ * reads bytes gets the same result as one that reads characters.
  */
-export const NAME_PATTERN = ((): string => {
-  const none = characters(FORBIDDEN, utf16Escape);
-  const blank = [...SPACES, ...INVISIBLE];
-  const beyond = blank.filter(([first]) => first > 0xffff);
-  const inRange = ([first, last]: Range): string =>
-    `(?![\\u0000-${utf16Escape(first - 1)}])[\\u0000-${utf16Escape(last)}]`;
-  const lone = '[\\ud800-\\udbff](?![\\udc00-\\udfff])|(?<![\\ud800-\\udbff])[\\udc00-\\udfff]';
-  const visible = `(?!${beyond.map(inRange).join('|')})[^${none}${characters(
-    blank.filter(([first]) => first <= 0xffff),
-    utf16Escape,
-  )}]`;
-  return `^(?![^${none}]*(?:${lone}))[^${none}]*${visible}[^${none}]*$`;
-})();
+export const SIMPLE_NAME_PATTERN = '^[^\\x00-\\x08\\x0e-\\x1f\\x7f]+$';
 
 /** The constraint `ck_users_name`. A text in PostgreSQL holds neither NUL nor surrogates. */
 export const NAME_CHECK = [

@@ -6,18 +6,40 @@ import { ApiKeysService } from '../api-keys/api-keys.service.js';
 import { CurrentUser } from '../api-keys/authenticated.decorator.js';
 import { ApiKeyCreate } from '../api-keys/dto/api-key.requests.js';
 import { ApiKeyWithSecretResponse } from '../api-keys/dto/api-key.response.js';
-import { ApiController, Operation } from '../api-keys/operation.decorator.js';
+import { KEY_LIMIT, KEY_REFUSED } from '../api-keys/documented-failures.js';
+import { ApiController, Operation, type PathParameter } from '../api-keys/operation.decorator.js';
 import type { Principal } from '../api-keys/principal.js';
 import { ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, NEXT_PAGE } from '../common/docs/responses.js';
 import { conditionsOf } from '../common/http/entity-tag.js';
 import { locationOf } from '../common/http/location.js';
-import { UUID } from '../common/validation/uuid.js';
+import { EXAMPLE_USER_ID, UUID, UUID_SCHEMA } from '../common/validation/uuid.js';
+import { INVALID_PAGE } from '../common/pagination/page.request.js';
 import { pageWindowOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
 import { UserAdminUpdate, UserCreate, UserListRequest } from './dto/user.requests.js';
 import { UserPage, UserResponse } from './dto/user.response.js';
+import { NAME_NOT_TEXT, VERSION_MISMATCH } from './documented-failures.js';
 import { respondWithUser } from './respond-with-user.js';
+import { USER_STATUSES } from './user.entity.js';
+import {
+  EmailTakenError,
+  InvalidEmailError,
+  InvalidUserStatusError,
+  LastAdministratorError,
+  UserNotFoundError,
+} from './users.errors.js';
 import { UsersService } from './users.service.js';
+
+const USER_ID: PathParameter = {
+  pattern: UUID,
+  description: 'The id of a user',
+  example: EXAMPLE_USER_ID,
+  schema: UUID_SCHEMA,
+};
+
+const NOT_FOUND = { user: new UserNotFoundError({ id: EXAMPLE_USER_ID }) };
+const LAST = { last_administrator: new LastAdministratorError() };
+const INVALID_STATUS = { status: new InvalidUserStatusError(USER_STATUSES) };
 
 @ApiTags('Administration')
 @ApiController('users')
@@ -40,6 +62,7 @@ export class UsersAdminController {
     description: 'The new user',
     headers: { ...LOCATION, ...ETAG },
     fails: ['conflict'],
+    examples: { ...NAME_NOT_TEXT, email: new InvalidEmailError(), taken: new EmailTakenError() },
   })
   async create(
     @CurrentUser() caller: Principal,
@@ -62,6 +85,7 @@ export class UsersAdminController {
     returns: UserPage,
     description: 'One page of users',
     headers: NEXT_PAGE,
+    examples: { ...INVALID_STATUS, email: new InvalidEmailError(), ...INVALID_PAGE },
   })
   async list(@Query() query: UserListRequest, @Req() request: Request): Promise<UserPage> {
     const page = await this.users.list(query, pageWindowOf(query));
@@ -74,10 +98,11 @@ export class UsersAdminController {
     summary: 'Read a user',
     details: 'Send the `ETag` of an earlier answer as `If-None-Match`: 304 means that nothing has changed.',
     access: 'administrator',
-    params: { user_id: UUID },
+    params: { user_id: USER_ID },
     returns: UserResponse,
     description: 'The user',
     condition: IF_NONE_MATCH,
+    examples: NOT_FOUND,
   })
   async get(@Param('user_id') id: string, @Res({ passthrough: true }) response: Response): Promise<UserResponse> {
     return respondWithUser(await this.users.getById(id), response);
@@ -90,12 +115,13 @@ export class UsersAdminController {
     details:
       'Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.',
     access: 'administrator',
-    params: { user_id: UUID },
+    params: { user_id: USER_ID },
     body: UserAdminUpdate,
     returns: UserResponse,
     description: 'The user as stored',
     condition: IF_MATCH,
     fails: ['conflict'],
+    examples: { ...NAME_NOT_TEXT, ...INVALID_STATUS, ...NOT_FOUND, ...LAST, ...VERSION_MISMATCH },
   })
   async update(
     @CurrentUser() caller: Principal,
@@ -117,11 +143,12 @@ export class UsersAdminController {
     details:
       'The user becomes INACTIVE, and every key of it stops working with the next request. Nothing is deleted; `updateUser` makes it ACTIVE again. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.',
     access: 'administrator',
-    params: { user_id: UUID },
+    params: { user_id: USER_ID },
     status: 204,
     description: 'The user is INACTIVE',
     condition: IF_MATCH,
     fails: ['conflict'],
+    examples: { ...NOT_FOUND, ...LAST, ...VERSION_MISMATCH },
   })
   async deactivate(
     @CurrentUser() caller: Principal,
@@ -139,12 +166,13 @@ export class UsersAdminController {
     details:
       'The answer is the only one that ever holds the secret. 409: the user has a key of that name, or 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and a request with another name makes a key with a secret that you can read.',
     access: 'administrator',
-    params: { user_id: UUID },
+    params: { user_id: USER_ID },
     body: ApiKeyCreate,
     returns: ApiKeyWithSecretResponse,
     status: 201,
     description: 'The key with its secret, which no other answer will show',
     fails: ['conflict'],
+    examples: { ...KEY_REFUSED, ...NOT_FOUND, ...KEY_LIMIT },
   })
   async createApiKey(
     @CurrentUser() caller: Principal,

@@ -9,6 +9,7 @@ import { IF_MATCH, IF_NONE_MATCH } from '../common/docs/responses.js';
 import { conditionsOf } from '../common/http/entity-tag.js';
 import { UserResponse } from './dto/user.response.js';
 import { UserUpdate } from './dto/user.requests.js';
+import { NAME_NOT_TEXT, VERSION_MISMATCH } from './documented-failures.js';
 import { respondWithUser } from './respond-with-user.js';
 import { UsersService } from './users.service.js';
 
@@ -43,6 +44,7 @@ export class UsersController {
     returns: UserResponse,
     description: 'User information updated successfully',
     condition: IF_MATCH,
+    examples: { ...NAME_NOT_TEXT, ...VERSION_MISMATCH },
   })
   async updateMe(
     @CurrentUser() caller: Principal,

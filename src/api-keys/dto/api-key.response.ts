@@ -1,16 +1,14 @@
 import { ApiProperty } from '@nestjs/swagger';
+import { API_KEY_LENGTH, API_KEY_PATTERN } from '../../common/api-key-format.js';
+import { INSTANT } from '../../common/docs/schemas.js';
 import { pageOf } from '../../common/pagination/pagination.response.js';
 import type { ApiKeyStatus, KeyView } from '../key-view.js';
+import { API_KEY_NAME, MAX_API_KEY_NAME_LENGTH } from '../api-key-rules.js';
 import type { KeyWithSecret } from '../api-keys.service.js';
-
-const INSTANT = {
-  format: 'date-time',
-  description: 'RFC 3339, UTC, milliseconds',
-  example: '2026-01-01T09:30:00.000Z',
-};
+import { UUID_SCHEMA } from '../../common/validation/uuid.js';
 
 export class ApiKeyResponse {
-  @ApiProperty({ format: 'uuid', example: '5f0c2a0e-64bb-4d7e-9a54-0d6f0a2f9b11' })
+  @ApiProperty({ ...UUID_SCHEMA, example: '5f0c2a0e-64bb-4d7e-9a54-0d6f0a2f9b11' })
   readonly id!: string;
 
   @ApiProperty(INSTANT)
@@ -34,10 +32,15 @@ export class ApiKeyResponse {
   @ApiProperty({ enum: ['ACTIVE', 'EXPIRED', 'REVOKED'], example: 'ACTIVE' })
   readonly status!: ApiKeyStatus;
 
-  @ApiProperty({ example: 'laptop' })
+  @ApiProperty({ pattern: API_KEY_NAME, maxLength: MAX_API_KEY_NAME_LENGTH, example: 'laptop' })
   readonly name!: string;
 
-  @ApiProperty({ description: 'The first characters of the secret, to recognise it by', example: 'ua_5GhT2' })
+  @ApiProperty({
+    pattern: '^ua_[0-9A-Za-z]{5}$',
+    maxLength: 8,
+    description: 'The first characters of the secret, to recognize it by',
+    example: 'ua_5GhT2',
+  })
   readonly prefix!: string;
 
   static from(key: KeyView): ApiKeyResponse {
@@ -55,8 +58,10 @@ export class ApiKeyResponse {
 
 export class ApiKeyWithSecretResponse extends ApiKeyResponse {
   @ApiProperty({
-    description: 'The key itself, for the x-api-key header. This answer is the only one that ever holds it.',
-    example: 'ua_5GhT2zkxR0pQmB7vYw3LdNc8sJf1EaUo9iXtHnKgS4qD6VrO1AbCd',
+    pattern: `^${API_KEY_PATTERN}$`,
+    maxLength: API_KEY_LENGTH,
+    description: 'The key itself, for the x-api-key header. No other response contains it.',
+    example: 'ua_5GhT2zkxR0pQmB7vYw3LdNc8sJf1EaUo9iXtHnKgS4qD6Vr0A',
   })
   readonly secret!: string;
 

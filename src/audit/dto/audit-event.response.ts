@@ -1,16 +1,18 @@
 import { ApiProperty } from '@nestjs/swagger';
+import { INSTANT } from '../../common/docs/schemas.js';
+import { EXAMPLE_USER_ID, UUID_SCHEMA } from '../../common/validation/uuid.js';
 import { pageOf } from '../../common/pagination/pagination.response.js';
 import { ACTOR_TYPES, type Actor } from '../../audit-trail/actor.js';
 import type { AuditEvent } from '../audit-event.entity.js';
 import { AUDIT_ACTIONS, type AuditAction } from '../../audit-trail/with-audit.js';
 
-const ID = { format: 'uuid', example: '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90' };
+const ID = { ...UUID_SCHEMA, example: EXAMPLE_USER_ID };
 
 export class AuditEventResponse {
   @ApiProperty(ID)
   readonly id!: string;
 
-  @ApiProperty({ format: 'date-time', description: 'RFC 3339, UTC, milliseconds', example: '2026-01-01T09:30:00.000Z' })
+  @ApiProperty(INSTANT)
   readonly created_at!: string;
 
   @ApiProperty({ enum: AUDIT_ACTIONS, example: 'user.updated' })
@@ -46,11 +48,18 @@ export class AuditEventResponse {
   })
   readonly actor_key_id!: string | null;
 
-  @ApiProperty({ type: String, nullable: true, description: 'The X-Request-Id of the change', example: 'a1b2c3' })
+  @ApiProperty({
+    type: String,
+    nullable: true,
+    maxLength: 128,
+    description: 'The X-Request-Id of the change',
+    example: 'a1b2c3',
+  })
   readonly request_id!: string | null;
 
   @ApiProperty({
     type: 'object',
+    maxProperties: 20,
     additionalProperties: { type: 'object', properties: { before: {}, after: {} } },
     description: 'The fields that changed, with their values before and after; never a secret',
     example: { name: { before: 'Ada', after: 'Ada Lovelace' } },

@@ -1,8 +1,10 @@
 import { NotFoundException } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import type { Express, RequestHandler } from 'express';
+import type { Express, Request, RequestHandler } from 'express';
 import { type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { MethodNotAllowedError } from '../http/route-miss.js';
+
+type Operation = NonNullable<OpenAPIObject['paths'][string]['get']>;
 
 /**
  * What the page is made of, below its path. Its library would serve its whole package,
@@ -60,5 +62,20 @@ export function serveDocs(app: NestExpressApplication, path: string, describe: (
     customSiteTitle: 'Users API',
     customCss: STYLE,
     swaggerOptions: { tryItOutEnabled: true, validatorUrl: null },
+    patchDocumentOnRequest: (request, _response, document) =>
+      (request as Request).path.endsWith('.js') ? withoutOptionalExamples(document) : document,
   });
+}
+
+/**
+ * The document for the page, which fills in the examples of parameters: those that may be absent
+ * would filter every list.
+ */
+function withoutOptionalExamples(document: OpenAPIObject): OpenAPIObject {
+  const copy = structuredClone(document);
+  for (const path of Object.values(copy.paths))
+    for (const operation of Object.values(path) as Partial<Operation>[])
+      for (const parameter of operation.parameters ?? [])
+        if (!('$ref' in parameter) && !parameter.required) delete parameter.example;
+  return copy;
 }

@@ -11,11 +11,19 @@ import { parseJsonObject, TooDeepError } from './json-object.js';
 /** Bytes. The largest legal body of any route is well below. */
 export const BODY_LIMIT = 16 * 1024;
 
-/** The second is RFC 7396: for our flat bodies, whose null is always refused, it means the same. */
-export const MEDIA_TYPES = ['application/json', 'application/merge-patch+json'];
+/** RFC 7396: for our flat bodies, whose null is always refused, it means the same as JSON. */
+export const MERGE_PATCH = 'application/merge-patch+json';
+/** Accepted with every method; the document lists the second for PATCH alone. */
+export const MEDIA_TYPES = ['application/json', MERGE_PATCH];
 
 export class UnsupportedMediaTypeError extends DomainError {
   readonly kind = 'unsupported_media_type';
+}
+
+export class OtherMediaTypeError extends UnsupportedMediaTypeError {
+  constructor() {
+    super(`The body must be ${MEDIA_TYPES.join(' or ')}`);
+  }
 }
 
 export class BodyTooLargeError extends DomainError {
@@ -107,9 +115,7 @@ function written(body: unknown): Buffer {
 function refuseOtherMediaTypes(request: Request): void {
   const { 'content-type': type = '', 'content-encoding': encoding = 'identity' } = request.headers;
   const { type: mediaType, parameters } = contentType.parse(type);
-  if (!MEDIA_TYPES.includes(mediaType)) {
-    throw new UnsupportedMediaTypeError(`The body must be ${MEDIA_TYPES.join(' or ')}`);
-  }
+  if (!MEDIA_TYPES.includes(mediaType)) throw new OtherMediaTypeError();
   if (!/^utf-?8$/i.test(parameters.charset ?? 'utf-8'))
     throw new UnsupportedMediaTypeError('The body must be in UTF-8');
   if (encoding.toLowerCase() !== 'identity') {

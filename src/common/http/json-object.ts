@@ -5,6 +5,12 @@ export class InvalidJsonError extends DomainError {
   readonly kind = 'invalid';
 }
 
+export class NotAnObjectError extends InvalidJsonError {
+  constructor(label = 'The body') {
+    super(`${label} must be a JSON object`);
+  }
+}
+
 /** Levels of nesting. Request bodies have one; code that reads them recursively needs a bound. */
 const MAX_DEPTH = 32;
 
@@ -29,7 +35,7 @@ export function parseJsonObject(bytes: Buffer, label = 'The body'): Record<strin
   if (text.trim() === '') throw new InvalidJsonError(`${label} must be a JSON object, but it is empty`);
   const value = parse(text, label);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new InvalidJsonError(`${label} must be a JSON object`);
+    throw new NotAnObjectError(label);
   }
   rejectLossyJson(text, label);
   return value as Record<string, unknown>;

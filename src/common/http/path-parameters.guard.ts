@@ -1,7 +1,16 @@
 import { type CanActivate, type ExecutionContext, NotFoundException } from '@nestjs/common';
 import type { Request } from 'express';
 
-export type Patterns = Readonly<Record<string, RegExp>>;
+export interface PathParameter {
+  /** The texts that it accepts. Any other text makes the path an unknown one (404). */
+  readonly pattern: RegExp;
+  readonly description: string;
+  readonly example: string;
+  /** The schema of the document, whose pattern other dialects can compile. */
+  readonly schema: { readonly pattern: string; readonly maxLength: number; readonly format?: string };
+}
+
+export type PathParameters = Readonly<Record<string, PathParameter>>;
 
 /** The pattern of each path parameter. A name has one pattern in all routes. */
 const patternOf = new Map<string, RegExp>();
@@ -12,8 +21,8 @@ export const paramsMatch = (params: Readonly<Record<string, unknown>>): boolean 
 
 /** Treats a path with a parameter that does not match as an unknown path (404). */
 export class PathParametersGuard implements CanActivate {
-  constructor(patterns: Patterns) {
-    for (const [name, pattern] of Object.entries(patterns)) {
+  constructor(parameters: PathParameters) {
+    for (const [name, { pattern }] of Object.entries(parameters)) {
       if ((patternOf.get(name) ?? pattern) !== pattern)
         throw new Error(`The path parameter ${name} has two patterns; choose another name for one of them`);
       patternOf.set(name, pattern);

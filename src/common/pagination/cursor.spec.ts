@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { cursorOf, isPlace, placeOf } from './cursor.js';
+import { encodeCursor, isCursor, parseCursor } from './cursor.js';
 
 const ID = '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90';
 const LAST_INSTANT = Date.parse('9999-12-31T23:59:59.999Z');
@@ -10,8 +10,8 @@ describe('A cursor', () => {
       fc.property(fc.integer({ min: 0, max: LAST_INSTANT }), fc.uuid(), (time, id) => {
         const place = { createdAt: new Date(time), id };
 
-        expect(cursorOf(place)).toBe(`${String(time)}_${id}`);
-        expect(placeOf(cursorOf(place))).toEqual(place);
+        expect(encodeCursor(place)).toBe(`${String(time)}_${id}`);
+        expect(parseCursor(encodeCursor(place))).toEqual(place);
       }),
     );
   });
@@ -40,17 +40,17 @@ describe('A cursor', () => {
     `${String(LAST_INSTANT + 1)}_${ID}`,
     `0000000000000001_${ID}`, // sixteen digits
   ])('is not %j', (text) => {
-    expect(placeOf(text)).toBeNull();
+    expect(parseCursor(text)).toBeNull();
   });
 
   it('may have zeros before the instant', () => {
-    expect(placeOf(`000000000000001_${ID}`)).toEqual({ createdAt: new Date(1), id: ID });
+    expect(parseCursor(`000000000000001_${ID}`)).toEqual({ createdAt: new Date(1), id: ID });
   });
 });
 
-describe('isPlace', () => {
+describe('isCursor', () => {
   it('takes an instant that RFC 3339 can write, with a UUID', () => {
-    expect(isPlace({ createdAt: new Date(LAST_INSTANT), id: ID })).toBe(true);
+    expect(isCursor({ createdAt: new Date(LAST_INSTANT), id: ID })).toBe(true);
   });
 
   it.each([
@@ -65,6 +65,6 @@ describe('isPlace', () => {
     { createdAt: '2026-01-01T00:00:00Z', id: ID },
     { createdAt: new Date(LAST_INSTANT + 1), id: ID },
   ])('refuses %j', (value) => {
-    expect(isPlace(value)).toBe(false);
+    expect(isCursor(value)).toBe(false);
   });
 });

@@ -8,7 +8,11 @@ export interface Cursor {
   readonly id: string;
 }
 
-const TEXT = /^(\d{1,15})_([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
+/** For the document, too. */
+export const CURSOR = '^([0-9]{1,15})_([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$';
+export const MAX_CURSOR_LENGTH = 15 + 1 + 36;
+
+const TEXT = new RegExp(CURSOR);
 
 /** Encodes a position for a URL. Instants are stored in milliseconds, so the encoding is exact. */
 export const encodeCursor = ({ createdAt, id }: Cursor): string => `${String(createdAt.getTime())}_${id}`;

@@ -1,19 +1,22 @@
 import type { Type } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
+import { MAX_ITEMS_PER_PAGE, MAX_PAGE } from './page.request.js';
 
 export class Pagination {
   @ApiProperty({
     type: 'integer',
+    format: 'int64',
     minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
     example: 3,
     description: 'Exact for up to 10,000 rows, an estimate for longer lists. Read on while there is a `Link` header',
   })
   readonly total_pages!: number;
 
-  @ApiProperty({ type: 'integer', minimum: 1, example: 1 })
+  @ApiProperty({ type: 'integer', format: 'int32', minimum: 1, maximum: MAX_PAGE, example: 1 })
   readonly current_page!: number;
 
-  @ApiProperty({ type: 'integer', minimum: 1, maximum: 100, example: 20 })
+  @ApiProperty({ type: 'integer', format: 'int32', minimum: 1, maximum: MAX_ITEMS_PER_PAGE, example: 20 })
   readonly items_per_page!: number;
 }
 
@@ -25,7 +28,7 @@ export interface PageResponse<T> {
 /** Returns the class that documents a page of this response; extend it to give it a name. */
 export function pageOf<T>(item: Type<T>): Type<PageResponse<T>> {
   class PageOf implements PageResponse<T> {
-    @ApiProperty({ type: [item] })
+    @ApiProperty({ type: [item], maxItems: MAX_ITEMS_PER_PAGE })
     readonly data!: T[];
 
     @ApiProperty()

@@ -6,6 +6,9 @@ import { isEmail } from 'class-validator';
  */
 const ASCII = /^[!-~]+$/;
 
+/** RFC 5321, section 4.5.3.1.3: a path of 256 octets, without its angle brackets. */
+export const MAX_EMAIL_LENGTH = 254;
+
 /** Whether a user could have it: whatever has been stored, this much is sure. */
 export const isAscii = (value: unknown): value is string => typeof value === 'string' && ASCII.test(value);
 

@@ -16,6 +16,12 @@ export class InvalidRequestError extends DomainError {
   readonly kind = 'invalid';
 }
 
+export class UnknownPropertyError extends InvalidRequestError {
+  constructor(name: string) {
+    super(`The property ${quoted(name)} is not known here`);
+  }
+}
+
 /**
  * Checks a body or a query against its request class: unknown properties first, then the rules on
  * its fields. Answers with one sentence that names the property.
@@ -46,7 +52,7 @@ class RequestValidation extends ValidationPipe {
   private refuseUnknownProperties(body: object, metatype: Type): void {
     const known = this.propertiesOf(metatype);
     const unknown = Object.keys(body).find((property) => !known.has(property));
-    if (unknown !== undefined) throw new InvalidRequestError(`The property ${quoted(unknown)} is not known here`);
+    if (unknown !== undefined) throw new UnknownPropertyError(unknown);
   }
 
   private propertiesOf(metatype: Type): ReadonlySet<string> {

@@ -1,19 +1,26 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsInt, IsString, Max, Min } from 'class-validator';
-import { IsId } from '../../common/validation/uuid.js';
+import { EXAMPLE_USER_ID, IsId, UUID_SCHEMA } from '../../common/validation/uuid.js';
 import { PageRequest } from '../../common/pagination/page.request.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
 import { MAX_TRANSACTION_ID_LENGTH } from '../credits.service.js';
-import { DEFAULT_TRANSACTION_TYPE, TRANSACTION_TYPE } from '../transaction-type.js';
+import { DEFAULT_TRANSACTION_TYPE, MAX_TRANSACTION_TYPE_LENGTH, TRANSACTION_TYPE } from '../transaction-type.js';
 
-const USER_ID = { format: 'uuid', example: '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90' };
+const USER_ID = { ...UUID_SCHEMA, example: EXAMPLE_USER_ID };
 
 export class CreditChange {
   @ApiProperty({ ...USER_ID, description: 'Whose balance moves' })
   @IsId()
   readonly user_id!: string;
 
-  @ApiProperty({ type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'Credits', example: 40 })
+  @ApiProperty({
+    type: 'integer',
+    format: 'int64',
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    description: 'Credits',
+    example: 40,
+  })
   @Max(Number.MAX_SAFE_INTEGER)
   @Min(1)
   @IsInt() // decorators apply bottom-up: this rule is reported first
@@ -22,6 +29,7 @@ export class CreditChange {
   @ApiProperty({
     minLength: 1,
     maxLength: MAX_TRANSACTION_ID_LENGTH,
+    pattern: '^[^\\x00]+$',
     description:
       'Chosen by you, unique per user: the same request with it again answers the same entry and moves nothing',
     example: 'order-1815',
@@ -32,6 +40,7 @@ export class CreditChange {
   /** `CreditsService` holds the rule; the document repeats it. */
   @ApiPropertyOptional({
     pattern: TRANSACTION_TYPE,
+    maxLength: MAX_TRANSACTION_TYPE_LENGTH,
     default: DEFAULT_TRANSACTION_TYPE,
     description: 'What the movement is for: any word of your own, such as FINE_TUNING_JOB or STRIPE_CHECKOUT',
     example: 'STRIPE_CHECKOUT',
@@ -41,7 +50,7 @@ export class CreditChange {
   readonly transaction_type?: string;
 }
 
-const DATE = { format: 'date', example: '2026-01-31' };
+const DATE = { format: 'date', pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}$', maxLength: 10, example: '2026-01-31' };
 
 export class CreditHistoryRequest extends PageRequest {
   @ApiPropertyOptional({ ...DATE, description: 'The first day, in UTC' })

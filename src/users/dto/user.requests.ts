@@ -1,16 +1,27 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsIn, IsString } from 'class-validator';
 import { PageRequest } from '../../common/pagination/page.request.js';
+import { MAX_EMAIL_LENGTH } from '../../common/validation/email.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
 import { USER_STATUSES, type UserStatus } from '../user.entity.js';
 import { InvalidUserStatusError } from '../users.errors.js';
-import { MAX_NAME_LENGTH, NAME_PATTERN } from '../user-name.js';
+import { EXACT_NAME_PATTERN, MAX_NAME_LENGTH, NAME_RULE, SIMPLE_NAME_PATTERN } from '../user-name.js';
 
 /* `UsersService` holds the rules for names and addresses; the document repeats them. */
 
-/** The stored form; a name in a request is first trimmed and normalized, as the operations say. */
-const NAME = { minLength: 1, maxLength: MAX_NAME_LENGTH, pattern: NAME_PATTERN, example: 'Ada Lovelace' };
-const EMAIL = { format: 'email', maxLength: 254, example: 'ada@example.com' };
+/**
+ * The length and the exact pattern are for the stored form; a name in a request is first trimmed
+ * and normalized, as the operations say.
+ */
+const NAME = {
+  minLength: 1,
+  maxLength: MAX_NAME_LENGTH,
+  pattern: SIMPLE_NAME_PATTERN,
+  example: 'Ada Lovelace',
+  'x-exact-rule': NAME_RULE,
+  'x-exact-pattern': EXACT_NAME_PATTERN,
+};
+const EMAIL = { format: 'email', maxLength: MAX_EMAIL_LENGTH, example: 'ada@example.com' };
 const ONE_OF_STATUSES = { message: new InvalidUserStatusError(USER_STATUSES).message };
 
 /** What users may change in their own row. */
@@ -22,7 +33,7 @@ export class UserUpdate {
 }
 
 export class UserCreate {
-  @ApiProperty(NAME)
+  @ApiProperty({ ...NAME, description: 'The name of the user' })
   @IsString()
   readonly name!: string;
 
@@ -32,14 +43,18 @@ export class UserCreate {
 }
 
 export class UserAdminUpdate extends UserUpdate {
-  @ApiPropertyOptional({ enum: USER_STATUSES, description: "An INACTIVE user's keys do not work" })
+  @ApiPropertyOptional({
+    enum: USER_STATUSES,
+    description: "An INACTIVE user's keys do not work",
+    example: 'ACTIVE',
+  })
   @Omittable()
   @IsIn(USER_STATUSES, ONE_OF_STATUSES)
   readonly status?: UserStatus;
 }
 
 export class UserListRequest extends PageRequest {
-  @ApiPropertyOptional({ enum: USER_STATUSES })
+  @ApiPropertyOptional({ enum: USER_STATUSES, description: 'Only users with this status', example: 'ACTIVE' })
   @Omittable()
   @IsIn(USER_STATUSES, ONE_OF_STATUSES)
   readonly status?: UserStatus;

@@ -1,16 +1,20 @@
 import { ApiProperty } from '@nestjs/swagger';
+import { INSTANT } from '../../common/docs/schemas.js';
+import { MAX_EMAIL_LENGTH } from '../../common/validation/email.js';
+import { EXAMPLE_USER_ID, UUID_SCHEMA } from '../../common/validation/uuid.js';
 import { pageOf } from '../../common/pagination/pagination.response.js';
+import { MAX_NAME_LENGTH } from '../user-name.js';
 import { USER_STATUSES, type User, type UserStatus } from '../user.entity.js';
 
 export class UserResponse {
-  @ApiProperty({ format: 'uuid', example: '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90' })
+  @ApiProperty({ ...UUID_SCHEMA, example: EXAMPLE_USER_ID })
   readonly id!: string;
 
-  @ApiProperty({ format: 'date-time', description: 'RFC 3339, UTC, milliseconds', example: '2026-01-01T09:30:00.000Z' })
+  @ApiProperty(INSTANT)
   readonly created_at!: string;
 
   @ApiProperty({
-    format: 'date-time',
+    ...INSTANT,
     description: 'RFC 3339, UTC, milliseconds; increases with every change, and only then',
     example: '2026-01-02T10:00:00.000Z',
   })
@@ -19,14 +23,15 @@ export class UserResponse {
   @ApiProperty({ enum: USER_STATUSES, example: 'ACTIVE' })
   readonly status!: UserStatus;
 
-  @ApiProperty({ example: 'Ada Lovelace' })
+  @ApiProperty({ minLength: 1, maxLength: MAX_NAME_LENGTH, example: 'Ada Lovelace' })
   readonly name!: string;
 
-  @ApiProperty({ format: 'email', example: 'ada@example.com' })
+  @ApiProperty({ format: 'email', maxLength: MAX_EMAIL_LENGTH, example: 'ada@example.com' })
   readonly email!: string;
 
   @ApiProperty({
     type: 'integer',
+    format: 'int64',
     description: "The user's current credit balance",
     minimum: 0,
     maximum: Number.MAX_SAFE_INTEGER,

@@ -1,0 +1,26 @@
+import type { Examples } from '../common/docs/responses.js';
+import {
+  ApiKeyExpiryError,
+  ApiKeyNameTakenError,
+  ApiKeyNotActiveError,
+  ApiKeyNotFoundError,
+  InvalidApiKeyNameError,
+  TooManyApiKeysError,
+} from './api-keys.errors.js';
+
+/* Failures of several routes, as examples in the document. */
+
+export const KEY_NOT_FOUND: Examples = { api_key: new ApiKeyNotFoundError() };
+
+export const KEY_EXPIRY_PASSED: Examples = { expiry: new ApiKeyExpiryError() };
+
+export const KEY_NOT_ACTIVE: Examples = { status: new ApiKeyNotActiveError('REVOKED') };
+
+/** Failures of requests that give a key its name and its expiry. */
+export const KEY_REFUSED: Examples = {
+  name: new InvalidApiKeyNameError(),
+  ...KEY_EXPIRY_PASSED,
+  name_taken: new ApiKeyNameTakenError('laptop'),
+};
+
+export const KEY_LIMIT: Examples = { limit: new TooManyApiKeysError() };
