@@ -26,7 +26,7 @@ async function authenticate(key: string | undefined): Promise<string | null> {
   const { rows } = await pool.query<{ user_id: string }>({
     name: 'authenticate',
     text: `SELECT k.user_id FROM api_keys k JOIN users u ON u.id = k.user_id
-            WHERE k.digest = $1 AND k.revoked_at IS NULL AND k.expires_at > now() AND u.status = 'ACTIVE'`,
+            WHERE k.secret_digest = $1 AND k.revoked_at IS NULL AND k.expires_at > now() AND u.status = 'ACTIVE'`,
     values: [
       createHash('sha256')
         .update(key ?? '')

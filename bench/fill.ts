@@ -71,7 +71,7 @@ const ROWS = `
       FROM generate_series($1::int, $2::int) AS n
     RETURNING id, name, created_at),
   keys AS (
-    INSERT INTO api_keys (user_id, name, expires_at, prefix, digest, created_at)
+    INSERT INTO api_keys (user_id, name, expires_at, prefix, secret_digest, created_at)
     SELECT id, 'fill', now() + interval '1 year', 'ua_bench', sha256(id::text::bytea), created_at FROM made),
   events AS (
     INSERT INTO audit_events (action, user_id, actor, changes, created_at)

@@ -63,7 +63,7 @@ class ApiKey {
   id!: string;
 
   @Column({ type: 'bytea' })
-  digest!: Buffer;
+  secret_digest!: Buffer;
 
   @Column({ type: 'timestamptz', nullable: true })
   revoked_at!: Date | null;
@@ -93,10 +93,10 @@ class KeyGuard implements CanActivate {
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToHttp().getRequest<WithUser>();
-    const digest = createHash('sha256')
+    const secret_digest = createHash('sha256')
       .update(request.header('x-api-key') ?? '')
       .digest();
-    const key = await this.keys.findOne({ where: { digest }, relations: { user: true } });
+    const key = await this.keys.findOne({ where: { secret_digest }, relations: { user: true } });
     if (!key || key.revoked_at || key.expires_at < new Date() || key.user.status !== 'ACTIVE') {
       throw new UnauthorizedException();
     }

@@ -8,13 +8,14 @@ export const CALLERS = 960;
 /** Makes active users with a key each. @returns the keys */
 export async function seedCallers(url: string): Promise<string[]> {
   const keys = Array.from({ length: CALLERS }, generateApiKey);
+  const column = await digestColumn(url);
   await query(
     url,
     `WITH made AS (
        INSERT INTO users (name, email)
        SELECT 'Caller', 'caller-' || n || '@example.com' FROM generate_series(1, $2) AS n RETURNING id, email),
      numbered AS (SELECT id, row_number() OVER () AS n FROM made)
-     INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
+     INSERT INTO api_keys (user_id, name, expires_at, prefix, ${column})
      SELECT id, 'bench', now() + interval '1 year', 'ua_bench', digest
        FROM numbered JOIN unnest($1::bytea[]) WITH ORDINALITY AS t(digest, n) USING (n)`,
     [keys.map((key) => createHash('sha256').update(key).digest()), CALLERS],
@@ -23,11 +24,21 @@ export async function seedCallers(url: string): Promise<string[]> {
   return keys;
 }
 
+/** The column of the digests, which has another name in versions before 2.0. */
+async function digestColumn(url: string): Promise<string> {
+  const [row] = await query<{ name: string }>(
+    url,
+    `SELECT attname AS name FROM pg_attribute WHERE attrelid = 'api_keys'::regclass AND attname IN ('digest', 'secret_digest')`,
+  );
+  return row?.name ?? 'secret_digest';
+}
+
 /** The stored name of the user of each key. */
 export async function storedNames(url: string, keys: readonly string[]): Promise<Map<string, string>> {
+  const column = await digestColumn(url);
   const rows = await query<{ digest: Buffer; name: string }>(
     url,
-    `SELECT digest, users.name FROM api_keys JOIN users ON users.id = user_id WHERE digest = ANY ($1)`,
+    `SELECT ${column} AS digest, users.name FROM api_keys JOIN users ON users.id = user_id WHERE ${column} = ANY ($1)`,
     [keys.map((key) => createHash('sha256').update(key).digest())],
   );
   const byDigest = new Map(rows.map(({ digest, name }) => [digest.toString('hex'), name]));

@@ -38,6 +38,7 @@ describe('POST /v1/api-keys', () => {
     expect(response.status).toBe(201);
     expect(key).toEqual({
       id: expect.any(String),
+      scopes: null,
       created_at: expect.any(String),
       last_used_at: null,
       expires_at: FUTURE,
@@ -114,7 +115,7 @@ describe('POST /v1/api-keys', () => {
     await app.as(ada).delete('/v1/api-keys/revoked');
     await app.given.sql(`UPDATE api_keys SET expires_at = now() WHERE user_id = $1 AND name = 'expired'`, [ada.id]);
     await app.given.sql(
-      `INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
+      `INSERT INTO api_keys (user_id, name, expires_at, prefix, secret_digest)
        SELECT $1::uuid, 'bulk-' || n, '2100-01-01', 'ua_00000', sha256(($1::uuid::text || n)::bytea) FROM generate_series(1, 90) AS n`,
       [ada.id],
     );

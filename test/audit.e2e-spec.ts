@@ -63,7 +63,12 @@ describe('The audit trail', () => {
         ...byTest,
         action: 'api_key.created',
         api_key_id: adaKey,
-        changes: { name: { after: 'first-key' }, prefix: { after: ada.key.slice(0, 8) }, expires_at: { after: time } },
+        changes: {
+          name: { after: 'first-key' },
+          prefix: { after: ada.key.slice(0, 8) },
+          expires_at: { after: time },
+          scopes: { after: '*' },
+        },
       },
       {
         ...byAda,
@@ -77,7 +82,12 @@ describe('The audit trail', () => {
         request_id: 'r2',
         action: 'api_key.created',
         api_key_id: made.id,
-        changes: { name: { after: 'laptop' }, prefix: { after: made.prefix }, expires_at: { after: FUTURE } },
+        changes: {
+          name: { after: 'laptop' },
+          prefix: { after: made.prefix },
+          expires_at: { after: FUTURE },
+          scopes: { after: '*' },
+        },
       },
       {
         ...byAda,

@@ -22,7 +22,7 @@ describe('The x-api-key header', () => {
     const nil = '00000000-0000-0000-0000-000000000000';
     await app.given.sql(`INSERT INTO users (id, name, email) VALUES ($1, 'Nil', 'nil@example.com')`, [nil]);
     await app.given.sql(
-      `INSERT INTO api_keys (id, user_id, name, expires_at, prefix, digest)
+      `INSERT INTO api_keys (id, user_id, name, expires_at, prefix, secret_digest)
        VALUES ($1, $1, 'nil', '2999-01-01', 'ua_00000', sha256('nil'))`,
       [nil],
     );
@@ -132,10 +132,10 @@ describe('The x-api-key header', () => {
     const { key, id } = await app.given.user();
 
     const [row] = (await app.rows('SELECT * FROM api_keys WHERE user_id = $1', [id])) as [
-      { digest: Buffer; prefix: string },
+      { secret_digest: Buffer; prefix: string },
     ];
 
-    expect(row.digest).toEqual(digestOf(key));
+    expect(row.secret_digest).toEqual(digestOf(key));
     expect(key.startsWith(row.prefix)).toBe(true);
     expect(row.prefix).toHaveLength(8);
     expect(JSON.stringify(row)).not.toContain(key.slice(8, 20));

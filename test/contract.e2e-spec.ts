@@ -339,7 +339,7 @@ describe('The published document', () => {
     }): boolean => {
       if (schema.$ref) return hasExample(resolve(schema.$ref) as object);
       if (schema.allOf) return schema.allOf.every(hasExample);
-      if (schema.items) return hasExample(schema.items);
+      if (schema.items) return schema.example !== undefined || hasExample(schema.items);
       if (schema.properties)
         return Object.values(schema.properties).every((property) => hasExample(property as object));
       return schema.example !== undefined;
@@ -368,6 +368,7 @@ describe('The published document', () => {
       '200',
       '304',
       '401',
+      '403',
       '429',
       '500',
       '503',
@@ -376,6 +377,7 @@ describe('The published document', () => {
       '200',
       '400',
       '401',
+      '403',
       '412',
       '413',
       '415',

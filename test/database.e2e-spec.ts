@@ -375,7 +375,7 @@ describe('The schema', () => {
     const url = await database('migrated');
     await administer(
       `WITH made AS (INSERT INTO users (name, email) SELECT 'U', n || '@example.com' FROM generate_series(1, 1000) AS n RETURNING id)
-       INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
+       INSERT INTO api_keys (user_id, name, expires_at, prefix, secret_digest)
        SELECT id, 'first', '2100-01-01', 'ua_00000', sha256(id::text::bytea) FROM made`,
       url,
     );
@@ -428,7 +428,7 @@ describe('The schema', () => {
     ['uq_users_email', `INSERT INTO users (name, email) VALUES ('Ada', 'ADA@EXAMPLE.COM')`],
     [
       'fk_api_keys_user_id',
-      `INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
+      `INSERT INTO api_keys (user_id, name, expires_at, prefix, secret_digest)
        VALUES (gen_random_uuid(), 'a', now(), 'ua_00000', sha256('a'))`,
     ],
     [
@@ -438,22 +438,22 @@ describe('The schema', () => {
     ['fk_api_keys_user_id', 'DELETE FROM users'],
     ['ck_api_keys_name', `UPDATE api_keys SET name = 'current'`],
     ['ck_api_keys_name', `UPDATE api_keys SET name = 'Not This'`],
-    ['ck_api_keys_digest', `UPDATE api_keys SET digest = 'short'`],
+    ['ck_api_keys_digest', `UPDATE api_keys SET secret_digest = 'short'`],
     [
       'uq_api_keys_user_id_name',
-      `INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
+      `INSERT INTO api_keys (user_id, name, expires_at, prefix, secret_digest)
        SELECT id, 'first', now(), 'ua_00000', sha256('b') FROM users`,
     ],
     [
       'uq_api_keys_digest',
-      `INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
+      `INSERT INTO api_keys (user_id, name, expires_at, prefix, secret_digest)
        SELECT id, 'second', now(), 'ua_00000', sha256('first') FROM users`,
     ],
   ])('%s refuses: %s', async (constraint, sql) => {
     const url = await database('migrated');
     await administer(`INSERT INTO users (name, email) VALUES ('Ada', 'ada@example.com')`, url);
     await administer(
-      `INSERT INTO api_keys (user_id, name, expires_at, prefix, digest) SELECT id, 'first', now(), 'ua_00000', sha256('first') FROM users`,
+      `INSERT INTO api_keys (user_id, name, expires_at, prefix, secret_digest) SELECT id, 'first', now(), 'ua_00000', sha256('first') FROM users`,
       url,
     );
 
@@ -516,7 +516,7 @@ function tablesOf(url: string): Promise<object[]> {
             (SELECT array_agg(indexdef ORDER BY indexname) FROM pg_indexes WHERE tablename = c.relname) AS indexes,
             (SELECT array_agg(pg_get_triggerdef(oid) ORDER BY tgname) FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal) AS triggers,
             (SELECT array_agg(pg_get_statisticsobjdef(oid) ORDER BY stxname) FROM pg_statistic_ext WHERE stxrelid = c.oid) AS statistics
-       FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+       FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
       WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'migrations'
       ORDER BY c.relname, a.attnum`,

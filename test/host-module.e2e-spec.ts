@@ -691,6 +691,8 @@ describe('UsersApiModule in another Nest application', () => {
         userId: id,
         keyId: expect.any(String) as string,
         isAdmin: false,
+        scopes: null,
+        keyExpiresAt: expect.any(Date) as Date,
         superseded: null,
         requestId: null,
       });

@@ -22,7 +22,7 @@ describe('Every list', () => {
       `INSERT INTO users (name, email) SELECT 'U', 'bulk-' || n || '@example.com' FROM generate_series(1, 45) AS n`,
     );
     await app.given.sql(
-      `INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
+      `INSERT INTO api_keys (user_id, name, expires_at, prefix, secret_digest)
        SELECT $1, 'bulk-' || n, '2100-01-01', 'ua_00000', sha256(n::text::bytea) FROM generate_series(1, 45) AS n`,
       [admin.id],
     );
@@ -233,12 +233,12 @@ describe('Every list', () => {
       ];
       for (const [name, expires, revoked] of keys)
         await app.given.sql(
-          `INSERT INTO api_keys (user_id, name, prefix, digest, created_at, expires_at, revoked_at)
+          `INSERT INTO api_keys (user_id, name, prefix, secret_digest, created_at, expires_at, revoked_at)
            VALUES ($1, $2::text, 'ua_00000', sha256(('soon' || $2)::bytea), now() - interval '9 days', $3, $4)`,
           [ada.id, name, expires, revoked],
         );
       await app.given.sql(
-        `INSERT INTO api_keys (user_id, name, prefix, digest, expires_at)
+        `INSERT INTO api_keys (user_id, name, prefix, secret_digest, expires_at)
          VALUES ($1, 'of-somebody-else', 'ua_00000', sha256('of-somebody-else'), now() + interval '1 day')`,
         [admin.id],
       );

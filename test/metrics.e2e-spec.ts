@@ -235,7 +235,7 @@ describe('GET /metrics', () => {
     ] as const;
     for (const [name, expires, used, revoked] of keys)
       await app.given.sql(
-        `INSERT INTO api_keys (user_id, name, prefix, digest, created_at, expires_at, last_used_at, revoked_at)
+        `INSERT INTO api_keys (user_id, name, prefix, secret_digest, created_at, expires_at, last_used_at, revoked_at)
          VALUES ($1, $2::text, 'ua_00000', sha256($2::text::bytea), now() - interval '90 days',
                  now() + $3::interval, now() - $4::interval, now() - $5::interval)`,
         [ada.id, name, expires, used, revoked],

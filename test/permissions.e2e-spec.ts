@@ -1,39 +1,44 @@
 import { randomUUID } from 'node:crypto';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { generateApiKey } from '../src/common/api-key-format.js';
+import { OWN_SCOPES, type OwnScope } from '../src/api-keys/scopes.js';
+import { ApiKeysService } from '../src/index.js';
 import { useTestApp } from './support/app.js';
 import type { GivenUser } from './support/given.js';
 
-/** What each kind of caller is answered: without a key, with any key, with an administrator's. */
-type Answers = readonly [nobody: number, user: number, admin: number];
+/**
+ * What each kind of caller is answered: without a key, with any key, with an administrator's; and
+ * the scope that a key with scopes needs, or null for none.
+ */
+type Answers = readonly [nobody: number, user: number, admin: number, scope: OwnScope | null];
 
-const ANYONE: Answers = [200, 200, 200];
+const ANYONE: Answers = [200, 200, 200, null];
 
 /**
  * Who may do what. `{user_id}` and `{key_name}` stand for things of somebody else's. A route that
  * is missing here fails the test, and so does one that is only here.
  */
 const TABLE: Readonly<Record<string, Answers>> = {
-  'GET /v1/users/me': [401, 200, 200],
-  'PATCH /v1/users/me': [401, 200, 200],
-  'POST /v1/api-keys': [401, 201, 201],
-  'GET /v1/api-keys': [401, 200, 200],
-  'GET /v1/api-keys/current': [401, 200, 200],
-  'DELETE /v1/api-keys/current': [401, 200, 200],
-  'GET /v1/api-keys/{key_name}': [401, 404, 404],
-  'PATCH /v1/api-keys/{key_name}': [401, 404, 404],
-  'DELETE /v1/api-keys/{key_name}': [401, 404, 404],
-  'POST /v1/api-keys/{key_name}/rotate': [401, 404, 404],
-  'POST /v1/users': [401, 403, 201],
-  'GET /v1/users': [401, 403, 200],
-  'GET /v1/users/{user_id}': [401, 403, 200],
-  'PATCH /v1/users/{user_id}': [401, 403, 200],
-  'DELETE /v1/users/{user_id}': [401, 403, 204],
-  'POST /v1/users/{user_id}/api-keys': [401, 403, 201],
-  'GET /v1/audit-events': [401, 403, 200],
-  'GET /v1/billing/credit-history': [401, 200, 200],
-  'POST /v1/billing/credits-add': [401, 403, 200],
-  'POST /v1/billing/credits-deduct': [401, 403, 402],
+  'GET /v1/users/me': [401, 200, 200, 'ua:profile:read'],
+  'PATCH /v1/users/me': [401, 200, 200, 'ua:profile:write'],
+  'POST /v1/api-keys': [401, 201, 201, 'ua:keys:write'],
+  'GET /v1/api-keys': [401, 200, 200, 'ua:keys:read'],
+  'GET /v1/api-keys/current': [401, 200, 200, null],
+  'DELETE /v1/api-keys/current': [401, 200, 200, null],
+  'GET /v1/api-keys/{key_name}': [401, 404, 404, 'ua:keys:read'],
+  'PATCH /v1/api-keys/{key_name}': [401, 404, 404, 'ua:keys:write'],
+  'DELETE /v1/api-keys/{key_name}': [401, 404, 404, 'ua:keys:write'],
+  'POST /v1/api-keys/{key_name}/rotate': [401, 404, 404, 'ua:keys:write'],
+  'POST /v1/users': [401, 403, 201, 'ua:users:write'],
+  'GET /v1/users': [401, 403, 200, 'ua:users:read'],
+  'GET /v1/users/{user_id}': [401, 403, 200, 'ua:users:read'],
+  'PATCH /v1/users/{user_id}': [401, 403, 200, 'ua:users:write'],
+  'DELETE /v1/users/{user_id}': [401, 403, 204, 'ua:users:write'],
+  'POST /v1/users/{user_id}/api-keys': [401, 403, 201, 'ua:users:keys:write'],
+  'GET /v1/audit-events': [401, 403, 200, 'ua:audit:read'],
+  'GET /v1/billing/credit-history': [401, 200, 200, 'ua:credits:read'],
+  'POST /v1/billing/credits-add': [401, 403, 200, 'ua:credits:add'],
+  'POST /v1/billing/credits-deduct': [401, 403, 402, 'ua:credits:spend'],
   'GET /livez': ANYONE,
   'GET /readyz': ANYONE,
 };
@@ -48,9 +53,6 @@ const BODIES: Readonly<Record<string, (other: GivenUser) => object>> = {
   'POST /v1/users/{user_id}/api-keys': () => ({ name: randomUUID(), expires_at: '2100-01-01T00:00:00Z' }),
 };
 
-/** Any key may call it; only its `user_id` is for administrators. */
-const NARROWED = 'GET /v1/billing/credit-history';
-
 describe('Who may do what', () => {
   const app = useTestApp();
 
@@ -64,14 +66,14 @@ describe('Who may do what', () => {
     expect(documented.sort()).toEqual(Object.keys(TABLE).sort());
   });
 
-  it('is documented: just the operations that answer 401 name the key, and just those that answer 403 list it', async () => {
+  it('is documented: just the operations that answer 401 name the key, and just those that need a scope list 403', async () => {
     const { paths } = (await app.anyone().get('/docs-json')).body as OpenAPIObject;
 
-    for (const [route, [nobody, user]] of Object.entries(TABLE)) {
+    for (const [route, [nobody, , , scope]] of Object.entries(TABLE)) {
       const [method = '', path = ''] = route.split(' ');
       const operation = paths[path]?.[method.toLowerCase() as 'get'];
       expect([route, operation?.security]).toEqual([route, nobody === 401 ? [{ ApiKeyAuth: [] }] : undefined]);
-      expect([route, '403' in (operation?.responses ?? {})]).toEqual([route, user === 403 || route === NARROWED]);
+      expect([route, '403' in (operation?.responses ?? {})]).toEqual([route, scope !== null]);
       expect([route, '401' in (operation?.responses ?? {})]).toEqual([route, nobody === 401]);
     }
   });
@@ -103,6 +105,51 @@ describe('Who may do what', () => {
       );
     },
   );
+
+  it.each(Object.entries(TABLE).filter(([, [nobody]]) => nobody === 401))(
+    '%s with the scopes of a key: %j',
+    async (route, [, , admin, scope]) => {
+      const administrator = await app.given.user({ isAdmin: true });
+      const other = await app.given.user();
+      const [method = '', template = ''] = route.split(' ');
+      const path = template.replace('{user_id}', other.id).replace('{key_name}', 'first-key-of-another');
+      const callWith = async (scopes: readonly string[]) => {
+        const key = { userId: administrator.id, name: randomUUID(), expiresAt: new Date('2101-01-01'), scopes };
+        const { secret } = await app.nest.get(ApiKeysService).create(key);
+        const agent = app.anyone().set('x-api-key', secret);
+        const request = agent[method.toLowerCase() as 'get'](path);
+        return ['POST', 'PATCH'].includes(method)
+          ? request.send({ ...BODIES[route]?.(other), ...(route.endsWith('/api-keys') && { scopes: [] }) })
+          : request;
+      };
+      const others = Object.keys(OWN_SCOPES).filter((own) => own !== scope);
+
+      const insufficient = scope === null ? [] : [others, [], ['jobs:write']];
+      const refusal = {
+        status: 403,
+        message: `The key does not have the scope ${String(scope)}, which this needs`,
+      };
+
+      expect((await callWith(scope === null ? [] : [scope])).status).toBe(admin);
+      for (const scopes of insufficient) expect((await callWith(scopes)).body).toEqual(refusal);
+    },
+  );
+
+  it('403 for the history of another user without the scope for other users, after the fields', async () => {
+    const administrator = await app.given.user({ isAdmin: true });
+    const other = await app.given.user();
+    const history = async (scopes: readonly string[], query: string) => {
+      const key = { userId: administrator.id, name: randomUUID(), expiresAt: new Date('2101-01-01'), scopes };
+      const { secret } = await app.nest.get(ApiKeysService).create(key);
+      return (await app.anyone().set('x-api-key', secret).get(`/v1/billing/credit-history?${query}`)).status;
+    };
+
+    expect(await history(['ua:credits:read'], `user_id=${other.id}`)).toBe(403);
+    expect(await history(['ua:credits:read'], 'user_id=nonsense')).toBe(400);
+    expect(await history(['ua:credits:read', 'ua:users:read'], `user_id=${other.id}`)).toBe(200);
+    expect(await history(['ua:users:read'], `user_id=${other.id}`)).toBe(403);
+    expect(await history(['ua:credits:read'], '')).toBe(200);
+  });
 
   it.each(Object.keys(TABLE).filter((operation) => /^(POST|PATCH)/.test(operation)))(
     'is asked before the body: who may not do it learns nothing about what it sends: %s',

@@ -33,20 +33,22 @@ const guardsOf = ({ controller, handler }: Route): string[] =>
 
 const CALLER = { anyone: [], user: ['ApiKeyGuard'], administrator: ['ApiKeyGuard', 'AdministratorGuard'] };
 
-const impliedGuards = ({ params, access, administratorQuery, query, body }: OperationDeclaration): string[] => [
+const impliedGuards = ({ params, access, scope, administratorQuery, query, body }: OperationDeclaration): string[] => [
   ...(params ? ['PathParametersGuard'] : []),
   ...CALLER[access],
+  ...(scope === null ? [] : ['ScopeGuard']),
   ...(administratorQuery ? ['AdministratorQueryGuard'] : []),
   ...(query ? ['QueryGuard'] : []),
+  ...(administratorQuery ? ['QueryScopeGuard'] : []),
   ...(body ? ['JsonBodyGuard'] : []),
 ];
 
 function impliedStatuses(declaration: OperationDeclaration): Set<number> {
-  const { access, administratorQuery, query, body, params, condition, status = 200, fails = [] } = declaration;
+  const { access, scope, query, body, params, condition, status = 200, fails = [] } = declaration;
   return new Set([
     status,
     ...(access === 'anyone' ? [] : [401, 429, 500, 503]),
-    ...(access === 'administrator' || administratorQuery ? [403] : []),
+    ...(scope === null ? [] : [403]),
     ...(params ? [404] : []),
     ...(query ? [400] : []),
     ...(body ? [400, 413, 415] : []),

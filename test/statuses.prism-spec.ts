@@ -44,7 +44,7 @@ describe('Every operation, with every status that the document lists', () => {
       await app.given.user({ email: 'ada@example.com' }),
     ];
     await app.given.sql(
-      `INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
+      `INSERT INTO api_keys (user_id, name, expires_at, prefix, secret_digest)
        SELECT id, 'laptop', '2100-01-01', 'ua_00000', sha256(id::text::bytea) FROM users`,
     );
   }, 120_000);
@@ -132,7 +132,7 @@ describe('Every operation, with every status that the document lists', () => {
     const revoked = { key_name: 'revoked' };
     const full = await app.given.user();
     await app.given.sql(
-      `INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
+      `INSERT INTO api_keys (user_id, name, expires_at, prefix, secret_digest)
        SELECT $1, 'full-' || n, '2100-01-01', 'ua_00000', sha256(n::text::bytea) FROM generate_series(1, 99) AS n`,
       [full.id],
     );

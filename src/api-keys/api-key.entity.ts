@@ -2,12 +2,13 @@ import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn, Unique } from 
 import { API_KEY_NAME_CHECK } from './api-key-rules.js';
 
 @Entity('api_keys')
-@Unique('uq_api_keys_digest', ['digest'])
+@Unique('uq_api_keys_digest', ['secretDigest'])
 @Unique('uq_api_keys_user_id_name', ['userId', 'name'])
 @Index('ix_api_keys_newest', { synchronize: false }) // descending: not expressible in TypeORM, see the migration
 @Check('ck_api_keys_name', API_KEY_NAME_CHECK)
 @Check('ck_api_keys_prefix', `prefix ~ '^ua_[0-9A-Za-z]{5}$'`)
-@Check('ck_api_keys_digest', `octet_length(digest) = 32`)
+@Check('ck_api_keys_digest', `octet_length(secret_digest) = 32`)
+@Check('ck_api_keys_scopes', 'is_scope_list(scopes)')
 export class ApiKey {
   @PrimaryColumn('uuid', { primaryKeyConstraintName: 'pk_api_keys', default: () => 'time_ordered_uuid()' })
   readonly id!: string;
@@ -38,6 +39,10 @@ export class ApiKey {
   readonly prefix!: string;
 
   /** SHA-256 of the whole key, which itself is not stored. */
-  @Column({ type: 'bytea' })
-  readonly digest!: Buffer;
+  @Column({ name: 'secret_digest', type: 'bytea' })
+  readonly secretDigest!: Buffer;
+
+  /** Sorted by their bytes, without duplicates; null for everything that the owner may do. */
+  @Column({ type: 'text', array: true, nullable: true })
+  readonly scopes!: string[] | null;
 }

@@ -4,7 +4,12 @@ import { DatabaseUnreachableError, isDatabaseUnavailable } from '../common/error
 import { isRequestId } from '../audit-trail/actor.js';
 import { type Caller, callerAddress } from '../common/http/caller-address.js';
 import { parametersOf } from '../common/validation/request-validation.js';
-import { InvalidApiKeyError, MissingApiKeyError, NotAdministratorError } from './api-keys.errors.js';
+import {
+  InsufficientScopeError,
+  InvalidApiKeyError,
+  MissingApiKeyError,
+  NotAdministratorError,
+} from './api-keys.errors.js';
 import { AuthenticationService } from './authentication.service.js';
 import type { Principal } from './principal.js';
 import { rateLimitHeaders } from './rate-limit.headers.js';
@@ -111,6 +116,37 @@ export class AdministratorGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean {
     if (requestOf(context).principal?.isAdmin) return true;
     throw new NotAdministratorError();
+  }
+}
+
+/**
+ * Requires `ApiKeyGuard` before it, and a key that has the scope, or whose scopes are null.
+ *
+ * @param scope undefined admits only keys whose scopes are null
+ */
+export class ScopeGuard implements CanActivate {
+  constructor(private readonly scope: string | undefined) {}
+
+  canActivate(context: ExecutionContext): boolean {
+    const { principal } = requestOf(context);
+    const scopes = principal ? principal.scopes : [];
+    if (scopes === null || (this.scope !== undefined && scopes.includes(this.scope))) return true;
+    throw new InsufficientScopeError(this.scope);
+  }
+}
+
+/** Requires the scope for a query parameter, which may be absent. */
+export class QueryScopeGuard extends ScopeGuard {
+  constructor(
+    private readonly parameter: string,
+    scope: string,
+  ) {
+    super(scope);
+  }
+
+  override canActivate(context: ExecutionContext): boolean {
+    const sent = parametersOf(context.switchToHttp().getRequest<Request>());
+    return !sent.has(this.parameter) || super.canActivate(context);
   }
 }
 

@@ -12,7 +12,14 @@ import { ApiKeysService } from './api-keys.service.js';
 import { CurrentUser } from './authenticated.decorator.js';
 import { ApiKeyCreate, ApiKeyListRequest, ApiKeyRotate, ApiKeyUpdate } from './dto/api-key.requests.js';
 import { ApiKeyPage, ApiKeyResponse, ApiKeyWithSecretResponse } from './dto/api-key.response.js';
-import { KEY_EXPIRY_PASSED, KEY_LIMIT, KEY_NOT_ACTIVE, KEY_NOT_FOUND, KEY_REFUSED } from './documented-failures.js';
+import {
+  KEY_EXPIRY_PASSED,
+  KEY_LIMIT,
+  KEY_NOT_ACTIVE,
+  KEY_NOT_FOUND,
+  KEY_REFUSED,
+  STRONGER_KEY,
+} from './documented-failures.js';
 import { ApiController, Operation, type PathParameter } from './operation.decorator.js';
 import type { Principal } from './principal.js';
 
@@ -36,20 +43,21 @@ export class ApiKeysController {
     details:
       'The answer is the only one that ever holds the secret. 409: there is a key of that name, or there are 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and `rotateApiKey` gives that key a secret that you can read.',
     access: 'user',
+    scope: 'ua:keys:write',
     body: ApiKeyCreate,
     returns: ApiKeyWithSecretResponse,
     status: 201,
     description: 'The key with its secret, which no other answer will show',
     headers: LOCATION,
     fails: ['conflict'],
-    examples: { ...KEY_REFUSED, ...KEY_LIMIT },
+    examples: { ...STRONGER_KEY, ...KEY_REFUSED, ...KEY_LIMIT },
   })
   async create(
     @CurrentUser() caller: Principal,
-    @Body() { name, expires_at }: ApiKeyCreate,
+    @Body() { name, expires_at: expiresAt, scopes }: ApiKeyCreate,
     @Res({ passthrough: true }) response: Response,
   ): Promise<ApiKeyWithSecretResponse> {
-    const created = await this.apiKeys.create({ userId: caller.userId, name, expiresAt: expires_at }, { by: caller });
+    const created = await this.apiKeys.create({ userId: caller.userId, name, expiresAt, scopes }, { by: caller });
     response.location(locationOf(response.req, created.key.name));
     return ApiKeyWithSecretResponse.withSecret(created);
   }
@@ -61,6 +69,7 @@ export class ApiKeysController {
     details:
       'Expired and revoked keys stay in the list, unless `expires_before` asks for the active ones that expire soon. To read every key once while others are added, follow the `Link` header.',
     access: 'user',
+    scope: 'ua:keys:read',
     query: ApiKeyListRequest,
     returns: ApiKeyPage,
     description: 'One page of keys',
@@ -83,6 +92,7 @@ export class ApiKeysController {
     summary: 'Read the API key that this call is made with',
     details: 'Works for whichever key the call is made with, without knowing its name.',
     access: 'user',
+    scope: null,
     returns: ApiKeyResponse,
     description: 'The key',
   })
@@ -97,6 +107,7 @@ export class ApiKeysController {
     details:
       'Ends the key with which the call is made, for good: what to do with a key that was found where it should not be. The next request with it is 401. After 503 or without a response, a repeated request is 401 if the first one was carried out.',
     access: 'user',
+    scope: null,
     returns: ApiKeyResponse,
     description: 'The key, REVOKED; the next call with it is refused',
   })
@@ -111,6 +122,7 @@ export class ApiKeysController {
     details:
       'Answers the key without its secret, which was shown once. A key of somebody else is 404, like one that does not exist.',
     access: 'user',
+    scope: 'ua:keys:read',
     params: { key_name: KEY_NAME },
     returns: ApiKeyResponse,
     description: 'The key',
@@ -127,21 +139,22 @@ export class ApiKeysController {
     details:
       'Changes the given fields alone. After 503 or without a response it may have been made: a repeated renaming is 404 then, as the key is found by its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.',
     access: 'user',
+    scope: 'ua:keys:write',
     params: { key_name: KEY_NAME },
     body: ApiKeyUpdate,
     returns: ApiKeyResponse,
     description: 'The key as stored',
     fails: ['conflict'],
-    examples: { ...KEY_REFUSED, ...KEY_NOT_FOUND, ...KEY_NOT_ACTIVE },
+    examples: { ...STRONGER_KEY, ...KEY_REFUSED, ...KEY_NOT_FOUND, ...KEY_NOT_ACTIVE },
   })
   async update(
     @CurrentUser() caller: Principal,
     @Param('key_name') name: string,
     @Body() changes: ApiKeyUpdate,
   ): Promise<ApiKeyResponse> {
-    const { name: newName, expires_at: expiresAt } = changes;
+    const { name: newName, expires_at: expiresAt, scopes } = changes;
     return ApiKeyResponse.from(
-      await this.apiKeys.update(caller.userId, name, { name: newName, expiresAt }, { by: caller }),
+      await this.apiKeys.update(caller.userId, name, { name: newName, expiresAt, scopes }, { by: caller }),
     );
   }
 
@@ -152,6 +165,7 @@ export class ApiKeysController {
     details:
       'The key stops working with the next request and stays in the list as REVOKED. A repeated request answers the same.',
     access: 'user',
+    scope: 'ua:keys:write',
     params: { key_name: KEY_NAME },
     returns: ApiKeyResponse,
     description: 'The key, REVOKED',
@@ -169,6 +183,7 @@ export class ApiKeysController {
     details:
       'The answer is the only one that ever holds the new secret. The old one works on for `overlap_seconds`, its answers carrying `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. After 503 or without a response the key may have a new secret, which is lost: rotate it again, with the old secret while its overlap lasts or with another key of yours. Without either, an administrator must make you a key, so prefer an overlap. 409: the key is expired or revoked.',
     access: 'user',
+    scope: 'ua:keys:write',
     params: { key_name: KEY_NAME },
     body: ApiKeyRotate,
     returns: ApiKeyWithSecretResponse,
@@ -176,7 +191,7 @@ export class ApiKeysController {
     description:
       'The key with its new secret. Answers to the old one carry `Deprecation` and `Sunset` while it lives on.',
     fails: ['conflict'],
-    examples: { ...KEY_EXPIRY_PASSED, ...KEY_NOT_FOUND, ...KEY_NOT_ACTIVE },
+    examples: { ...STRONGER_KEY, ...KEY_EXPIRY_PASSED, ...KEY_NOT_FOUND, ...KEY_NOT_ACTIVE },
   })
   async rotate(
     @CurrentUser() caller: Principal,

@@ -30,6 +30,57 @@ export class NotAdministratorError extends DomainError {
   }
 }
 
+/** The key lacks the scope of the route, or has scopes where the route needs a key without. */
+export class InsufficientScopeError extends DomainError {
+  readonly kind = 'forbidden';
+
+  /** @param scope undefined where only a key without scopes would do */
+  constructor(scope?: string) {
+    super(
+      scope === undefined
+        ? 'This needs a key whose scopes are null'
+        : `The key does not have the scope ${scope}, which this needs`,
+    );
+  }
+}
+
+/** A key with scopes may not make or change a key that can do more, or that lives longer. */
+export class StrongerKeyError extends DomainError {
+  readonly kind = 'forbidden';
+
+  constructor() {
+    super(
+      'A key with scopes may create, change and rotate only keys whose scopes are among its own and that expire no later than itself',
+    );
+  }
+}
+
+export class SupersededSecretError extends DomainError {
+  readonly kind = 'forbidden';
+
+  constructor() {
+    super('A secret that a rotation has replaced may not create, change or rotate keys: use the new one');
+  }
+}
+
+export class InvalidScopesError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super(
+      'scopes must be null or at most 32 names of 1 to 64 characters a-z, 0-9, ".", "_", ":", "/" and "-"; those that begin with "ua:" must be scopes of this API',
+    );
+  }
+}
+
+export class MissingScopesError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super('scopes must be given: the key of this request has scopes itself');
+  }
+}
+
 export class MalformedApiKeyError extends DomainError {
   readonly kind = 'invalid';
 

@@ -9,12 +9,15 @@ import { query } from '../database/query.js';
 import { retryingConflicts } from '../database/retry.js';
 import { SerialQueue } from '../database/serial-queue.js';
 import { UsersApiEvents } from '../events/users-api-events.js';
+import { isWithinSql } from './key-limits.js';
 import { keyView, type KeyView, toKeyView } from './key-view.js';
+import type { Scopes } from './scopes.js';
 
 export interface NewApiKey {
   readonly userId: string;
   readonly name: string;
   readonly expiresAt: Date;
+  readonly scopes: Scopes;
   readonly prefix: string;
   readonly digest: Buffer;
 }
@@ -22,6 +25,8 @@ export interface NewApiKey {
 export interface ApiKeyChanges {
   readonly name?: string | undefined;
   readonly expiresAt?: Date | undefined;
+  /** Null for everything that the owner may do. */
+  readonly scopes?: Scopes | undefined;
 }
 
 export interface Rotation {
@@ -33,6 +38,9 @@ export interface Rotation {
 
 /** An instant in the audit trail: RFC 3339 in UTC with milliseconds, as in responses. */
 const instant = (column: string): string => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+
+/** Scopes in the audit trail: an array, or "*" for null. */
+const scopesOf = (table: string): string => `coalesce(to_jsonb(${table}.scopes), '"*"')`;
 
 const expiryDiff = ['target.expires_at', 'api_keys.expires_at'].map(instant) as [string, string];
 
@@ -71,6 +79,10 @@ export class ApiKeysRepository {
     return this.first(sql`SELECT ${keyView('api_keys')} FROM api_keys WHERE user_id = ${userId} AND id = ${id}`);
   }
 
+  async ownerExists(userId: string, on: DataSource | EntityManager = this.database): Promise<boolean> {
+    return (await query(on, sql`SELECT FROM users WHERE id = ${userId}`)).length > 0;
+  }
+
   /** Whether an instant has passed, by the database's clock. */
   async hasPassed(instant: Date, on: DataSource | EntityManager = this.database): Promise<boolean> {
     const [row] = await query<{ passed: boolean }>(
@@ -85,15 +97,15 @@ export class ApiKeysRepository {
    * @returns the key as stored, or null when `expiresAt` has passed by the database's clock
    */
   async insert(
-    { userId, name, expiresAt, prefix, digest }: NewApiKey,
+    { userId, name, expiresAt, scopes, prefix, digest }: NewApiKey,
     by: Actor,
     manager?: EntityManager,
   ): Promise<KeyView | null> {
-    const change = sql`INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
-    SELECT ${userId}, ${name}, ${expiresAt}, ${prefix}, ${digest}
+    const change = sql`INSERT INTO api_keys (user_id, name, expires_at, scopes, prefix, secret_digest)
+    SELECT ${userId}, ${name}, ${expiresAt}, ${scopes}::text[], ${prefix}, ${digest}
      WHERE ${expiresAt}::timestamptz > statement_timestamp()
     RETURNING ${keyView('api_keys')}, ${AUDITED_KEY},
-              ${auditSnapshot({ name: 'name', expires_at: instant('expires_at'), prefix: 'prefix' })} AS audit_changes`;
+              ${auditSnapshot({ name: 'name', expires_at: instant('expires_at'), prefix: 'prefix', scopes: scopesOf('api_keys') })} AS audit_changes`;
     const run = (): Promise<KeyView | null> => this.change('api_key.created', change, by, { manager });
     return manager ? run() : this.serially(userId, run);
   }
@@ -102,19 +114,25 @@ export class ApiKeysRepository {
    * Changes the given fields of a key. `expiresAt` changes only while the key is active, and only
    * to a future instant.
    *
-   * @returns the key as stored, or null when there is no such key or it cannot be changed so
+   * @returns the key as stored, or null when there is no such key, it cannot be changed so, or the
+   *   actor's key has scopes that do not allow it
    */
   async patch(userId: string, name: string, changes: ApiKeyChanges, by: Actor): Promise<KeyView | null> {
     const { name: newName, expiresAt } = changes;
+    const newExpiry = sql`coalesce(${expiresAt}, target.expires_at)`;
+    const newScopes = changes.scopes === undefined ? sql`target.scopes` : sql`${changes.scopes}::text[]`;
     const change = sql`UPDATE api_keys
        SET name = coalesce(${newName}, target.name),
-           expires_at = coalesce(${expiresAt}, target.expires_at)
+           expires_at = ${newExpiry},
+           scopes = ${newScopes}
       FROM ${lockedKey(userId, name)}
      WHERE api_keys.id = target.id
        AND (${expiresAt}::timestamptz IS NULL
             OR (${expiresAt}::timestamptz > clock_timestamp() AND target.expires_at > clock_timestamp() AND target.revoked_at IS NULL))
+       AND ${isWithinSql(by, sql`target.scopes`, newExpiry)}
+       AND ${isWithinSql(by, newScopes, newExpiry)}
     RETURNING ${keyView('api_keys')}, ${AUDITED_KEY},
-              ${auditDiff({ name: ['target.name', 'api_keys.name'], expires_at: expiryDiff })} AS audit_changes`;
+              ${auditDiff({ name: ['target.name', 'api_keys.name'], expires_at: expiryDiff, scopes: [scopesOf('target'), scopesOf('api_keys')] })} AS audit_changes`;
     return this.serially(userId, () => this.change('api_key.updated', change, by));
   }
 
@@ -142,8 +160,8 @@ export class ApiKeysRepository {
    * Gives an active key a new secret. The old one works until the end of the overlap, but no longer
    * than it would have worked without the rotation, and so do secrets of earlier rotations.
    *
-   * @returns the key as stored, or null when there is no such key, it is not active, or `expiresAt`
-   *   has passed
+   * @returns the key as stored, or null when there is no such key, it is not active, `expiresAt`
+   *   has passed, or the actor's key has scopes that do not allow it
    */
   async rotate(
     userId: string,
@@ -153,13 +171,14 @@ export class ApiKeysRepository {
   ): Promise<KeyView | null> {
     const overlapEnd = sql`clock_timestamp() + make_interval(secs => ${overlapSeconds}::int)`;
     const change = sql`UPDATE api_keys
-       SET digest = ${digest}, prefix = ${prefix}, expires_at = ${expiresAt}
+       SET secret_digest = ${digest}, prefix = ${prefix}, expires_at = ${expiresAt}
       FROM ${lockedKey(userId, name)}
      WHERE api_keys.id = target.id
        AND target.revoked_at IS NULL
        AND target.expires_at > clock_timestamp()
        AND ${expiresAt}::timestamptz > clock_timestamp()
-    RETURNING ${keyView('api_keys')}, ${AUDITED_KEY}, target.digest AS old_digest, target.expires_at AS old_expires_at,
+       AND ${isWithinSql(by, sql`target.scopes`, sql`${expiresAt}::timestamptz`)}
+    RETURNING ${keyView('api_keys')}, ${AUDITED_KEY}, target.secret_digest AS old_digest, target.expires_at AS old_expires_at,
               ${auditDiff({ prefix: ['target.prefix', 'api_keys.prefix'], expires_at: expiryDiff })}
                 || jsonb_build_object('overlap_seconds', jsonb_build_object('after', ${overlapSeconds}::int)) AS audit_changes`;
     const also = {

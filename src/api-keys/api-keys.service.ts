@@ -1,8 +1,10 @@
 import { Injectable } from '@nestjs/common';
-import { APPLICATION } from '../audit-trail/actor.js';
+import type { EntityManager } from 'typeorm';
+import { type Actor, APPLICATION } from '../audit-trail/actor.js';
 import type { AuditOptions, ChangeOptions } from '../audit-trail/change-options.js';
 import { generateApiKey, isApiKey } from '../common/api-key-format.js';
 import { violates } from '../common/errors/constraint.js';
+import type { DomainError } from '../common/errors/domain.error.js';
 import type { Page, PageWindow } from '../common/pagination/page.js';
 import { isInstant } from '../common/validation/date.js';
 import { isUuid } from '../common/validation/uuid.js';
@@ -22,11 +24,14 @@ import {
   InvalidInstantError,
   InvalidOverlapError,
   MalformedApiKeyError,
+  StrongerKeyError,
   TooManyApiKeysError,
   UnknownSecretError,
 } from './api-keys.errors.js';
-import { type ApiKeyChanges, ApiKeysRepository } from './api-keys.repository.js';
+import { type ApiKeyChanges, ApiKeysRepository, type NewApiKey } from './api-keys.repository.js';
+import { inheritedScopes, isWithin, refuseSuperseded } from './key-limits.js';
 import type { ApiKeyStatus, KeyView } from './key-view.js';
+import { checkedScopes, type Scopes } from './scopes.js';
 import { SecretsRepository } from './secrets.repository.js';
 
 export interface ApiKeyRequest {
@@ -38,6 +43,8 @@ export interface ApiKeyRequest {
   readonly name: string;
   /** In the future, by the database's clock. */
   readonly expiresAt: Date;
+  /** What the key may do; by default what the key of the actor may do, or everything. */
+  readonly scopes?: Scopes | undefined;
   /** A secret that was generated elsewhere, for unattended installs; by default a new one. */
   readonly secret?: string | undefined;
 }
@@ -83,16 +90,27 @@ export class ApiKeysService {
    * Makes a key for a user. Not safe to repeat: a second call with the same name is refused.
    *
    * @throws InvalidApiKeyNameError, InvalidApiKeyExpiryError, MalformedApiKeyError,
-   *   ApiKeyExpiryError, ApiKeyOwnerNotFoundError, ApiKeyNameTakenError, ApiKeySecretTakenError,
+   *   InvalidScopesError, MissingScopesError, ApiKeyExpiryError, ApiKeyOwnerNotFoundError,
+   *   SupersededSecretError, StrongerKeyError, ApiKeyNameTakenError, ApiKeySecretTakenError,
    *   TooManyApiKeysError
    */
   async create(request: ApiKeyRequest, { by = APPLICATION, manager }: ChangeOptions = {}): Promise<KeyWithSecret> {
     const { userId, name, expiresAt, secret = generateApiKey() } = request;
     refuseBadName(name);
     refuseBadExpiry(expiresAt);
+    const scopes = request.scopes === undefined ? undefined : checkedScopes(request.scopes);
     if (!isApiKey(secret)) throw new MalformedApiKeyError();
     if (!isUuid(userId)) throw new ApiKeyOwnerNotFoundError(userId);
-    const row = { userId, name, expiresAt, prefix: prefixOf(secret), digest: digestOf(secret) };
+    const row = {
+      userId,
+      name,
+      expiresAt,
+      scopes: scopes === undefined ? inheritedScopes(by, userId) : scopes,
+      prefix: prefixOf(secret),
+      digest: digestOf(secret),
+    };
+    refuseSuperseded(by);
+    if (!isWithin(by, row.scopes, expiresAt)) throw await this.creationRefusal(row, manager);
     const key = await this.apiKeys.insert(row, by, manager).catch((error: unknown) => {
       if (violates(error, 'uq_api_keys_user_id_name')) throw new ApiKeyNameTakenError(name);
       if (violates(error, 'uq_api_keys_digest')) throw new ApiKeySecretTakenError();
@@ -134,11 +152,12 @@ export class ApiKeysService {
   }
 
   /**
-   * Renames a key or moves its expiry, of which the latter takes an active key. Safe to repeat but
-   * for a new name: the key has left its old one.
+   * Renames a key, changes its scopes or moves its expiry, of which the last takes an active key.
+   * Safe to repeat but for a new name: the key has left its old one.
    *
    * @throws ApiKeyNotFoundError, InvalidApiKeyNameError, InvalidApiKeyExpiryError,
-   *   ApiKeyExpiryError, ApiKeyNameTakenError, ApiKeyNotActiveError
+   *   InvalidScopesError, ApiKeyExpiryError, SupersededSecretError, StrongerKeyError,
+   *   ApiKeyNameTakenError, ApiKeyNotActiveError
    */
   async update(
     userId: string,
@@ -149,12 +168,15 @@ export class ApiKeysService {
     const { name: newName, expiresAt } = changes;
     if (newName !== undefined) refuseBadName(newName);
     if (expiresAt !== undefined) refuseBadExpiry(expiresAt);
+    const scopes = changes.scopes === undefined ? undefined : checkedScopes(changes.scopes);
     if (!canExist(userId, name)) throw new ApiKeyNotFoundError();
-    const key = await this.apiKeys.patch(userId, name, changes, by).catch((error: unknown) => {
+    refuseSuperseded(by);
+    const checked = { name: newName, expiresAt, scopes };
+    const key = await this.apiKeys.patch(userId, name, checked, by).catch((error: unknown) => {
       if (newName !== undefined && violates(error, 'uq_api_keys_user_id_name')) throw new ApiKeyNameTakenError(newName);
       throw error;
     });
-    return key ?? this.explainRefusal(userId, name, expiresAt);
+    return key ?? this.explainRefusal(userId, name, checked, by);
   }
 
   /**
@@ -197,7 +219,7 @@ export class ApiKeysService {
    * Gives an active key a new secret. Not safe to repeat: each call makes another.
    *
    * @throws ApiKeyNotFoundError, InvalidApiKeyExpiryError, InvalidOverlapError, ApiKeyExpiryError,
-   *   ApiKeyNotActiveError
+   *   SupersededSecretError, StrongerKeyError, ApiKeyNotActiveError
    */
   async rotate(
     userId: string,
@@ -208,19 +230,30 @@ export class ApiKeysService {
     refuseBadExpiry(expiresAt);
     if (!isOverlap(overlapSeconds)) throw new InvalidOverlapError();
     if (!canExist(userId, name)) throw new ApiKeyNotFoundError();
+    refuseSuperseded(by);
     const secret = generateApiKey();
     const rotation = { expiresAt, overlapSeconds, prefix: prefixOf(secret), digest: digestOf(secret) };
     const key = await this.apiKeys.rotate(userId, name, rotation, by);
-    return { key: key ?? (await this.explainRefusal(userId, name, expiresAt)), secret };
+    return { key: key ?? (await this.explainRefusal(userId, name, { expiresAt }, by)), secret };
+  }
+
+  /** Why a key is not created that its creator's key may not create: that comes last. */
+  private async creationRefusal({ userId, expiresAt }: NewApiKey, manager?: EntityManager): Promise<DomainError> {
+    if (await this.apiKeys.hasPassed(expiresAt, manager)) return new ApiKeyExpiryError();
+    if (!(await this.apiKeys.ownerExists(userId, manager))) return new ApiKeyOwnerNotFoundError(userId);
+    return new StrongerKeyError();
   }
 
   /**
    * Reads after the write that changed nothing: a row read before it may have been another by then.
    * What is wrong with the request comes before what is wrong with the key.
    */
-  private async explainRefusal(userId: string, name: string, expiresAt: Date | undefined): Promise<never> {
+  private async explainRefusal(userId: string, name: string, changes: ApiKeyChanges, by: Actor): Promise<never> {
+    const { expiresAt } = changes;
     if (expiresAt && (await this.apiKeys.hasPassed(expiresAt))) throw new ApiKeyExpiryError();
-    const { status } = await this.getByName(userId, name);
+    const { status, scopes, expiresAt: expiry } = await this.getByName(userId, name);
+    const scopesBeforeAndAfter = [scopes, changes.scopes === undefined ? scopes : changes.scopes];
+    if (!scopesBeforeAndAfter.every((each) => isWithin(by, each, expiresAt ?? expiry))) throw new StrongerKeyError();
     throw status === 'ACTIVE' ? new IncompleteResultError() : new ApiKeyNotActiveError(status);
   }
 }

@@ -11,8 +11,14 @@ import { ApiSecurity } from '@nestjs/swagger';
 import { ApiFailureExamples, ApiFailures, type Examples } from '../common/docs/responses.js';
 import type { ErrorKind } from '../common/errors/domain.error.js';
 import { DomainErrorFilter } from '../common/errors/error.filter.js';
-import { AdministratorGuard, ApiKeyGuard, requestOf } from './api-key.guard.js';
-import { InvalidApiKeyError, MissingApiKeyError, NotAdministratorError, RateLimitedError } from './api-keys.errors.js';
+import { AdministratorGuard, ApiKeyGuard, requestOf, ScopeGuard } from './api-key.guard.js';
+import {
+  InsufficientScopeError,
+  InvalidApiKeyError,
+  MissingApiKeyError,
+  NotAdministratorError,
+  RateLimitedError,
+} from './api-keys.errors.js';
 import type { Principal } from './principal.js';
 
 /** The name of the security scheme in the published document. */
@@ -44,6 +50,12 @@ export const ADMINISTRATOR: Check = {
   examples: { role: new NotAdministratorError() },
 };
 
+/** Requires `KEY` before it. Null admits every key, undefined only those whose scopes are null. */
+export const scopeChecks = (scope: string | null | undefined): Check[] =>
+  scope === null
+    ? []
+    : [{ guard: new ScopeGuard(scope), fails: ['forbidden'], examples: { scope: new InsufficientScopeError(scope) } }];
+
 /** Performs checks in the given order, and documents them. */
 export const Checks = (...checks: readonly Check[]): ClassDecorator & MethodDecorator =>
   applyDecorators(
@@ -53,16 +65,24 @@ export const Checks = (...checks: readonly Check[]): ClassDecorator & MethodDeco
     ...checks.flatMap(({ documentation }) => documentation ?? []),
   );
 
+export interface AuthenticatedOptions {
+  /**
+   * The scope that a key needs unless its scopes are null, such as `jobs:write`; null admits every
+   * live key. By default only keys whose scopes are null are admitted.
+   */
+  readonly scope?: string | null;
+}
+
 /**
  * Admits callers with a live API key to routes and resolvers of other applications, and documents
  * the key and the failures. Our errors, and no others, leave such a route as an `ErrorResponse`.
  */
-export const Authenticated = (): ClassDecorator & MethodDecorator =>
-  applyDecorators(Checks(KEY), UseFilters(DomainErrorFilter));
+export const Authenticated = ({ scope }: AuthenticatedOptions = {}): ClassDecorator & MethodDecorator =>
+  applyDecorators(Checks(KEY, ...scopeChecks(scope)), UseFilters(DomainErrorFilter));
 
 /** Admits administrators only. */
-export const Administrators = (): ClassDecorator & MethodDecorator =>
-  applyDecorators(Checks(KEY, ADMINISTRATOR), UseFilters(DomainErrorFilter));
+export const Administrators = ({ scope }: AuthenticatedOptions = {}): ClassDecorator & MethodDecorator =>
+  applyDecorators(Checks(KEY, ADMINISTRATOR, ...scopeChecks(scope)), UseFilters(DomainErrorFilter));
 
 /** The `Principal` of a handler that requires a key. */
 export const CurrentUser = createParamDecorator((_: unknown, context: ExecutionContext): Principal => {

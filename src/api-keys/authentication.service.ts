@@ -32,9 +32,17 @@ export class AuthenticationService {
     const secret = await this.secrets.find(digestOf(presented));
     if (typeof secret === 'string') throw this.refusal(secret);
     this.usage.record(secret.keyId);
-    const { userId, keyId, isAdmin, supersededAt: at, supersededUntil: until } = secret;
+    const {
+      userId,
+      keyId,
+      isAdmin,
+      scopes,
+      expiresAt: keyExpiresAt,
+      supersededAt: at,
+      supersededUntil: until,
+    } = secret;
     const superseded = at && until && { at, until };
-    return { type: 'API_KEY', userId, keyId, isAdmin, superseded, requestId: null };
+    return { type: 'API_KEY', userId, keyId, isAdmin, scopes, keyExpiresAt, superseded, requestId: null };
   }
 
   /** Counts it by its reason, which the caller is not told. */

@@ -5,6 +5,8 @@ import {
   ApiKeyNotActiveError,
   ApiKeyNotFoundError,
   InvalidApiKeyNameError,
+  StrongerKeyError,
+  SupersededSecretError,
   TooManyApiKeysError,
 } from './api-keys.errors.js';
 
@@ -21,6 +23,12 @@ export const KEY_REFUSED: Examples = {
   name: new InvalidApiKeyNameError(),
   ...KEY_EXPIRY_PASSED,
   name_taken: new ApiKeyNameTakenError('laptop'),
+};
+
+/** Failures of requests that create, change or rotate a key. */
+export const STRONGER_KEY: Examples = {
+  stronger: new StrongerKeyError(),
+  superseded: new SupersededSecretError(),
 };
 
 export const KEY_LIMIT: Examples = { limit: new TooManyApiKeysError() };

@@ -1,4 +1,5 @@
 import { raw, type Sql } from 'sql-template-tag';
+import type { Scopes } from './scopes.js';
 
 export type ApiKeyStatus = 'ACTIVE' | 'EXPIRED' | 'REVOKED';
 
@@ -14,6 +15,7 @@ export interface KeyView {
   readonly status: ApiKeyStatus;
   readonly name: string;
   readonly prefix: string;
+  readonly scopes: Scopes;
 }
 
 /** Copies the fields of a `KeyView` only: a statement returns more than these. */
@@ -25,11 +27,12 @@ export const toKeyView = (row: KeyView): KeyView => ({
   status: row.status,
   name: row.name,
   prefix: row.prefix,
+  scopes: row.scopes,
 });
 
 /** The select list of a `KeyView`, from a table or alias that has the columns of `api_keys`. */
 export const keyView = (table: string): Sql =>
   raw(`${table}.id, ${table}.created_at AS "createdAt", ${table}.last_used_at AS "lastUsedAt",
-           ${table}.expires_at AS "expiresAt", ${table}.name, ${table}.prefix,
+           ${table}.expires_at AS "expiresAt", ${table}.name, ${table}.prefix, ${table}.scopes,
            CASE WHEN ${table}.revoked_at IS NOT NULL THEN 'REVOKED'
                 WHEN ${table}.expires_at <= statement_timestamp() THEN 'EXPIRED' ELSE 'ACTIVE' END AS status`);

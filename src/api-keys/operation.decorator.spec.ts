@@ -5,7 +5,14 @@ class Name {
   readonly name!: string;
 }
 
-const NAMED = { id: 'getName', summary: 'Read', details: 'Reads.', description: 'The name', access: 'user' } as const;
+const NAMED = {
+  id: 'getName',
+  summary: 'Read',
+  details: 'Reads.',
+  description: 'The name',
+  access: 'user',
+  scope: null,
+} as const;
 
 describe('ApiController', () => {
   it('refuses a controller with a route that has no @Operation', () => {

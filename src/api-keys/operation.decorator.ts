@@ -1,7 +1,7 @@
 import { applyDecorators, Controller, HttpCode, type Type, UseFilters, VERSION_NEUTRAL } from '@nestjs/common';
 import { METHOD_METADATA } from '@nestjs/common/constants.js';
 import { Reflector } from '@nestjs/core';
-import { ApiConsumes, ApiOperation, ApiParam, ApiResponse } from '@nestjs/swagger';
+import { ApiConsumes, ApiExtension, ApiOperation, ApiParam, ApiResponse } from '@nestjs/swagger';
 import {
   ApiCondition,
   ApiFailureExamples,
@@ -20,8 +20,10 @@ import { NotAnObjectError } from '../common/http/json-object.js';
 import { type PathParameters, PathParametersGuard } from '../common/http/path-parameters.guard.js';
 import { NoSuchRouteError } from '../common/http/route-miss.js';
 import { QueryGuard, UnknownPropertyError } from '../common/validation/request-validation.js';
-import { AdministratorQueryGuard } from './api-key.guard.js';
-import { ADMINISTRATOR, type Check, Checks, KEY } from './authenticated.decorator.js';
+import { AdministratorQueryGuard, QueryScopeGuard } from './api-key.guard.js';
+import { InsufficientScopeError } from './api-keys.errors.js';
+import { ADMINISTRATOR, type Check, Checks, KEY, scopeChecks } from './authenticated.decorator.js';
+import type { OwnScope } from './scopes.js';
 
 export type { PathParameter } from '../common/http/path-parameters.guard.js';
 
@@ -50,12 +52,14 @@ export interface OperationDeclaration<R = unknown> {
   /** The effects, whether a repeat is safe, and the meaning of the particular failures. */
   readonly details: string;
   readonly access: keyof typeof ACCESS;
-  /** The scope that a key needs; null for none. Not checked yet. */
-  readonly scope?: string | null;
+  /** The scope that a key needs unless its scopes are null; null for none. */
+  readonly scope: OwnScope | null;
   /** The path parameters. A path that does not match their patterns is an unknown path (404). */
   readonly params?: PathParameters;
-  /** The query parameters that only administrators may send. */
-  readonly administratorQuery?: readonly string[];
+  /**
+   * The query parameter that only administrators may send, with the further scope that it needs.
+   */
+  readonly administratorQuery?: { readonly parameter: string; readonly scope: OwnScope };
   /** The class of the handler's `@Query()`; without it, the route ignores its query. */
   readonly query?: Type;
   /**
@@ -87,7 +91,7 @@ export const Declared = Reflector.createDecorator<OperationDeclaration>();
  */
 export const Operation = <R = void>(declaration: OperationDeclaration<R>): OperationDecorator<R> => {
   const { id, summary, details, returns, status = 200, description, headers, condition, fails = [] } = declaration;
-  const { params = {}, examples = {} } = declaration;
+  const { params = {}, examples = {}, scope } = declaration;
   const response = {
     status,
     description,
@@ -98,7 +102,12 @@ export const Operation = <R = void>(declaration: OperationDeclaration<R>): Opera
     ApiFailureExamples(examples), // before those of the checks
     Checks(...checksOf(declaration)),
     HttpCode(status),
-    ApiOperation({ operationId: id, summary, description: details }),
+    ApiOperation({
+      operationId: id,
+      summary,
+      description: scope === null ? details : `${details}\n\nScope: \`${scope}\``,
+    }),
+    ...(scope === null ? [] : [ApiExtension('x-required-scope', scope)]),
     ...Object.entries(params).map(([name, { description: text, example, schema }]) =>
       ApiParam({ name, description: text, schema: { type: 'string', example, ...schema } }),
     ),
@@ -119,7 +128,7 @@ type OperationDecorator<R> = <H extends (...args: never[]) => R | Promise<R>>(
  * The checks of a route, in the order in which they run: the caller is checked before its query and
  * its body.
  */
-function checksOf({ params, access, administratorQuery, query, body }: OperationDeclaration): Check[] {
+function checksOf({ params, access, scope, administratorQuery, query, body }: OperationDeclaration): Check[] {
   const checks: (Check | undefined)[] = [
     params && {
       guard: new PathParametersGuard(params),
@@ -127,8 +136,14 @@ function checksOf({ params, access, administratorQuery, query, body }: Operation
       examples: { path: new NoSuchRouteError() },
     },
     ...ACCESS[access],
-    administratorQuery && { ...ADMINISTRATOR, guard: new AdministratorQueryGuard(administratorQuery) },
+    ...scopeChecks(scope),
+    administratorQuery && { ...ADMINISTRATOR, guard: new AdministratorQueryGuard([administratorQuery.parameter]) },
     query && { guard: new QueryGuard(query), fails: ['invalid'], examples: UNKNOWN_PARAMETER },
+    administratorQuery && {
+      guard: new QueryScopeGuard(administratorQuery.parameter, administratorQuery.scope),
+      fails: ['forbidden'],
+      examples: { parameter_scope: new InsufficientScopeError(administratorQuery.scope) },
+    },
     body && {
       guard: new JsonBodyGuard(body),
       fails: ['unsupported_media_type', 'too_large', 'invalid'],

@@ -1,4 +1,5 @@
 import type { Actor } from '../audit-trail/actor.js';
+import type { Scopes } from './scopes.js';
 
 /** The authenticated caller: all that a handler may know about the key and the request. */
 export interface Principal extends Actor {
@@ -6,6 +7,8 @@ export interface Principal extends Actor {
   readonly userId: string;
   readonly keyId: string;
   readonly isAdmin: boolean;
+  readonly scopes: Scopes;
+  readonly keyExpiresAt: Date;
   /**
    * Set where the request was sent with a secret that a rotation has replaced: the instant of the
    * rotation, and the end of the overlap.

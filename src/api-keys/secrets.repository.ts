@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import sql from 'sql-template-tag';
+import sql, { raw } from 'sql-template-tag';
 import { DataSource } from 'typeorm';
 import { Counters } from '../common/counters/counters.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
@@ -8,6 +8,7 @@ import { Rows } from '../database/rows.js';
 import { firstOf, IncompleteResultError, Statement } from '../database/statement.js';
 import { StatementBatcher } from '../database/statement-batcher.js';
 import { keyView, type KeyView } from './key-view.js';
+import type { Scopes } from './scopes.js';
 
 /**
  * Why a secret does not work. `superseded`: a rotation has replaced it, and its overlap is over;
@@ -21,6 +22,9 @@ export interface LiveSecret {
   readonly keyId: string;
   readonly userId: string;
   readonly isAdmin: boolean;
+  readonly scopes: Scopes;
+  /** The expiry of the key. */
+  readonly expiresAt: Date;
   /** Set while the secret is one that a rotation replaced. */
   readonly supersededAt: Date | null;
   readonly supersededUntil: Date | null;
@@ -42,6 +46,24 @@ type SecretRow =
 
 const DIGESTS = new Rows<Buffer>({ digest: ['bytea', (digest) => digest] });
 
+/** The columns of a secret that works, by their properties. */
+const LIVE_COLUMNS = {
+  keyId: 'k.id',
+  userId: 'k.user_id',
+  isAdmin: 'u.is_admin',
+  scopes: 'k.scopes',
+  expiresAt: 'k.expires_at',
+  supersededAt: 's.superseded_at',
+  supersededUntil: 'CASE WHEN s.digest IS NOT NULL THEN least(s.expires_at, k.expires_at) END',
+} as const satisfies Record<keyof Omit<LiveSecret, 'digest'>, string>;
+
+/** All null for a refused secret, which must reveal no more than one that does not exist. */
+const liveColumns = raw(
+  Object.entries(LIVE_COLUMNS)
+    .map(([property, column]) => `CASE WHEN refusal IS NULL THEN ${column} END AS "${property}"`)
+    .join(',\n       '),
+);
+
 const NIL_UUID = sql`'00000000-0000-0000-0000-000000000000'`;
 
 /**
@@ -52,15 +74,11 @@ const NIL_UUID = sql`'00000000-0000-0000-0000-000000000000'`;
  */
 const FIND_SECRETS = new Statement<SecretRow>(
   'find_secrets',
-  sql`SELECT coalesce(s.digest, k.digest, request.digest) AS digest, refusal,
-       CASE WHEN refusal IS NULL THEN k.id END AS "keyId",
-       CASE WHEN refusal IS NULL THEN k.user_id END AS "userId",
-       CASE WHEN refusal IS NULL THEN u.is_admin END AS "isAdmin",
-       CASE WHEN refusal IS NULL THEN s.superseded_at END AS "supersededAt",
-       CASE WHEN refusal IS NULL AND s.digest IS NOT NULL THEN least(s.expires_at, k.expires_at) END AS "supersededUntil"
+  sql`SELECT coalesce(s.digest, k.secret_digest, request.digest) AS digest, refusal,
+       ${liveColumns}
   FROM ${DIGESTS.prepared('request')}
   LEFT JOIN LATERAL (SELECT * FROM superseded_secrets WHERE digest = request.digest LIMIT 1) AS s ON true
-  LEFT JOIN LATERAL (SELECT * FROM api_keys WHERE digest = request.digest
+  LEFT JOIN LATERAL (SELECT * FROM api_keys WHERE secret_digest = request.digest
                      UNION ALL
                      SELECT * FROM api_keys WHERE id = s.api_key_id LIMIT 1) AS k ON true
   LEFT JOIN LATERAL (SELECT * FROM users WHERE id = coalesce(k.user_id, ${NIL_UUID}) LIMIT 1) AS u ON true
@@ -117,7 +135,7 @@ export class SecretsRepository {
     const [row] = await query<SecretOwner>(
       this.database,
       sql`SELECT ${keyView('k')}, k.user_id AS "userId", owner."isSuperseded"
-  FROM (SELECT id, false FROM api_keys WHERE digest = ${digest}
+  FROM (SELECT id, false FROM api_keys WHERE secret_digest = ${digest}
         UNION ALL
         SELECT api_key_id, expires_at <= statement_timestamp() FROM superseded_secrets WHERE digest = ${digest})
        AS owner (id, "isSuperseded")

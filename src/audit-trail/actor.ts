@@ -10,6 +10,12 @@ export interface Actor {
   readonly keyId: string | null;
   /** Up to 128 characters. */
   readonly requestId: string | null;
+  /** What the key of the actor may do; null, or absent where there is no key, for everything. */
+  readonly scopes?: readonly string[] | null;
+  /** The expiry of the actor's key. */
+  readonly keyExpiresAt?: Date;
+  /** Set where the request was sent with a secret that a rotation has replaced. */
+  readonly superseded?: { readonly at: Date; readonly until: Date } | null;
 }
 
 export class InvalidActorError extends DomainError {

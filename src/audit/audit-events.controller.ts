@@ -23,6 +23,7 @@ export class AuditEventsController {
     details:
       'Each event tells who changed what, from which value to which, when, and by which request. Filters by `user_id` and `action`. To read every event once while others are added, follow the `Link` header.',
     access: 'administrator',
+    scope: 'ua:audit:read',
     query: AuditEventListRequest,
     returns: AuditEventPage,
     description: 'One page of the audit trail',

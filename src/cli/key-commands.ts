@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
 import { API_KEY_NAME_IN_WORDS, MAX_OVERLAP_SECONDS } from '../api-keys/api-key-rules.js';
 import { ApiKeysService, type KeyWithSecret } from '../api-keys/api-keys.service.js';
+import type { Scopes } from '../api-keys/scopes.js';
+import { InvalidArgumentError } from 'commander';
 import { COMMAND_LINE } from '../audit-trail/actor.js';
 import { daysFromNow, DEFAULT_KEY_DAYS, MAX_KEY_DAYS } from '../onboarding/onboarding.service.js';
 import { integer } from './integer.js';
@@ -25,6 +27,18 @@ interface Options {
   readonly overlapSeconds: number;
   readonly limit: number;
   readonly json?: true;
+  readonly scope?: readonly string[];
+  /** False for `--no-scopes`. */
+  readonly scopes?: boolean;
+}
+
+const collect = (scope: string, before: readonly string[] = []): readonly string[] => [...before, scope];
+
+/** @throws InvalidArgumentError where both options are given */
+function scopesOf({ scope, scopes }: Pick<Options, 'scope' | 'scopes'>): Scopes {
+  if (scopes !== false) return scope ?? null;
+  if (scope) throw new InvalidArgumentError('Give either --scope or --no-scopes');
+  return [];
 }
 
 export function addKeyCommands(keys: Command): void {
@@ -34,13 +48,16 @@ export function addKeyCommands(keys: Command): void {
     .requiredOption(...EMAIL)
     .requiredOption('--name <name>', `${API_KEY_NAME_IN_WORDS}; unique among the user's keys`)
     .option(...EXPIRY)
+    .option('--scope <scope>', 'what the key may do; repeatable. Without it, everything that its owner may do', collect)
+    .option('--no-scopes', 'a key without any scope, which can only be verified, read and revoke itself')
     .option('--json', 'print { "api_key", "api_key_expires_at" } instead of text')
-    .action(async ({ email, name, expiresInDays, json }: Options) => {
+    .action(async ({ email, name, expiresInDays, json, ...options }: Options) => {
+      const scopes = scopesOf(options);
       const created = await withApp(async (app) => {
         const { id: userId } = await userByEmail(app, email);
         return app
           .get(ApiKeysService)
-          .create({ userId, name, expiresAt: daysFromNow(expiresInDays) }, { by: COMMAND_LINE });
+          .create({ userId, name, expiresAt: daysFromNow(expiresInDays), scopes }, { by: COMMAND_LINE });
       });
       printKeyWithSecret(`The API key ${name} of <${email}> was created.`, created, json);
     });

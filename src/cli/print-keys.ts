@@ -6,10 +6,10 @@ export function printKeys(keys: readonly KeyView[], json?: true): void {
   if (json) print(keys.map((key) => ApiKeyResponse.from(key)));
   else {
     printTable(
-      ['NAME', 'PREFIX', 'STATUS', 'CREATED', 'LAST USED', 'EXPIRES'],
-      keys.map(({ name, prefix, status, createdAt, lastUsedAt, expiresAt }) => [
+      ['NAME', 'PREFIX', 'STATUS', 'CREATED', 'LAST USED', 'EXPIRES', 'SCOPES'],
+      keys.map(({ name, prefix, status, createdAt, lastUsedAt, expiresAt, scopes }) => [
         ...[name, prefix, status, createdAt.toISOString()],
-        ...[lastUsedAt?.toISOString() ?? 'never', expiresAt.toISOString()],
+        ...[lastUsedAt?.toISOString() ?? 'never', expiresAt.toISOString(), scopes?.join(' ') ?? '*'],
       ]),
     );
   }

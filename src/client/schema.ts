@@ -54,6 +54,8 @@ export interface paths {
         /**
          * Read current user information
          * @description Answers the user that the API key belongs to. Send the `ETag` of an earlier answer as `If-None-Match`: 304 means that nothing has changed.
+         *
+         *     Scope: `ua:profile:read`
          */
         get: operations["getMe"];
         put?: never;
@@ -64,6 +66,8 @@ export interface paths {
         /**
          * Update current user information
          * @description Changes the name alone, which is trimmed and brought into NFC before it is checked and stored; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out.
+         *
+         *     Scope: `ua:profile:write`
          */
         patch: operations["updateMe"];
         trace?: never;
@@ -78,12 +82,16 @@ export interface paths {
         /**
          * List users, the newest first
          * @description Filters by `status` and by the whole `email`. To read every user once while others are added, follow the `Link` header.
+         *
+         *     Scope: `ua:users:read`
          */
         get: operations["listUsers"];
         put?: never;
         /**
          * Add a user, who has no key yet
          * @description Adds an ACTIVE user with no key; the name is trimmed and brought into NFC before it is checked and stored. Make one with `createApiKeyForUser`. After 503 or without a response the user may have been made: a repeated request is 409 then, since the e-mail address is taken, and `listUsers` finds the user by its `email`.
+         *
+         *     Scope: `ua:users:write`
          */
         post: operations["createUser"];
         delete?: never;
@@ -102,6 +110,8 @@ export interface paths {
         /**
          * Read a user
          * @description Send the `ETag` of an earlier answer as `If-None-Match`: 304 means that nothing has changed.
+         *
+         *     Scope: `ua:users:read`
          */
         get: operations["getUser"];
         put?: never;
@@ -109,6 +119,8 @@ export interface paths {
         /**
          * Deactivate a user, whose keys stop working at once; safe to repeat
          * @description The user becomes INACTIVE, and every key of it stops working with the next request. Nothing is deleted; `updateUser` makes it ACTIVE again. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.
+         *
+         *     Scope: `ua:users:write`
          */
         delete: operations["deactivateUser"];
         options?: never;
@@ -116,6 +128,8 @@ export interface paths {
         /**
          * Change the name or the status of a user
          * @description Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.
+         *
+         *     Scope: `ua:users:write`
          */
         patch: operations["updateUser"];
         trace?: never;
@@ -132,6 +146,8 @@ export interface paths {
         /**
          * Make an API key for a user
          * @description The answer is the only one that ever holds the secret. 409: the user has a key of that name, or 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and a request with another name makes a key with a secret that you can read.
+         *
+         *     Scope: `ua:users:keys:write`
          */
         post: operations["createApiKeyForUser"];
         delete?: never;
@@ -150,6 +166,8 @@ export interface paths {
         /**
          * List the movements of a balance, the newest first
          * @description Inclusive UTC dates bound the list. The entries of a user add up to its balance. Only administrators may name a `user_id`. To read every entry once while others are added, follow the `Link` header.
+         *
+         *     Scope: `ua:credits:read`
          */
         get: operations["listCreditHistory"];
         put?: never;
@@ -172,6 +190,8 @@ export interface paths {
         /**
          * Add credits to a balance; safe to repeat
          * @description Moves the balance and writes the entry, both or neither. The same `transaction_id` again answers the same entry and moves nothing, so repeat a request whose answer was lost. 409: that id stands for another amount or type.
+         *
+         *     Scope: `ua:credits:add`
          */
         post: operations["addCredits"];
         delete?: never;
@@ -192,6 +212,8 @@ export interface paths {
         /**
          * Take credits from a balance; safe to repeat
          * @description Moves the balance and writes the entry, both or neither. 402: the balance is lower than the amount, and nothing moved. The same `transaction_id` again answers the same entry and moves nothing, so repeat a request whose answer was lost. 409: that id stands for another amount or type.
+         *
+         *     Scope: `ua:credits:spend`
          */
         post: operations["deductCredits"];
         delete?: never;
@@ -210,6 +232,8 @@ export interface paths {
         /**
          * List changes of users and API keys, the newest first
          * @description Each event tells who changed what, from which value to which, when, and by which request. Filters by `user_id` and `action`. To read every event once while others are added, follow the `Link` header.
+         *
+         *     Scope: `ua:audit:read`
          */
         get: operations["listAuditEvents"];
         put?: never;
@@ -230,12 +254,16 @@ export interface paths {
         /**
          * List the API keys of the calling user, the newest first
          * @description Expired and revoked keys stay in the list, unless `expires_before` asks for the active ones that expire soon. To read every key once while others are added, follow the `Link` header.
+         *
+         *     Scope: `ua:keys:read`
          */
         get: operations["listApiKeys"];
         put?: never;
         /**
          * Make an API key for the calling user
          * @description The answer is the only one that ever holds the secret. 409: there is a key of that name, or there are 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and `rotateApiKey` gives that key a secret that you can read.
+         *
+         *     Scope: `ua:keys:write`
          */
         post: operations["createApiKey"];
         delete?: never;
@@ -254,6 +282,8 @@ export interface paths {
         /**
          * Read an API key
          * @description Answers the key without its secret, which was shown once. A key of somebody else is 404, like one that does not exist.
+         *
+         *     Scope: `ua:keys:read`
          */
         get: operations["getApiKey"];
         put?: never;
@@ -261,6 +291,8 @@ export interface paths {
         /**
          * Revoke an API key for good; safe to repeat
          * @description The key stops working with the next request and stays in the list as REVOKED. A repeated request answers the same.
+         *
+         *     Scope: `ua:keys:write`
          */
         delete: operations["revokeApiKey"];
         options?: never;
@@ -268,6 +300,8 @@ export interface paths {
         /**
          * Rename an API key, or move the expiry of an active one
          * @description Changes the given fields alone. After 503 or without a response it may have been made: a repeated renaming is 404 then, as the key is found by its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.
+         *
+         *     Scope: `ua:keys:write`
          */
         patch: operations["updateApiKey"];
         trace?: never;
@@ -284,6 +318,8 @@ export interface paths {
         /**
          * Give an active API key a new secret
          * @description The answer is the only one that ever holds the new secret. The old one works on for `overlap_seconds`, its answers carrying `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. After 503 or without a response the key may have a new secret, which is lost: rotate it again, with the old secret while its overlap lasts or with another key of yours. Without either, an administrator must make you a key, so prefer an overlap. 409: the key is expired or revoked.
+         *
+         *     Scope: `ua:keys:write`
          */
         post: operations["rotateApiKey"];
         delete?: never;
@@ -444,6 +480,14 @@ export interface components {
              * @example 2030-01-01T00:00:00.000Z
              */
             expires_at: string;
+            /**
+             * @description What the key may do: scopes of this API (`ua:…`) and names of your own, or null for everything that its owner may do. A key with `[]` can be verified, and can read and revoke itself. By default the scopes of the key that makes this request
+             * @example [
+             *       "ua:profile:read",
+             *       "jobs:write"
+             *     ]
+             */
+            scopes?: string[] | null;
         };
         ApiKeyWithSecretResponse: {
             /**
@@ -481,6 +525,14 @@ export interface components {
              * @example ua_5GhT2
              */
             prefix: string;
+            /**
+             * @description What the key may do, sorted; null for everything that its owner may do
+             * @example [
+             *       "jobs:write",
+             *       "ua:profile:read"
+             *     ]
+             */
+            scopes: string[] | null;
             /**
              * @description The key itself, for the x-api-key header. No other response contains it.
              * @example ua_5GhT2zkxR0pQmB7vYw3LdNc8sJf1EaUo9iXtHnKgS4qD6Vr0A
@@ -523,6 +575,14 @@ export interface components {
              * @example ua_5GhT2
              */
             prefix: string;
+            /**
+             * @description What the key may do, sorted; null for everything that its owner may do
+             * @example [
+             *       "jobs:write",
+             *       "ua:profile:read"
+             *     ]
+             */
+            scopes: string[] | null;
         };
         ApiKeyPage: {
             data: components["schemas"]["ApiKeyResponse"][];
@@ -540,6 +600,14 @@ export interface components {
              * @example 2030-01-01T00:00:00.000Z
              */
             expires_at?: string;
+            /**
+             * @description What the key may do: scopes of this API (`ua:…`) and names of your own, or null for everything that its owner may do. A key with `[]` can be verified, and can read and revoke itself
+             * @example [
+             *       "ua:profile:read",
+             *       "jobs:write"
+             *     ]
+             */
+            scopes?: string[] | null;
         };
         ApiKeyRotate: {
             /**
@@ -703,6 +771,18 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
+        /** @description Forbidden */
+        Forbidden: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorResponse"];
+            };
+        };
         /** @description Too many requests */
         TooManyRequests: {
             headers: {
@@ -783,18 +863,6 @@ export interface components {
                 RateLimit: components["headers"]["RateLimit"];
                 /** @description The media types that this route takes */
                 "Accept-Patch"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/json": components["schemas"]["ErrorResponse"];
-            };
-        };
-        /** @description Forbidden */
-        Forbidden: {
-            headers: {
-                "X-Request-Id": components["headers"]["X-Request-Id"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                RateLimit: components["headers"]["RateLimit"];
                 [name: string]: unknown;
             };
             content: {
@@ -956,6 +1024,7 @@ export interface operations {
                 content?: never;
             };
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
@@ -1004,6 +1073,18 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -1076,7 +1157,18 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
@@ -1126,7 +1218,18 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             409: components["responses"]["Conflict"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -1187,7 +1290,18 @@ export interface operations {
                 content?: never;
             };
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -1233,7 +1347,18 @@ export interface operations {
                 content?: never;
             };
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             404: components["responses"]["NotFound"];
             /** @description Conflict */
             409: {
@@ -1313,7 +1438,18 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             404: components["responses"]["NotFound"];
             /** @description Conflict */
             409: {
@@ -1381,7 +1517,18 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             404: components["responses"]["NotFound"];
             /** @description Conflict */
             409: {
@@ -1471,7 +1618,18 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             /** @description Not found */
             404: {
                 headers: {
@@ -1531,7 +1689,18 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             /** @description Not found */
             404: {
                 headers: {
@@ -1606,7 +1775,18 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             402: components["responses"]["PaymentRequired"];
-            403: components["responses"]["Forbidden"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             /** @description Not found */
             404: {
                 headers: {
@@ -1702,7 +1882,18 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
@@ -1767,6 +1958,18 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
@@ -1814,6 +2017,18 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             /** @description Conflict */
             409: {
                 headers: {
@@ -1863,6 +2078,18 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             /** @description Not found */
             404: {
                 headers: {
@@ -1910,6 +2137,18 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             /** @description Not found */
             404: {
                 headers: {
@@ -1974,6 +2213,18 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             /** @description Not found */
             404: {
                 headers: {
@@ -2051,6 +2302,18 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             /** @description Not found */
             404: {
                 headers: {

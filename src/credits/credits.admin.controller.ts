@@ -40,6 +40,7 @@ export class CreditsAdminController {
     details:
       'Moves the balance and writes the entry, both or neither. The same `transaction_id` again answers the same entry and moves nothing, so repeat a request whose answer was lost. 409: that id stands for another amount or type.',
     access: 'administrator',
+    scope: 'ua:credits:add',
     body: CreditChange,
     returns: CreditEntryResponse,
     description: 'The entry',
@@ -62,6 +63,7 @@ export class CreditsAdminController {
     details:
       'Moves the balance and writes the entry, both or neither. 402: the balance is lower than the amount, and nothing moved. The same `transaction_id` again answers the same entry and moves nothing, so repeat a request whose answer was lost. 409: that id stands for another amount or type.',
     access: 'administrator',
+    scope: 'ua:credits:spend',
     body: CreditChange,
     returns: CreditEntryResponse,
     description: 'The entry',

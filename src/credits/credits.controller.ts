@@ -27,7 +27,8 @@ export class CreditsController {
     details:
       'Inclusive UTC dates bound the list. The entries of a user add up to its balance. Only administrators may name a `user_id`. To read every entry once while others are added, follow the `Link` header.',
     access: 'user',
-    administratorQuery: ['user_id'],
+    scope: 'ua:credits:read',
+    administratorQuery: { parameter: 'user_id', scope: 'ua:users:read' },
     query: CreditHistoryRequest,
     returns: CreditEntryPage,
     description: 'One page of entries',

@@ -27,6 +27,7 @@ export class HealthController {
     summary: 'Tell whether the process is alive',
     details: 'Asks nothing of the database: an orchestrator restarts a process that does not answer here.',
     access: 'anyone',
+    scope: null,
     returns: HealthResponse,
     description: 'It is',
   })
@@ -43,6 +44,7 @@ export class HealthController {
     details:
       '503 while the database cannot take writes, and once the process is told to stop: a proxy then sends requests elsewhere.',
     access: 'anyone',
+    scope: null,
     returns: HealthResponse,
     description: 'They can',
     fails: ['unavailable'],

@@ -6,7 +6,8 @@ import { ApiKeysService } from '../api-keys/api-keys.service.js';
 import { CurrentUser } from '../api-keys/authenticated.decorator.js';
 import { ApiKeyCreate } from '../api-keys/dto/api-key.requests.js';
 import { ApiKeyWithSecretResponse } from '../api-keys/dto/api-key.response.js';
-import { KEY_LIMIT, KEY_REFUSED } from '../api-keys/documented-failures.js';
+import { InsufficientScopeError } from '../api-keys/api-keys.errors.js';
+import { KEY_LIMIT, KEY_REFUSED, STRONGER_KEY } from '../api-keys/documented-failures.js';
 import { ApiController, Operation, type PathParameter } from '../api-keys/operation.decorator.js';
 import type { Principal } from '../api-keys/principal.js';
 import { ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, NEXT_PAGE } from '../common/docs/responses.js';
@@ -56,6 +57,7 @@ export class UsersAdminController {
     details:
       'Adds an ACTIVE user with no key; the name is trimmed and brought into NFC before it is checked and stored. Make one with `createApiKeyForUser`. After 503 or without a response the user may have been made: a repeated request is 409 then, since the e-mail address is taken, and `listUsers` finds the user by its `email`.',
     access: 'administrator',
+    scope: 'ua:users:write',
     body: UserCreate,
     returns: UserResponse,
     status: 201,
@@ -81,6 +83,7 @@ export class UsersAdminController {
     details:
       'Filters by `status` and by the whole `email`. To read every user once while others are added, follow the `Link` header.',
     access: 'administrator',
+    scope: 'ua:users:read',
     query: UserListRequest,
     returns: UserPage,
     description: 'One page of users',
@@ -98,6 +101,7 @@ export class UsersAdminController {
     summary: 'Read a user',
     details: 'Send the `ETag` of an earlier answer as `If-None-Match`: 304 means that nothing has changed.',
     access: 'administrator',
+    scope: 'ua:users:read',
     params: { user_id: USER_ID },
     returns: UserResponse,
     description: 'The user',
@@ -115,13 +119,21 @@ export class UsersAdminController {
     details:
       'Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.',
     access: 'administrator',
+    scope: 'ua:users:write',
     params: { user_id: USER_ID },
     body: UserAdminUpdate,
     returns: UserResponse,
     description: 'The user as stored',
     condition: IF_MATCH,
     fails: ['conflict'],
-    examples: { ...NAME_NOT_TEXT, ...INVALID_STATUS, ...NOT_FOUND, ...LAST, ...VERSION_MISMATCH },
+    examples: {
+      ...NAME_NOT_TEXT,
+      ...INVALID_STATUS,
+      activation: new InsufficientScopeError(),
+      ...NOT_FOUND,
+      ...LAST,
+      ...VERSION_MISMATCH,
+    },
   })
   async update(
     @CurrentUser() caller: Principal,
@@ -143,6 +155,7 @@ export class UsersAdminController {
     details:
       'The user becomes INACTIVE, and every key of it stops working with the next request. Nothing is deleted; `updateUser` makes it ACTIVE again. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.',
     access: 'administrator',
+    scope: 'ua:users:write',
     params: { user_id: USER_ID },
     status: 204,
     description: 'The user is INACTIVE',
@@ -166,20 +179,21 @@ export class UsersAdminController {
     details:
       'The answer is the only one that ever holds the secret. 409: the user has a key of that name, or 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and a request with another name makes a key with a secret that you can read.',
     access: 'administrator',
+    scope: 'ua:users:keys:write',
     params: { user_id: USER_ID },
     body: ApiKeyCreate,
     returns: ApiKeyWithSecretResponse,
     status: 201,
     description: 'The key with its secret, which no other answer will show',
     fails: ['conflict'],
-    examples: { ...KEY_REFUSED, ...NOT_FOUND, ...KEY_LIMIT },
+    examples: { ...STRONGER_KEY, ...KEY_REFUSED, ...NOT_FOUND, ...KEY_LIMIT },
   })
   async createApiKey(
     @CurrentUser() caller: Principal,
     @Param('user_id') id: string,
-    @Body() { name, expires_at }: ApiKeyCreate,
+    @Body() { name, expires_at: expiresAt, scopes }: ApiKeyCreate,
   ): Promise<ApiKeyWithSecretResponse> {
-    const created = await this.apiKeys.create({ userId: id, name, expiresAt: expires_at }, { by: caller });
+    const created = await this.apiKeys.create({ userId: id, name, expiresAt, scopes }, { by: caller });
     return ApiKeyWithSecretResponse.withSecret(created);
   }
 }

@@ -25,6 +25,7 @@ export class UsersController {
     details:
       'Answers the user that the API key belongs to. Send the `ETag` of an earlier answer as `If-None-Match`: 304 means that nothing has changed.',
     access: 'user',
+    scope: 'ua:profile:read',
     returns: UserResponse,
     description: 'The user that the API key belongs to',
     condition: IF_NONE_MATCH,
@@ -40,6 +41,7 @@ export class UsersController {
     details:
       'Changes the name alone, which is trimmed and brought into NFC before it is checked and stored; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out.',
     access: 'user',
+    scope: 'ua:profile:write',
     body: UserUpdate,
     returns: UserResponse,
     description: 'User information updated successfully',

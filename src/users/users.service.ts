@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { InsufficientScopeError } from '../api-keys/api-keys.errors.js';
 import { violates } from '../common/errors/constraint.js';
 import { APPLICATION } from '../audit-trail/actor.js';
 import type { AuditOptions, ChangeOptions, TransactionOptions } from '../audit-trail/change-options.js';
@@ -188,9 +189,10 @@ export class UsersService {
 
   /**
    * Like `updateProfile`, and also changes the status. An INACTIVE user's keys stop working with
-   * the next request, and work again once the user is ACTIVE.
+   * the next request, and work again once the user is ACTIVE, which takes a key without scopes.
    *
-   * @throws what `updateProfile` throws, InvalidUserStatusError and LastAdministratorError
+   * @throws what `updateProfile` throws, InvalidUserStatusError, InsufficientScopeError and
+   *   LastAdministratorError
    */
   async change(
     id: string,
@@ -198,6 +200,7 @@ export class UsersService {
     { by = APPLICATION, ifVersions, unlessVersions = [] }: UpdateOptions = {},
   ): Promise<User> {
     const changes = checkedChanges(requested);
+    if (changes.status === 'ACTIVE' && by.scopes) throw new InsufficientScopeError();
     checkVersions(ifVersions);
     if (unlessVersions !== '*') checkVersions(unlessVersions);
     if (unlessVersions.length > 0) await this.refuseVersions(id, unlessVersions);

@@ -1,13 +1,15 @@
 -- prepared: find_secrets
-SELECT coalesce(s.digest, k.digest, request.digest) AS digest, refusal,
+SELECT coalesce(s.digest, k.secret_digest, request.digest) AS digest, refusal,
        CASE WHEN refusal IS NULL THEN k.id END AS "keyId",
        CASE WHEN refusal IS NULL THEN k.user_id END AS "userId",
        CASE WHEN refusal IS NULL THEN u.is_admin END AS "isAdmin",
+       CASE WHEN refusal IS NULL THEN k.scopes END AS "scopes",
+       CASE WHEN refusal IS NULL THEN k.expires_at END AS "expiresAt",
        CASE WHEN refusal IS NULL THEN s.superseded_at END AS "supersededAt",
-       CASE WHEN refusal IS NULL AND s.digest IS NOT NULL THEN least(s.expires_at, k.expires_at) END AS "supersededUntil"
+       CASE WHEN refusal IS NULL THEN CASE WHEN s.digest IS NOT NULL THEN least(s.expires_at, k.expires_at) END END AS "supersededUntil"
   FROM unnest((SELECT $1::bytea[])) AS request (digest)
   LEFT JOIN LATERAL (SELECT * FROM superseded_secrets WHERE digest = request.digest LIMIT 1) AS s ON true
-  LEFT JOIN LATERAL (SELECT * FROM api_keys WHERE digest = request.digest
+  LEFT JOIN LATERAL (SELECT * FROM api_keys WHERE secret_digest = request.digest
                      UNION ALL
                      SELECT * FROM api_keys WHERE id = s.api_key_id LIMIT 1) AS k ON true
   LEFT JOIN LATERAL (SELECT * FROM users WHERE id = coalesce(k.user_id, '00000000-0000-0000-0000-000000000000') LIMIT 1) AS u ON true

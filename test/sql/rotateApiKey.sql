@@ -6,7 +6,7 @@ SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE;
 
 WITH changed AS (
     UPDATE api_keys
-       SET digest = $1, prefix = $2, expires_at = $3
+       SET secret_digest = $1, prefix = $2, expires_at = $3
       FROM (SELECT k.*
               FROM users AS u
               JOIN api_keys AS k ON k.user_id = u.id
@@ -17,10 +17,11 @@ WITH changed AS (
        AND target.revoked_at IS NULL
        AND target.expires_at > clock_timestamp()
        AND $6::timestamptz > clock_timestamp()
+       AND true
     RETURNING api_keys.id, api_keys.created_at AS "createdAt", api_keys.last_used_at AS "lastUsedAt",
-           api_keys.expires_at AS "expiresAt", api_keys.name, api_keys.prefix,
+           api_keys.expires_at AS "expiresAt", api_keys.name, api_keys.prefix, api_keys.scopes,
            CASE WHEN api_keys.revoked_at IS NOT NULL THEN 'REVOKED'
-                WHEN api_keys.expires_at <= statement_timestamp() THEN 'EXPIRED' ELSE 'ACTIVE' END AS status, api_keys.user_id AS audit_user_id, api_keys.id AS audit_api_key_id, target.digest AS old_digest, target.expires_at AS old_expires_at,
+                WHEN api_keys.expires_at <= statement_timestamp() THEN 'EXPIRED' ELSE 'ACTIVE' END AS status, api_keys.user_id AS audit_user_id, api_keys.id AS audit_api_key_id, target.secret_digest AS old_digest, target.expires_at AS old_expires_at,
               CASE WHEN target.prefix IS DISTINCT FROM api_keys.prefix THEN jsonb_build_object('prefix', jsonb_build_object('before', target.prefix, 'after', api_keys.prefix)) ELSE '{}' END
         || CASE WHEN to_char(target.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') IS DISTINCT FROM to_char(api_keys.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') THEN jsonb_build_object('expires_at', jsonb_build_object('before', to_char(target.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'after', to_char(api_keys.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))) ELSE '{}' END
                 || jsonb_build_object('overlap_seconds', jsonb_build_object('after', $7::int)) AS audit_changes),

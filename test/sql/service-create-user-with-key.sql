@@ -15,17 +15,17 @@ WITH changed AS (
   SELECT * FROM changed;
 
 WITH changed AS (
-    INSERT INTO api_keys (user_id, name, expires_at, prefix, digest)
-    SELECT $1, $2, $3, $4, $5
-     WHERE $6::timestamptz > statement_timestamp()
+    INSERT INTO api_keys (user_id, name, expires_at, scopes, prefix, secret_digest)
+    SELECT $1, $2, $3, $4::text[], $5, $6
+     WHERE $7::timestamptz > statement_timestamp()
     RETURNING api_keys.id, api_keys.created_at AS "createdAt", api_keys.last_used_at AS "lastUsedAt",
-           api_keys.expires_at AS "expiresAt", api_keys.name, api_keys.prefix,
+           api_keys.expires_at AS "expiresAt", api_keys.name, api_keys.prefix, api_keys.scopes,
            CASE WHEN api_keys.revoked_at IS NOT NULL THEN 'REVOKED'
                 WHEN api_keys.expires_at <= statement_timestamp() THEN 'EXPIRED' ELSE 'ACTIVE' END AS status, api_keys.user_id AS audit_user_id, api_keys.id AS audit_api_key_id,
-              jsonb_build_object('name', jsonb_build_object('after', name), 'expires_at', jsonb_build_object('after', to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')), 'prefix', jsonb_build_object('after', prefix)) AS audit_changes),
+              jsonb_build_object('name', jsonb_build_object('after', name), 'expires_at', jsonb_build_object('after', to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')), 'prefix', jsonb_build_object('after', prefix), 'scopes', jsonb_build_object('after', coalesce(to_jsonb(api_keys.scopes), '"*"'))) AS audit_changes),
   audited AS (
     INSERT INTO audit_events (created_at, action, user_id, api_key_id, changes, actor, actor_user_id, actor_key_id, request_id)
-    SELECT clock_timestamp(), 'api_key.created', audit_user_id, audit_api_key_id, audit_changes, $7, $8::uuid, $9::uuid, $10
+    SELECT clock_timestamp(), 'api_key.created', audit_user_id, audit_api_key_id, audit_changes, $8, $9::uuid, $10::uuid, $11
       FROM changed
      WHERE audit_changes <> '{}')
   SELECT * FROM changed;

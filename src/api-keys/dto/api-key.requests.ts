@@ -1,9 +1,11 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsInt, IsString, Max, Min } from 'class-validator';
+import { IsInt, IsString, Max, Min, ValidateBy } from 'class-validator';
 import { PageRequest } from '../../common/pagination/page.request.js';
 import { INSTANT_SCHEMA, IsInstant } from '../../common/validation/instant.decorator.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
 import { API_KEY_NAME, MAX_API_KEY_NAME_LENGTH, MAX_OVERLAP_SECONDS } from '../api-key-rules.js';
+import { InvalidScopesError } from '../api-keys.errors.js';
+import { isScope, MAX_SCOPE_LENGTH, MAX_SCOPES, SCOPE } from '../scopes.js';
 
 const NAME = {
   pattern: API_KEY_NAME,
@@ -11,11 +13,31 @@ const NAME = {
   description: 'Unique among your keys, whatever became of them; not "current"',
   example: 'laptop',
 };
+/** The field is null or a list of scopes. */
+const IsScopes = (): PropertyDecorator =>
+  ValidateBy({
+    name: 'isScopes',
+    validator: {
+      validate: (value: unknown) => value === null || (Array.isArray(value) && value.every(isScope)),
+      defaultMessage: () => new InvalidScopesError().message,
+    },
+  });
+
 const EXPIRES_AT = {
   ...INSTANT_SCHEMA,
   description: 'RFC 3339; the first instant at which the key no longer works, in the future',
   example: '2030-01-01T00:00:00.000Z',
 };
+
+const SCOPES = {
+  type: 'array',
+  items: { type: 'string', pattern: SCOPE, maxLength: MAX_SCOPE_LENGTH },
+  maxItems: MAX_SCOPES,
+  nullable: true,
+  description:
+    'What the key may do: scopes of this API (`ua:…`) and names of your own, or null for everything that its owner may do. A key with `[]` can be verified, and can read and revoke itself',
+  example: ['ua:profile:read', 'jobs:write'],
+} as const;
 
 export class ApiKeyCreate {
   @ApiProperty(NAME)
@@ -25,6 +47,16 @@ export class ApiKeyCreate {
   @ApiProperty(EXPIRES_AT)
   @IsInstant()
   readonly expires_at!: Date;
+
+  /** `ApiKeysService` checks the names; the document repeats the rule. */
+  @ApiPropertyOptional({
+    ...SCOPES,
+    items: { ...SCOPES.items },
+    description: `${SCOPES.description}. By default the scopes of the key that makes this request`,
+  })
+  @Omittable()
+  @IsScopes()
+  readonly scopes?: readonly string[] | null;
 }
 
 export class ApiKeyUpdate {
@@ -37,6 +69,11 @@ export class ApiKeyUpdate {
   @Omittable()
   @IsInstant()
   readonly expires_at?: Date;
+
+  @ApiPropertyOptional({ ...SCOPES, items: { ...SCOPES.items } })
+  @Omittable()
+  @IsScopes()
+  readonly scopes?: readonly string[] | null;
 }
 
 export class ApiKeyRotate {

@@ -5,6 +5,7 @@ import { pageOf } from '../../common/pagination/pagination.response.js';
 import type { ApiKeyStatus, KeyView } from '../key-view.js';
 import { API_KEY_NAME, MAX_API_KEY_NAME_LENGTH } from '../api-key-rules.js';
 import type { KeyWithSecret } from '../api-keys.service.js';
+import { MAX_SCOPE_LENGTH, MAX_SCOPES, SCOPE } from '../scopes.js';
 import { UUID_SCHEMA } from '../../common/validation/uuid.js';
 
 export class ApiKeyResponse {
@@ -43,6 +44,16 @@ export class ApiKeyResponse {
   })
   readonly prefix!: string;
 
+  @ApiProperty({
+    type: 'array',
+    items: { type: 'string', pattern: SCOPE, maxLength: MAX_SCOPE_LENGTH },
+    maxItems: MAX_SCOPES,
+    nullable: true,
+    description: 'What the key may do, sorted; null for everything that its owner may do',
+    example: ['jobs:write', 'ua:profile:read'],
+  })
+  readonly scopes!: readonly string[] | null;
+
   static from(key: KeyView): ApiKeyResponse {
     return {
       id: key.id,
@@ -52,6 +63,7 @@ export class ApiKeyResponse {
       status: key.status,
       name: key.name,
       prefix: key.prefix,
+      scopes: key.scopes,
     };
   }
 }
