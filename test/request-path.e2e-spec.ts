@@ -9,6 +9,7 @@ import { Statement } from '../src/database/statement.js';
 import { UsersService } from '../src/users/users.service.js';
 import { succeeded } from './support/agent.js';
 import { startTestApp, useTestApp } from './support/app.js';
+import { createDatabase } from './support/database.js';
 import { explain } from './support/explain.js';
 import { type GivenUser } from './support/given.js';
 import { ATTEMPTS, patiently } from './support/patience.js';
@@ -304,6 +305,27 @@ describe('The statements of the request path', () => {
     // After five runs that are planned for their values, whatever follows. Planning costs more than
     // these statements do.
     expect(plans.map(({ planned }) => planned)).toEqual([5, 5, 5, 5]);
+  });
+
+  // A pooler in transaction mode may use another session for the next run.
+  it.each([
+    ['find_secrets and find_users', 'false', ['find_secrets', 'find_users']],
+    ['none behind a pooler in transaction mode', 'true', []],
+  ])('are prepared under their names: %s', async (_, pooler, names) => {
+    const own = await createDatabase();
+    const single = await startTestApp(own.directUrl, {
+      DATABASE_TRANSACTION_POOLER: pooler,
+      DATABASE_POOL_SIZE: '1',
+    });
+    const ada = await single.given.user();
+
+    await single.as(ada).get('/v1/users/me').expect(200);
+
+    expect(await single.rows('SELECT name FROM pg_prepared_statements ORDER BY name')).toEqual(
+      names.map((name) => ({ name })),
+    );
+    await single.close();
+    await own.drop();
   });
 
   it('let go of their rows: minor collections take them', async () => {

@@ -159,9 +159,15 @@ describe('StatementBatcher', () => {
     await turn();
 
     expect(database.together[2]?.questions).toEqual(['c', 'd']);
+    asked.push(batch.run('e'));
+    await turn();
+    expect(database.together).toHaveLength(3); // two are under way again
+
     database.together[2]?.answer(['C', 'D']);
+    await turn();
+    database.together[3]?.answer(['E']);
     database.together[0]?.answer(['A']);
-    expect(await Promise.all(asked)).toEqual(['A', 'B', 'C', 'D']);
+    expect(await Promise.all(asked)).toEqual(['A', 'B', 'C', 'D', 'E']);
   });
 
   it('refuses at once what comes behind ten batches that wait', async () => {
