@@ -42,6 +42,19 @@ describe('AppConfig', () => {
     });
   });
 
+  it.each([
+    { PORT: '0' },
+    { PORT: '65535' },
+    { DATABASE_POOL_SIZE: '1' },
+    { DATABASE_POOL_SIZE: '1000' },
+    { NEW_USER_CREDITS: '0' },
+    { NEW_USER_CREDITS: '999999999' },
+    { BOOTSTRAP_ADMIN_KEY_DAYS: '1' },
+    { BOOTSTRAP_ADMIN_KEY_DAYS: '3650' },
+  ])('takes %j, which is as little or as much as there may be', (env) => {
+    expect(problemsOf(env)).toEqual([]);
+  });
+
   it('logs for people in a terminal, unless told otherwise', () => {
     expect(new AppConfig({}, true).logPretty).toBe(true);
     expect(new AppConfig({ LOG_PRETTY: 'false' }, true).logPretty).toBe(false);

@@ -1,5 +1,6 @@
+import { validateSync } from 'class-validator';
 import fc from 'fast-check';
-import { encodeCursor, isCursor, parseCursor } from './cursor.js';
+import { encodeCursor, IsCursor, isCursor, parseCursor } from './cursor.js';
 
 const ID = '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90';
 const LAST_INSTANT = Date.parse('9999-12-31T23:59:59.999Z');
@@ -66,5 +67,26 @@ describe('isCursor', () => {
     { createdAt: new Date(LAST_INSTANT + 1), id: ID },
   ])('refuses %j', (value) => {
     expect(isCursor(value)).toBe(false);
+  });
+});
+
+describe('IsCursor', () => {
+  class Query {
+    @IsCursor()
+    readonly after: unknown;
+
+    constructor(after: unknown) {
+      this.after = after;
+    }
+  }
+
+  it('takes a cursor', () => {
+    expect(validateSync(new Query(`1_${ID}`))).toEqual([]);
+  });
+
+  it.each(['', '1', null, undefined, 1, [`1_${ID}`]])('refuses %j, and says where a cursor comes from', (after) => {
+    expect(validateSync(new Query(after))).toMatchObject([
+      { property: 'after', constraints: { isCursor: 'after must be what the Link header of the page before says' } },
+    ]);
   });
 });
