@@ -12,8 +12,9 @@ import { MUTANTS } from './mutants.js';
  * time, and runs the tests that must find it. It exits with 1 if a fault is not found: a test is
  * missing then.
  *
- *   --check        only compare the list with the files
- *   --only <text>  only the faults with this text in the path of their file or of their tests
+ *   --check         only compare the list with the files
+ *   --only <texts>  only the faults with one of these texts, which commas separate, in the path of
+ *                   their file or of their tests
  *
  * The copy is in a temporary directory. `clean-up.js` removes it, and ends the PostgreSQL server of
  * the run, however the run ends.
@@ -26,8 +27,10 @@ const RUN_TIMEOUT_MS = 300_000;
 
 const { argv, env, execPath } = process;
 const say = (line) => void process.stdout.write(`${line}\n`);
-const wanted = argv.includes('--only') ? argv[argv.indexOf('--only') + 1] : '';
-const mutants = MUTANTS.filter(({ file, killedBy }) => [file, killedBy].some((path) => path.includes(wanted)));
+const wanted = (argv.includes('--only') ? argv[argv.indexOf('--only') + 1] : '').split(',');
+const mutants = MUTANTS.filter(({ file, killedBy }) =>
+  wanted.some((text) => file.includes(text) || killedBy.includes(text)),
+);
 
 /** Why an entry does not fit the files; undefined if it does. */
 function problemOf({ file, from, to, killedBy, title = '' }) {
