@@ -55,6 +55,20 @@ describe('AppConfig', () => {
     expect(problemsOf(env)).toEqual([]);
   });
 
+  it.each([
+    ['PORT', 'x', 'PORT must be an integer from 0 to 65535'],
+    ['MIGRATIONS_RUN', 'yes', 'MIGRATIONS_RUN must be true or false'],
+    ['LOG_LEVEL', 'loud', 'LOG_LEVEL must be one of trace, debug, info, warn, error, fatal, silent'],
+    ['DATABASE_URL', 'mysql://db/x', 'DATABASE_URL must be a URL that begins with postgres:// or postgresql://'],
+    [
+      'DATABASE_URL',
+      'postgres://db#/x',
+      'DATABASE_URL must be a well-formed URL: in a user, a password or a parameter, # / ? @ and % are to be percent-encoded, or the password left to PGPASSWORD',
+    ],
+  ])('says of %s=%s: %s', (name, value, problem) => {
+    expect(problemsOf({ [name]: value })).toEqual([problem]);
+  });
+
   it('logs for people in a terminal, unless told otherwise', () => {
     expect(new AppConfig({}, true).logPretty).toBe(true);
     expect(new AppConfig({ LOG_PRETTY: 'false' }, true).logPretty).toBe(false);

@@ -92,6 +92,39 @@ describe('SerialQueue', () => {
     expect(work.begun).toEqual(['first', 'young']);
   });
 
+  it('begins what has waited for a second, and no longer', async () => {
+    const now = jest.spyOn(performance, 'now').mockReturnValue(0);
+    const first = turns.run('a', work.do('first'));
+    const second = turns.run('a', work.do('second'));
+    now.mockReturnValue(1_000);
+    work.end('first');
+    await first;
+    work.end('second');
+
+    expect(await second).toBe('second');
+  });
+
+  it('counts the work that runs and the work that waits', async () => {
+    const counts = (): [inFlight: number, queued: number] => [turns.inFlight, turns.queued];
+
+    const all = ['a1', 'a2', 'a3', 'b1', 'b2'].map((name) => turns.run(name.charAt(0), work.do(name)));
+    const before = counts();
+    work.end('a1');
+    await settle();
+    const between = counts();
+    for (const name of ['a2', 'b1', 'a3', 'b2']) {
+      work.end(name);
+      await settle();
+    }
+    await Promise.all(all);
+
+    expect([before, between, counts()]).toEqual([
+      [2, 3],
+      [2, 2],
+      [0, 0],
+    ]);
+  });
+
   it('refuses at once what comes behind five hundred', async () => {
     const all = Array.from({ length: 501 }, (_, n) => turns.run('a', () => Promise.resolve(n)));
 

@@ -13,6 +13,7 @@ interface UnderWay {
 class Database {
   readonly together: UnderWay[] = [];
   readonly alone: UnderWay[] = [];
+  readonly sizes: number[] = [];
 
   batch(keyOf?: (question: string) => string): StatementBatcher<string, string> {
     const asking =
@@ -23,6 +24,7 @@ class Database {
       runMany: asking(this.together),
       runOne: async (question) => (await asking(this.alone)([question]))[0] ?? '',
       ...(keyOf && { keyOf }),
+      onBatch: (size) => this.sizes.push(size),
     });
   }
 }
@@ -168,6 +170,41 @@ describe('StatementBatcher', () => {
     database.together[3]?.answer(['E']);
     database.together[0]?.answer(['A']);
     expect(await Promise.all(asked)).toEqual(['A', 'B', 'C', 'D', 'E']);
+  });
+
+  it('sends a hundred together at most, and tells the size of each batch', async () => {
+    const batch = database.batch();
+
+    const asked = Promise.all(Array.from({ length: 101 }, (_, question) => batch.run(String(question))));
+    await turn();
+    const sent = [...database.together];
+    for (const { questions, answer } of sent) answer(questions);
+    await asked;
+
+    expect(sent.map(({ questions }) => questions.length)).toEqual([100, 1]);
+    expect(database.sizes).toEqual([100, 1]);
+  });
+
+  it('counts the questions that are under way and those that wait, by their subject too', async () => {
+    const batch = database.batch((question) => question.charAt(0));
+    const counts = (): [inFlight: number, queued: number] => [batch.inFlight, batch.queued];
+
+    const asked = [batch.run('a1'), batch.run('a2'), batch.run('b1')];
+    const gathered = counts();
+    await turn();
+    const underWay = counts();
+    database.together[0]?.answer(['A1', 'B1']);
+    await turn();
+    const second = counts();
+    database.together[1]?.fail(unavailable);
+    await Promise.allSettled(asked);
+
+    expect([gathered, underWay, second, counts()]).toEqual([
+      [0, 3],
+      [2, 1],
+      [1, 0],
+      [0, 0],
+    ]);
   });
 
   it('refuses at once what comes behind ten batches that wait', async () => {

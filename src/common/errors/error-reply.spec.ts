@@ -29,6 +29,44 @@ describe('toErrorReply', () => {
     expect(toErrorReply(new MethodNotAllowedError(['GET', 'HEAD'])).headers).toMatchObject({ Allow: 'GET, HEAD' });
   });
 
+  it('names the media types with a 415, and lets an error add headers of its own', () => {
+    class MediaTypeError extends DomainError {
+      readonly kind = 'unsupported_media_type';
+    }
+    class ClosingError extends DomainError {
+      readonly kind = 'unavailable';
+      readonly headers = { 'Retry-After': '9', Connection: 'close' };
+    }
+
+    expect(toErrorReply(new MediaTypeError('x')).headers).toEqual({
+      'Accept-Patch': 'application/json, application/merge-patch+json',
+      'Cache-Control': 'no-store',
+    });
+    expect(toErrorReply(new ClosingError('x')).headers).toEqual({
+      'Retry-After': '9',
+      Connection: 'close',
+      'Cache-Control': 'no-store',
+    });
+    expect(toErrorReply(new InvalidApiKeyError()).headers).toEqual({
+      'WWW-Authenticate': 'ApiKey realm="users-api", header="x-api-key"',
+      'Cache-Control': 'no-store',
+    });
+  });
+
+  it.each([
+    [399, 500, 'Internal server error'],
+    [400, 400, 'Bad Request'],
+    [451, 451, 'Unavailable For Legal Reasons'],
+    [499, 499, 'Error'], // which has no text
+    [500, 500, 'Internal server error'],
+    ['404', 500, 'Internal server error'],
+  ])('takes the status %p of an error of a library for %i', (status, expected, message) => {
+    expect(toErrorReply({ status })).toEqual({
+      body: { status: expected, message },
+      headers: { 'Cache-Control': 'no-store' },
+    });
+  });
+
   it('hides keys in messages', () => {
     class EchoError extends DomainError {
       readonly kind = 'invalid';
@@ -65,7 +103,10 @@ describe('toErrorReply', () => {
     ['read-only', failed({ code: '25006' })],
     ['refusing our password', failed({ code: '28P01' })],
   ])('answers 503 with Retry-After while the database is %s', (_, error) => {
-    expect(toErrorReply(error)).toMatchObject({ body: { status: 503 }, headers: { 'Retry-After': '1' } });
+    expect(toErrorReply(error)).toEqual({
+      body: { status: 503, message: 'The service is temporarily unavailable' },
+      headers: { 'Retry-After': '1', 'Cache-Control': 'no-store' },
+    });
   });
 
   it('does not take a missing file of ours for a missing database', () => {

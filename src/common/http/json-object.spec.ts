@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { generateApiKey } from '../api-key-format.js';
 import { InvalidJsonError, parseJsonObject, quoted } from './json-object.js';
 
 const parse = (text: string): unknown => parseJsonObject(Buffer.from(text));
@@ -78,6 +79,54 @@ describe('parseJsonObject', () => {
     },
   );
 
+  it.each([
+    ['', 'The body must be a JSON object, but it is empty'],
+    ['\n\t ', 'The body must be a JSON object, but it is empty'],
+    ['{', 'The body must be valid JSON'],
+    ['null', 'The body must be a JSON object'],
+    ['[]', 'The body must be a JSON object'],
+    ['{"a":1,"a":2}', 'The body gives the property "a" twice'],
+    ['{"a":1.00000000000000000001}', 'The body has a number with more digits than can be kept'],
+    [`{"a":${'['.repeat(32)}${']'.repeat(32)}}`, 'The body must not be nested more than 32 levels deep'],
+  ])('says what is wrong with %j, and calls the text by its label', (text, message) => {
+    const refusal = (label?: string): unknown => {
+      try {
+        return parseJsonObject(Buffer.from(text), label);
+      } catch (error) {
+        return (error as Error).message;
+      }
+    };
+
+    expect([refusal(), refusal('the line')]).toEqual([message, message.replace('The body', 'the line')]);
+  });
+
+  it('says of bytes that are not UTF-8 which text they are in', () => {
+    expect(() => parseJsonObject(Buffer.from([0xff]), 'the line')).toThrow('the line must be in UTF-8');
+  });
+
+  it.each([
+    ['0', 0],
+    ['-0.0', -0],
+    ['0e-999999', 0],
+    ['10', 10],
+    ['1e1', 10],
+    ['1E+1', 10],
+    ['100e-1', 10],
+    ['0.1e2', 10],
+    ['0.5', 0.5],
+    ['0.010e3', 10],
+    ['-12.50e1', -125],
+  ])('reads %s as %d', (text, value) => {
+    expect(parse(`{"a":${text}}`)).toEqual({ a: value });
+  });
+
+  it.each(['1e-400', '-1e-400', '0.99999999999999999999', '10.00000000000000000001', '99999999999999999999e-19'])(
+    'refuses %s, which is no integer, though it would be read as one',
+    (text) => {
+      expect(() => parse(`{"a":${text}}`)).toThrow('more digits than can be kept');
+    },
+  );
+
   it('refuses bytes that are not UTF-8, overlong forms and surrogates included', () => {
     for (const bytes of [[0xff], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xe9]]) {
       expect(() => parseJsonObject(Buffer.from([...Buffer.from('{"a":"'), ...bytes, ...Buffer.from('"}')]))).toThrow(
@@ -106,7 +155,13 @@ describe('parseJsonObject', () => {
 
 describe('quoted', () => {
   it('cuts long names, so that a caller cannot make us repeat its body', () => {
+    expect(quoted('a'.repeat(64))).toBe(`"${'a'.repeat(64)}"`);
+    expect(quoted('a'.repeat(65))).toBe(`"${'a'.repeat(64)}…"`);
     expect(quoted('a'.repeat(1000))).toBe(`"${'a'.repeat(64)}…"`);
     expect(quoted('"\n')).toBe('"\\"\\n"');
+  });
+
+  it('hides keys', () => {
+    expect(quoted(`x${generateApiKey()}x`)).toBe('"xua_[redacted]x"');
   });
 });
