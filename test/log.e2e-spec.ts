@@ -1,7 +1,11 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
 import { scrape } from './support/metrics.js';
 import { sendRaw } from './support/raw-http.js';
 import { Programs, type RunningServer } from './support/server-process.js';
+
+const run = promisify(execFile);
 
 describe('The log', () => {
   let programs: Programs;
@@ -304,5 +308,18 @@ describe('The log', () => {
       ['info', '/readyz', 200],
     ]);
     expect(lines.filter(({ request_id, err }) => request_id !== undefined && err !== undefined)).toHaveLength(1);
+  });
+
+  it.each([false, true])('hides a key that slips into a message, with LOG_PRETTY=%p', async (pretty) => {
+    const program = `
+      const { createLogger } = await import('./dist/src/common/logging/logger.js');
+      const logger = await createLogger({ level: 'info', pretty: ${String(pretty)} });
+      logger.info({ err: new Error('not ${key}') }, 'with ${key}');`;
+
+    const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', program]);
+
+    expect(stdout).toContain('with ua_[redacted]');
+    expect(stdout).toContain('not ua_[redacted]');
+    expect(stdout).not.toContain(key);
   });
 });

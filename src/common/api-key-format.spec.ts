@@ -59,6 +59,21 @@ describe('An API key', () => {
     expect(isApiKey(`${generateApiKey()}\n`)).toBe(false);
   });
 
+  it('has its length, whatever checksum is at the end', () => {
+    const withChecksum = (body: string): string => {
+      let digits = '';
+      for (let rest = crc32(body); digits.length < 6; rest = Math.floor(rest / 62)) {
+        digits = BASE62.charAt(rest % 62) + digits;
+      }
+      return body + digits;
+    };
+    const random = generateApiKey().slice(3, 46);
+
+    const verdicts = [random.slice(1), random, `${random}0`].map((text) => isApiKey(withChecksum(`ua_${text}`)));
+
+    expect(verdicts).toEqual([false, true, false]);
+  });
+
   it('is hidden wherever it stands in a text', () => {
     const key = generateApiKey();
 

@@ -34,6 +34,7 @@ describe('parseUserName', () => {
     '\ufe0f',
     'a\u0000',
     'a\u001fb',
+    'a\u007fb',
     'a\u0085b',
     'a\u2028b',
     'a\u2029b',
