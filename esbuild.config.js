@@ -1,4 +1,5 @@
-import { readFile, rm } from 'node:fs/promises';
+import { cp, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { build } from 'esbuild';
 import ts from 'typescript';
 
@@ -78,3 +79,5 @@ await build({
     ].join('\n'),
   },
 });
+// The documentation page is read from beside the module that serves it, which is in the bundle.
+await cp('src/common/docs/page', join(outdir, 'page'), { recursive: true });

@@ -154,4 +154,18 @@ export default defineConfig(
     files: ['**/*.js'],
     languageOptions: { globals: { fetch: 'readonly', performance: 'readonly', process: 'readonly', URL: 'readonly' } },
   },
+  {
+    files: ['src/common/docs/page/*.js'],
+    languageOptions: {
+      sourceType: 'script',
+      globals: {
+        document: 'readonly',
+        location: 'readonly',
+        matchMedia: 'readonly',
+        MutationObserver: 'readonly',
+        SwaggerUIBundle: 'readonly',
+        window: 'readonly',
+      },
+    },
+  },
 );

@@ -405,55 +405,6 @@ describe('The published document', () => {
   });
 });
 
-describe('The documentation page', () => {
-  const app = useTestApp();
-
-  it('is served with all that it loads, from here alone', async () => {
-    const page = await app.anyone().get('/docs');
-    const assets = [...page.text.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, url = '']) => url);
-
-    expect(page.status).toBe(200);
-    expect(assets.length).toBeGreaterThan(3);
-    for (const asset of assets) {
-      expect(asset).toMatch(/^\.\/docs\//);
-      expect((await app.anyone().get(asset.slice(1))).status).toBe(200);
-    }
-  });
-
-  it('runs scripts from here alone, none of them inline, and talks to nobody else', async () => {
-    const { headers } = await app.anyone().get('/docs');
-    const policy = String(headers['content-security-policy']);
-
-    expect(policy).toContain("default-src 'none'");
-    expect(policy).toMatch(/script-src 'self'(;|$)/);
-    expect(policy).toMatch(/connect-src 'self'(;|$)/);
-    expect(policy).toMatch(/frame-ancestors 'none'(;|$)/);
-  });
-
-  // Swagger UI fills in examples: of parameters that may be absent, they would filter every list.
-  it('fills in no parameter that may be absent', async () => {
-    const { text } = await app.anyone().get('/docs/swagger-ui-init.js');
-    const { text: json } = await app.anyone().get('/docs-json');
-
-    const page = JSON.parse(text.slice(text.indexOf('{', text.indexOf('options =')), text.indexOf('};') + 1)) as Json;
-    const examples = (document: unknown): unknown[] =>
-      [...all((document as OpenAPIObject).paths)].flatMap(({ in: place, example }) => (place ? (example ?? []) : []));
-    expect(examples(JSON.parse(json)).length).toBeGreaterThan(30);
-    expect(new Set(examples(page.swaggerDoc))).toEqual(new Set(['0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90', 'laptop']));
-  });
-
-  // The library serves the whole directory of its package unless it is stopped.
-  it.each(['package.json', 'index.js', 'absolute-path.js', 'README.md', '%70ackage.json', '/package.json', 'docs/'])(
-    '404 answers for %s, which is no part of it',
-    async (file) => {
-      const response = await app.anyone().get(`/docs/${file}`);
-
-      expect(response.status).toBe(404);
-      expect(response.body).toEqual({ status: 404, message: 'No such route' });
-    },
-  );
-});
-
 describe('An answer of the API', () => {
   const app = useTestApp();
 

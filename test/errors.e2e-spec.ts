@@ -65,18 +65,6 @@ describe('A request that no handler takes', () => {
     expect(response.body).toEqual({ status: 404, message: 'No such route' });
   });
 
-  it.each([
-    [416, { range: 'bytes=999999999-' }],
-    [412, { 'if-match': '"other"' }],
-  ] as const)('%i for a file of the docs page is an ErrorResponse in JSON', async (status, headers) => {
-    const response = await app.anyone().get('/docs/swagger-ui.css').set(headers);
-
-    expect(response.status).toBe(status);
-    expect(response.headers['content-type']).toBe('application/json; charset=utf-8');
-    expect(response.headers).not.toHaveProperty('etag');
-    expect(response.body).toEqual({ status, message: expect.any(String) });
-  });
-
   it.each(['/%', '/v1/users/%E0%A4%A', '/docs/%ff', '/v1/users/me#name', '//a@b#', '/\\a?#a@b'])(
     '400 for a URL that does not decode: %s',
     async (path) => {

@@ -69,7 +69,7 @@ describe('The package', () => {
     const paths = packed.files.map(({ path }) => path);
     const unexpected = paths.filter(
       (path) =>
-        !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/openapi\.json|dist\/(src|migrations)\/.*\.(js|d\.ts))$/.test(
+        !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/openapi\.json|dist\/(src|migrations)\/.*\.(js|d\.ts)|dist\/src\/common\/docs\/page\/\w+\.(html|css|svg))$/.test(
           path,
         ),
     );

@@ -34,7 +34,7 @@ export class ErrorFilter implements ExceptionFilter {
     // A caller that was not told to continue may send its body or not: where its next request
     // starts is unknown.
     if (awaitsContinue(request)) response.setHeader('Connection', 'close');
-    response.removeHeader('ETag'); // and its media type: of a file of the docs page that was not sent, 416 say
+    response.removeHeader('ETag'); // and the media type: of the response that could not be made
     response.set(headers).status(body.status).type('json').json(body);
   }
 }

@@ -30,6 +30,8 @@ const forDocs = helmet({
     },
   },
   xFrameOptions: { action: 'deny' },
+  // One page must not decide for its whole domain: this field is for the proxy that ends TLS.
+  strictTransportSecurity: false,
 });
 
 /**
