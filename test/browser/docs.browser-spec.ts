@@ -1,29 +1,21 @@
 import { existsSync } from 'node:fs';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import axe from 'axe-core';
+import { type Browser, type BrowserContextOptions, chromium, type Locator, type Page } from 'playwright-core';
 import { useTestApp } from '../support/app.js';
+import { LOW_CONTRASTS } from '../support/contrasts.js';
+import { startSlowLine } from '../support/slow-line.js';
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
-/** Run in the page: the contrast of each text with what it stands on. */
-const CONTRASTS = `(() => {
-  const channels = (text) => text.match(/[\\d.]+/g).map(Number);
-  const luminance = ([r, g, b]) => [r, g, b].map((c) => c / 255)
-    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-  const background = (element) => {
-    if (!element) return [255, 255, 255];
-    const [r, g, b, a = 1] = channels(getComputedStyle(element).backgroundColor);
-    const under = a === 1 ? [0, 0, 0] : background(element.parentElement);
-    return [r, g, b].map((c, i) => c * a + under[i] * (1 - a));
-  };
-  return ['.opblock-get .opblock-summary-method', '.opblock-post .opblock-summary-method',
-    '.opblock-patch .opblock-summary-method', '.opblock-delete .opblock-summary-method',
-    '.btn.authorize', '.btn.execute'].map((selector) => {
-      const element = document.querySelector(selector);
-      const [one, other] = [channels(getComputedStyle(element).color), background(element)].map(luminance);
-      return [selector, (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05)];
-    });
-})()`;
+const DESKTOP: BrowserContextOptions = { viewport: { width: 1280, height: 900 } };
+const PHONE: BrowserContextOptions = { viewport: { width: 390, height: 844 }, isMobile: true };
+
+const LOOKS = [
+  ['desktop', 'light', DESKTOP],
+  ['desktop', 'dark', DESKTOP],
+  ['phone', 'light', PHONE],
+  ['phone', 'dark', PHONE],
+] as const;
 
 describe('The documentation page in Chromium', () => {
   const app = useTestApp();
@@ -40,9 +32,17 @@ describe('The documentation page in Chromium', () => {
   afterAll(async () => {
     await browser.close();
   });
-  beforeEach(async () => {
-    const origin = `http://127.0.0.1:${String(app.port)}`;
-    page = await browser.newPage({ viewport: { width: 1280, height: 1000 } });
+  afterEach(async () => {
+    await page.context().close();
+  });
+
+  /** Opens the page in a browser without any history, and records what it must not do. */
+  const open = async (
+    options: BrowserContextOptions = DESKTOP,
+    path = '/docs',
+    origin = `http://127.0.0.1:${String(app.port)}`,
+  ) => {
+    page = await (await browser.newContext(options)).newPage();
     outside = [];
     complaints = [];
     page.on('request', (request) => {
@@ -52,59 +52,61 @@ describe('The documentation page in Chromium', () => {
       if (message.text().includes('Content Security Policy')) complaints.push(message.text());
     });
     page.on('pageerror', (error) => complaints.push(error.message));
-    await page.goto(`${origin}/docs`);
-  });
-  afterEach(async () => {
-    await page.close();
-  });
+    await page.goto(`${origin}${path}`, { waitUntil: 'commit' });
+  };
 
-  const patchMe = async (name: string) => {
-    const operation = page.locator('#operations-Users-updateMe');
+  const authorize = async (key: string) => {
+    await page.getByRole('button', { name: 'Authorize' }).first().click();
+    await page.locator('.auth-container input').fill(key);
+    await page.locator('.auth-container').getByRole('button', { name: 'Apply credentials' }).click();
+    await page.locator('.modal-ux').getByRole('button', { name: 'Close' }).first().click();
+  };
+  const opened = async (id: string): Promise<Locator> => {
+    const operation = page.locator(`#operations-${id}`);
     await operation.locator('.opblock-summary-control').click();
-    await operation.locator('textarea.body-param__text').fill(JSON.stringify({ name }));
+    await operation.getByRole('button', { name: 'Execute' }).waitFor();
+    return operation;
+  };
+  const executed = async (operation: Locator): Promise<Locator> => {
     await operation.getByRole('button', { name: 'Execute' }).click();
     const answer = operation.locator('.live-responses-table .response');
     await answer.waitFor();
-    return { operation, answer };
+    return answer;
+  };
+  const patchMe = async (name: string) => {
+    const operation = await opened('Users-updateMe');
+    await operation.locator('textarea.body-param__text').fill(JSON.stringify({ name }));
+    return { operation, answer: await executed(operation) };
   };
 
   it('takes a key once, renames its user and shows the new name, with nothing from outside', async () => {
     const ada = await app.given.user({ name: 'Ada', email: 'ada@example.com' });
+    await open();
 
-    await page.getByRole('button', { name: 'Authorize' }).click();
-    await page.locator('.auth-container input').fill(ada.key);
-    await page.locator('.auth-container').getByRole('button', { name: 'Apply credentials' }).click();
-    await page.locator('.modal-ux').getByRole('button', { name: 'Close' }).first().click();
+    await authorize(ada.key);
     const { answer } = await patchMe('Ada Lovelace');
 
     expect(await answer.locator('.response-col_status').innerText()).toContain('200');
     expect(await answer.innerText()).toContain('"name": "Ada Lovelace"');
-    if (process.env.SCREENSHOT) {
-      const clip = { x: 0, y: 0, width: 1280, height: 2000 };
-      const mask = [page.locator('.curl-command')]; // has the key in it
-      await page.screenshot({ path: process.env.SCREENSHOT, fullPage: true, clip, mask, maskColor: '#41444e' });
-    }
     expect(await app.stored(ada)).toMatchObject({ name: 'Ada Lovelace' });
     expect(outside).toEqual([]);
     expect(complaints).toEqual([]);
   });
 
-  it('can be read: labels and buttons stand out enough (WCAG 2, 1.4.3), and nothing is wider than a telephone', async () => {
-    await page.locator('#operations-Users-updateMe .opblock-summary-control').click();
-    await page.locator('#operations-Users-updateMe').getByText('Schema', { exact: true }).first().click();
-    const contrasts = await page.evaluate<[string, number][]>(CONTRASTS);
-    await page.setViewportSize({ width: 390, height: 800 });
-    const overflow = await page.evaluate<number>(
-      'document.documentElement.scrollWidth - document.documentElement.clientWidth',
-    );
+  it('keeps the key when it is loaded again', async () => {
+    const ada = await app.given.user({ name: 'Ada' });
+    await open();
+    await authorize(ada.key);
 
-    expect(contrasts).toHaveLength(6);
-    for (const [what, contrast] of contrasts)
-      expect(`${what} ${contrast.toFixed(1)}`).toMatch(/ (4\.[5-9]|[5-9]\.|1\d\.|2\d\.)/);
-    expect(overflow).toBe(0);
+    await page.reload();
+    const answer = await executed(await opened('Users-getMe'));
+
+    expect(await answer.innerText()).toContain('"name": "Ada"');
   });
 
   it('shows the 401 of a call without a key, and an example of every failure', async () => {
+    await open();
+
     const { operation, answer } = await patchMe('Ada');
 
     expect(await answer.locator('.response-col_status').innerText()).toContain('401');
@@ -115,7 +117,154 @@ describe('The documentation page in Chromium', () => {
     expect(await operation.locator('.opblock-description').innerText()).toContain(
       '412 means that somebody has changed the user since, and nothing was written',
     );
+  });
+
+  it('executes a list without a filter, and nothing without its path parameter, unless the reader types one', async () => {
+    const root = await app.given.user({ isAdmin: true });
+    await open();
+    await authorize(root.key);
+    const sent: string[] = [];
+    page.on('request', (request) => sent.push(...(/\/v1\/.*/.exec(request.url()) ?? [])));
+
+    for (const id of ['Billing-listCreditHistory', 'Administration-listUsers', 'Administration-listAuditEvents'])
+      await executed(await opened(id));
+    const operation = await opened('Administration-getUser');
+    await operation.getByRole('button', { name: 'Execute' }).click();
+    await operation.locator('input.invalid[placeholder="user_id"]').waitFor();
+
+    expect(sent).toEqual([
+      '/v1/billing/credit-history?page=1&items_per_page=20',
+      '/v1/users?page=1&items_per_page=20',
+      '/v1/audit-events?page=1&items_per_page=20',
+    ]);
+  });
+
+  it('finds operations by words of their path, summary, id or tag', async () => {
+    await open();
+    const found = async (words: string): Promise<string[]> => {
+      await page.getByRole('searchbox').fill(words);
+      return page.evaluate<string[]>(
+        `[...document.querySelectorAll('.opblock')].map(({ id }) => id.replace(/^.*-/, ''))`,
+      );
+    };
+    await page.locator('.opblock').first().waitFor();
+
+    expect(await found('api-keys rotate')).toEqual(['rotateApiKey']);
+    expect(await found('HISTORY')).toEqual(['listCreditHistory']);
+    expect(await found('take credits')).toEqual(['deductCredits']);
+    expect(await found('health')).toEqual(['livez', 'readyz']);
+    expect(await found('nothing-like-this')).toEqual([]);
+    expect(await page.getByRole('status').innerText()).toBe('No operation matches the search.');
+    expect((await found('')).length).toBeGreaterThan(20);
+  });
+
+  it('opens an operation by its own link, and has a link for each', async () => {
+    await open(DESKTOP, '/docs#/API%20keys/rotateApiKey');
+    await page.locator('#operations-API_keys-rotateApiKey.is-open').waitFor();
+
+    await page.getByRole('link', { name: 'Link to updateMe' }).click();
+    await page.locator('#operations-Users-updateMe.is-open').waitFor();
+
+    expect(new URL(page.url()).hash).toBe('#/Users/updateMe');
+    await page.reload();
+    await page.locator('#operations-Users-updateMe.is-open').waitFor();
+  });
+
+  it('has a title of its own, and no logo of others', async () => {
+    await open();
+    await page.locator('.opblock').first().waitFor();
+
+    expect(await page.title()).toBe('Users API');
+    expect(await page.locator('img, .topbar, [aria-label*="Swagger"]').count()).toBe(0);
+    const icon = await page.locator('link[rel="icon"]').getAttribute('href');
+    expect(icon).toMatch(/^\.\/docs\/icon\.svg\?v=/);
+  });
+
+  it('lists the operations on a slow line before the scripts are there, and is then complete', async () => {
+    const line = await startSlowLine(app.port, 100_000);
+    await open(DESKTOP, '/docs#/Users/updateMe', line.url);
+
+    const outline = page.locator('.outline');
+    await outline.getByText('/v1/users/{user_id}/api-keys').waitFor();
+    const isEarly = await page.evaluate<boolean>('typeof SwaggerUIBundle === "undefined"');
+    await page.locator('#operations-Users-updateMe.is-open').waitFor();
+
+    expect(isEarly).toBe(true);
+    expect(await outline.count()).toBe(0);
     expect(outside).toEqual([]);
     expect(complaints).toEqual([]);
+    await line.close();
+  });
+
+  it('says so where a script cannot be loaded, and still lists the operations', async () => {
+    await open(DESKTOP, '/livez');
+    await page.route('**/swagger-ui-bundle.js*', (route) => route.abort());
+
+    await page.goto(`http://127.0.0.1:${String(app.port)}/docs`);
+
+    expect(await page.locator('#status').innerText()).toBe(
+      'A part of this page could not be loaded. Load the page again.',
+    );
+    expect(await page.locator('.outline').innerText()).toContain('PATCH /v1/users/me Update current user information');
+  });
+
+  it('follows a change of the colour scheme', async () => {
+    await open({ ...DESKTOP, colorScheme: 'light' });
+    await page.locator('.opblock').first().waitFor();
+
+    await page.emulateMedia({ colorScheme: 'dark' });
+
+    await page.locator('html.dark-mode').waitFor();
+    expect(await page.evaluate<string[]>(LOW_CONTRASTS)).toEqual([]);
+  });
+
+  describe.each(LOOKS)('on a %s in the %s scheme', (_device, colorScheme, options) => {
+    /** Serious and critical findings of axe, and texts that are too pale. */
+    const findings = async (): Promise<string[]> => {
+      await page.evaluate(axe.source);
+      const { violations } = await page.evaluate<axe.AxeResults>('axe.run()');
+      const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+      return [
+        ...serious.flatMap(({ id, nodes }) => nodes.map(({ target, html }) => `${id} ${String(target)} ${html}`)),
+        ...(await page.evaluate<string[]>(LOW_CONTRASTS)),
+      ];
+    };
+    const overflow = (): Promise<number> =>
+      page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth');
+
+    it('can be read and is no wider than the screen, with dialogs, operations and responses open', async () => {
+      const root = await app.given.user({ isAdmin: true });
+      await open({ ...options, colorScheme });
+      await page.locator('.opblock').first().waitFor();
+      const closed = await findings();
+      await page.getByRole('button', { name: 'Authorize' }).first().click();
+      await page.locator('.modal-ux').waitFor();
+      const dialog = await findings();
+      await page.locator('.modal-ux').getByRole('button', { name: 'Close' }).first().click();
+      await authorize(root.key);
+
+      await patchMe('Ada Lovelace');
+      await executed(await opened('Billing-listCreditHistory'));
+      const unsent = await opened('API_keys-revokeApiKey');
+      await unsent.getByRole('button', { name: 'Execute' }).click();
+      for (const id of ['Users-updateMe', 'Billing-listCreditHistory'])
+        await page.locator(`#operations-${id}`).getByText('Schema', { exact: true }).first().click();
+      await page.locator('.model-container').last().getByRole('button').first().click();
+
+      expect({ closed, dialog, open: await findings() }).toEqual({ closed: [], dialog: [], open: [] });
+      expect(await overflow()).toBe(0);
+      expect(complaints).toEqual([]);
+    });
+
+    it('can be read before its scripts have run', async () => {
+      await open({ ...options, colorScheme }, '/livez');
+      await page.route('**/*.js?*', (route) => route.abort());
+
+      await page.goto(`http://127.0.0.1:${String(app.port)}/docs`);
+      await page.locator('.outline').waitFor();
+
+      expect(await findings()).toEqual([]);
+      expect(await overflow()).toBe(0);
+    });
   });
 });
