@@ -14,6 +14,7 @@ import { addressOf } from './common/http/caller-address.js';
 import { deadline } from './common/http/deadline.js';
 import { serializePipelined } from './common/http/pipelined-requests.js';
 import { handleProtocolErrors } from './common/http/protocol-errors.js';
+import { PUBLIC_URL_SETTING } from './common/http/public-url.js';
 import { securityHeaders } from './common/http/security-headers.js';
 import { NestLogger } from './common/logging/logger.js';
 import { requestLog } from './common/logging/request-log.js';
@@ -39,12 +40,19 @@ export const createApp = (
   createAppOf(AppModule.forRoot(config, poolOptions(databaseUrl, config, options.tracing?.PoolClient)), {
     ...options,
     trustProxy: config.trustProxy,
+    publicUrl: config.publicUrl,
   });
 
 /** Creates an application of any module with everything between the socket and the controllers. */
 export async function createAppOf(
   module: Type | DynamicModule,
-  { logger, tracing, preview = false, trustProxy }: AppOptions & Partial<Pick<AppConfig, 'trustProxy'>>,
+  {
+    logger,
+    tracing,
+    preview = false,
+    trustProxy,
+    publicUrl,
+  }: AppOptions & Partial<Pick<AppConfig, 'trustProxy' | 'publicUrl'>>,
 ): Promise<NestExpressApplication> {
   const app = await NestFactory.create<NestExpressApplication>(module, new BoundedExpressAdapter(), {
     bodyParser: false, // `JsonBodyGuard` reads bodies, after the other guards
@@ -55,6 +63,7 @@ export async function createAppOf(
   app.disable('x-powered-by');
   app.disable('etag'); // ours come from row versions
   if (trustProxy !== undefined) trustProxies(app, trustProxy);
+  app.set(PUBLIC_URL_SETTING, publicUrl);
   app.use(
     serializePipelined,
     ...(tracing ? [tracing.traceRequests] : []),

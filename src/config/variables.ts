@@ -59,6 +59,15 @@ const OTLP_ENDPOINT = text({
   holds: (value) => !value.includes('@') || isWellFormedUrl(value),
 });
 
+/** A base of URLs: without the slash at its end, a path follows it. */
+const PUBLIC_URL: Rule<string> = {
+  read: (value) => value.replace(/\/+$/, ''),
+  problemOf: (value) =>
+    typeof value === 'string' && /^https?:\/\/[^/\\?#@\s]+(?:\/[\w.~%-]+)*$/.test(value) && URL.canParse(value)
+      ? undefined
+      : 'must be a URL that begins with http:// or https://, with a path or none, and without user, query and fragment',
+};
+
 /**
  * The environment variables of the application. The key of each is the name of its value in
  * `AppConfig` and, if it is an option, in `UsersApiOptions`. Tests compare the README and
@@ -141,6 +150,11 @@ export const VARIABLES = {
     name: 'TRUST_PROXY',
     rule: TRUSTED_PROXIES,
     description: "proxies to believe about a caller's address: how many, or which",
+  },
+  publicUrl: {
+    name: 'PUBLIC_URL',
+    rule: PUBLIC_URL,
+    description: 'where callers reach the app, if a proxy removes a prefix of the path',
   },
   shutdownDrainMs: {
     name: 'SHUTDOWN_DRAIN_MS',

@@ -3,6 +3,7 @@ import axe from 'axe-core';
 import { type Browser, type BrowserContextOptions, chromium, type Locator, type Page } from 'playwright-core';
 import { useTestApp } from '../support/app.js';
 import { LOW_CONTRASTS } from '../support/contrasts.js';
+import { startPrefixProxy } from '../support/prefix-proxy.js';
 import { startSlowLine } from '../support/slow-line.js';
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
@@ -206,6 +207,21 @@ describe('The documentation page in Chromium', () => {
       'A part of this page could not be loaded. Load the page again.',
     );
     expect(await page.locator('.outline').innerText()).toContain('PATCH /v1/users/me Update current user information');
+  });
+
+  it('sends requests below a prefix that a proxy removes, which the app need not know', async () => {
+    const ada = await app.given.user({ name: 'Ada' });
+    const proxy = await startPrefixProxy(app.port, '/accounts', { names: false });
+    await open(DESKTOP, '/accounts/docs', new URL(proxy.url).origin);
+    await authorize(ada.key);
+
+    const { operation, answer } = await patchMe('Ada Lovelace');
+
+    expect(await answer.innerText()).toContain('"name": "Ada Lovelace"');
+    expect(await operation.locator('.request-url').innerText()).toContain(`${proxy.url}/v1/users/me`);
+    expect(await app.stored(ada)).toMatchObject({ name: 'Ada Lovelace' });
+    expect(outside).toEqual([]);
+    await proxy.close();
   });
 
   it('follows a change of the colour scheme', async () => {

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import type { Express, RequestHandler } from 'express';
+import { publicBaseOf } from '../http/public-url.js';
 import { pageOf } from './page-contents.js';
 import { PageFile } from './page-file.js';
 
@@ -41,8 +42,8 @@ export function serveDocs(app: NestExpressApplication, path: string, describe: (
     return Buffer.from(pageOf(template, document(), Object.fromEntries(fingerprints)));
   });
 
-  const redirect: RequestHandler = (_request, response) => {
-    response.redirect(path);
+  const redirect: RequestHandler = (request, response) => {
+    response.redirect(publicBaseOf(request) + path);
   };
   express.get('/', redirect);
   // Express ignores case and a slash at the end, with which the links of the page lead elsewhere.
@@ -50,7 +51,9 @@ export function serveDocs(app: NestExpressApplication, path: string, describe: (
     request.path === path ? page.send(request, response) : redirect(request, response, next),
   );
   for (const [name, file] of files) express.get(`${path}/${name}`, (request, response) => file.send(request, response));
-  express.get(`${path}-json`, (_request, response) => {
-    response.json(document());
+  express.get(`${path}-json`, (request, response) => {
+    const url = publicBaseOf(request);
+    const [server] = document().servers ?? [];
+    response.json(url === '' ? document() : { ...document(), servers: [{ ...server, url }] });
   });
 }

@@ -1,4 +1,5 @@
 import type { Request, Response } from 'express';
+import { publicBaseOf } from '../http/public-url.js';
 import { encodeCursor, type Cursor } from './cursor.js';
 import { MAX_PAGE, type PageRequest } from './page.request.js';
 import type { Page } from './page.js';
@@ -23,10 +24,10 @@ export function paginated<T extends Cursor, R>(
   };
 }
 
-/** The path and query of the next page, with the other parameters unchanged. */
+/** The URL of the next page, with the other parameters unchanged. */
 function nextUrl(request: Request, page: number, after: string): string {
   const url = new URL(request.originalUrl, 'http://relative');
   url.searchParams.set('page', String(page));
   url.searchParams.set('after', after);
-  return url.pathname + url.search;
+  return publicBaseOf(request) + url.pathname + url.search;
 }

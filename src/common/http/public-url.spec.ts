@@ -1,0 +1,56 @@
+import type { Request } from 'express';
+import { PUBLIC_URL_SETTING, publicBaseOf } from './public-url.js';
+
+const baseOf = (prefix: unknown, settings: Record<string, unknown> = {}): string =>
+  publicBaseOf({
+    app: { get: (name: string) => ({ 'trust proxy fn': () => true, ...settings })[name] },
+    headers: { 'x-forwarded-prefix': prefix },
+    socket: {},
+  } as unknown as Request);
+
+describe('publicBaseOf', () => {
+  it.each([
+    ['/accounts', '/accounts'],
+    ['/accounts/', '/accounts'],
+    ['/a/b-c_d.e~f', '/a/b-c_d.e~f'],
+    ['/..a', '/..a'],
+  ])('is the prefix %s of a trusted proxy', (prefix, base) => {
+    expect(baseOf(prefix)).toBe(base);
+  });
+
+  // The first ones lead to another host, the others out of the prefix, or end a header field.
+  it.each([
+    '//evil.example',
+    '/\\evil.example',
+    'https://evil.example',
+    'evil.example',
+    '/a//evil.example',
+    '/..',
+    '/a/../b',
+    '/./a',
+    '/%2e%2e',
+    '/a%0d%0aSet-Cookie:x',
+    '/a\r\nSet-Cookie: x',
+    '/a?b',
+    '/a#b',
+    '/a, /b',
+    '/a b',
+    '/ä',
+    '/',
+    '',
+    undefined,
+    ['/a', '/b'],
+  ])('is empty for the prefix %j', (prefix) => {
+    expect(baseOf(prefix)).toBe('');
+  });
+
+  it('is empty for a prefix of a sender that is not trusted', () => {
+    expect(baseOf('/accounts', { 'trust proxy fn': () => false })).toBe('');
+  });
+
+  it('is PUBLIC_URL, whatever a proxy says', () => {
+    expect(baseOf('/other', { [PUBLIC_URL_SETTING]: 'https://api.example.com/accounts' })).toBe(
+      'https://api.example.com/accounts',
+    );
+  });
+});
