@@ -36,6 +36,7 @@ describe('The page at /docs', () => {
 
     expect(policy).toContain("default-src 'none'");
     expect(policy).toMatch(/script-src 'self'(;|$)/);
+    expect(policy).toMatch(/style-src 'self'(;|$)/);
     expect(policy).toMatch(/connect-src 'self'(;|$)/);
     expect(policy).toMatch(/frame-ancestors 'none'(;|$)/);
   });

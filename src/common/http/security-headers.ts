@@ -11,9 +11,8 @@ const forData: RequestHandler = (_request, response, next) => {
 };
 
 /**
- * Swagger UI runs only scripts of this server and calls only this server. It writes `style`
- * elements and attributes and uses icons from `data:` URLs, so inline styles are allowed; inline
- * scripts are not.
+ * The documentation page loads scripts and styles of this server alone, none of them inline, and
+ * calls no other server. The icons of Swagger UI are `data:` URLs.
  */
 const forDocs = helmet({
   contentSecurityPolicy: {
@@ -21,7 +20,7 @@ const forDocs = helmet({
     directives: {
       defaultSrc: ["'none'"],
       scriptSrc: ["'self'"],
-      styleSrc: ["'self'", "'unsafe-inline'"],
+      styleSrc: ["'self'"],
       imgSrc: ["'self'", 'data:'],
       connectSrc: ["'self'"],
       baseUri: ["'none'"],
