@@ -21,6 +21,12 @@ const LAYERS = [
   ['cli'],
 ];
 
+/** The client is a package of its own: neither depends on the other. */
+const CLIENT = {
+  group: ['**/clients/**', '@users-api/client', 'openapi-fetch'],
+  message: 'The server never depends on its client.',
+};
+
 /** Files at the root of src that put the features together: for startup and cli. */
 const COMPOSITION = ['app.module', 'app.setup', 'entities', 'users-api.module', 'host-application', 'index'];
 
@@ -60,7 +66,7 @@ const commentWidth = {
 export default defineConfig(
   // An example has types only where its packages are installed; test/package.e2e-spec.ts compiles
   // it there.
-  globalIgnores(['dist', 'coverage', '.data', 'examples', 'src/client/schema.ts']),
+  globalIgnores(['**/dist', 'coverage', '.data', 'examples', 'clients/typescript/src/schema.ts']),
   eslint.configs.recommended,
   {
     files: ['**/*.ts'],
@@ -110,6 +116,23 @@ export default defineConfig(
   },
   ...layerRules,
   {
+    files: ['src/**/*.ts'],
+    rules: { 'no-restricted-imports': ['error', { patterns: [CLIENT] }] },
+  },
+  {
+    files: ['clients/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            { regex: '^(?!\\./|openapi-fetch$)', message: 'The client imports its own files and openapi-fetch.' },
+          ],
+        },
+      ],
+    },
+  },
+  {
     ignores: ['migrations/**'], // which do not change once they are released
     plugins: { local: { rules: { 'comment-width': commentWidth } } },
     rules: { 'local/comment-width': 'error' },
@@ -145,6 +168,7 @@ export default defineConfig(
               message: 'They are for other applications: set `access` of @Operation.',
             },
             { group: ['**/*.guard.js'], message: 'Declare the check with @Operation.' },
+            CLIENT,
           ],
         },
       ],

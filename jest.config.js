@@ -22,7 +22,7 @@ const calling = { ...shared, testEnvironment: '<rootDir>/test/support/failing-re
 
 /** @type {import('jest').Config} */
 export default {
-  collectCoverageFrom: ['src/**/*.ts', '!src/**/*.spec.ts'],
+  collectCoverageFrom: ['src/**/*.ts', '!src/**/*.spec.ts', 'clients/typescript/src/*.ts'],
   // A process that must be started, killed and started again takes its time on a busy machine.
   testTimeout: Math.max(60_000, 2_000 * Number(process.env.CHAOS_SECONDS ?? 60)),
   maxWorkers: '100%',

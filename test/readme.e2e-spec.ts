@@ -3,6 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import ts from 'typescript';
 import { useTestApp } from './support/app.js';
+import { installClient } from './support/client.js';
+import { temporaryDirectory } from './support/processes.js';
 
 const run = promisify(execFile);
 
@@ -20,6 +22,13 @@ const javaScript = (text: string): string =>
 describe('The examples under "Call it" in the README', () => {
   const app = useTestApp();
 
+  let directory: string;
+
+  beforeAll(async () => {
+    ({ path: directory } = await temporaryDirectory());
+    await installClient(directory);
+  }, 120_000);
+
   it.each(['sh', 'ts', 'python'] as const)('rename the caller when run as they stand: %s', async (language) => {
     const ada = await app.given.user({ name: 'Ada' });
     const section = (await readFile('README.md', 'utf8')).split('\n## ').find((text) => text.startsWith('Call it\n'));
@@ -27,6 +36,7 @@ describe('The examples under "Call it" in the README', () => {
     const [program = '', ...words] = RUN[language](text);
 
     const { stdout } = await run(program, words, {
+      cwd: directory,
       env: {
         PATH: process.env.PATH,
         USERS_API_URL: `http://127.0.0.1:${String(app.port)}`,

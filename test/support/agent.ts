@@ -2,7 +2,7 @@ import type { Server } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import request, { type Response, type Test } from 'supertest';
-import { isRepeatable } from '../../src/client/retrying-fetch.js';
+import { isRepeatable } from '../../clients/typescript/src/retrying-fetch.js';
 import { ATTEMPTS } from './patience.js';
 
 export type Agent = ReturnType<typeof request.agent>;

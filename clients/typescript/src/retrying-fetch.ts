@@ -1,3 +1,5 @@
+import { retryAfterMs } from './errors.js';
+
 /** The number of attempts and the longest wait. */
 export interface Patience {
   /** All attempts, including the first. */
@@ -10,47 +12,63 @@ export const DEFAULT_PATIENCE: Patience = { attempts: 4, maxWaitMs: 10_000 };
 
 const FIRST_BACKOFF_MS = 100;
 
+/** Statuses after which only a read is repeated: a server error, and those of a proxy. */
+const FAILED_READ = [500, 502, 504];
+
 /**
  * Wraps `fetch` with retries. A 429 is sent before anything is done, so every request may be
  * retried after it. After a 503 or a broken connection the outcome is unknown, so only requests
- * that are safe to repeat are retried. Waits as long as `Retry-After` says, otherwise a random time
- * whose bound doubles with each attempt.
+ * that are safe to repeat are retried; after 500, 502 and 504, reads alone. Waits as long as
+ * `Retry-After` says, otherwise a random time whose bound doubles with each attempt.
  *
+ * @param deadline the end of the call, as `Date.now()` counts; no wait goes beyond it
  * @throws what `fetch` throws when no attempt is left, and the reason of the request's `signal`
  *   once it aborts
  */
 export const retryingFetch =
-  (send: (request: Request) => Promise<Response>, { attempts, maxWaitMs }: Patience) =>
+  (
+    send: (request: Request) => Promise<Response>,
+    { attempts, maxWaitMs }: Patience,
+    deadline = Number.POSITIVE_INFINITY,
+  ) =>
   async (request: Request): Promise<Response> => {
     for (let attempt = 1; ; attempt += 1) {
       const last = attempt >= attempts;
       const backoff = Math.random() * Math.min(maxWaitMs, FIRST_BACKOFF_MS * 2 ** attempt);
+      const isTooLong = (wait: number): boolean => wait > maxWaitMs || Date.now() + wait >= deadline;
       let wait: number;
       try {
         const response = await send(last ? request : request.clone());
-        if (last || !(response.status === 429 || (response.status === 503 && isRepeatable(request)))) return response;
-        wait = waitOf(response) ?? backoff;
-        if (wait > maxWaitMs) return response;
+        if (last || !isWorthRepeating(response.status, request)) return response;
+        wait = retryAfterMs(response.headers) ?? backoff;
+        if (isTooLong(wait)) return response;
         await response.body?.cancel();
       } catch (error) {
-        if (last || request.signal.aborted || !isRepeatable(request)) throw error;
+        if (last || request.signal.aborted || !isRepeatable(request) || isTooLong(backoff)) throw error;
         wait = backoff;
       }
       await pause(wait, request.signal);
     }
   };
 
+function isWorthRepeating(status: number, request: Request): boolean {
+  if (status === 429) return true;
+  if (status === 503) return isRepeatable(request);
+  return FAILED_READ.includes(status) && isRead(request);
+}
+
+const isRead = ({ method }: Request): boolean => method === 'GET' || method === 'HEAD';
+
 /**
  * Whether repeating a request has the same effect and response. A key that revoked itself cannot be
  * used again, a renamed key has another path, and an `If-Match` matches only once.
  */
-export function isRepeatable({ method, url, headers }: Request): boolean {
+export function isRepeatable(request: Request): boolean {
+  const { method, url, headers } = request;
+  if (isRead(request)) return true;
+  if (headers.has('if-match')) return false;
   const { pathname } = new URL(url);
-  if (headers.has('if-match')) return method === 'GET' || method === 'HEAD';
   switch (method) {
-    case 'GET':
-    case 'HEAD':
-      return true;
     case 'PATCH':
       return /\/v1\/users\/[^/]+$/.test(pathname);
     case 'DELETE':
@@ -60,18 +78,6 @@ export function isRepeatable({ method, url, headers }: Request): boolean {
     default:
       return false;
   }
-}
-
-/**
- * @returns milliseconds, or null without a valid `Retry-After` (RFC 9110, section 10.2.3: seconds,
- *   or a date)
- */
-function waitOf({ headers }: Response): number | null {
-  const text = headers.get('retry-after')?.trim();
-  if (!text) return null;
-  if (/^\d+$/.test(text)) return Number(text) * 1000;
-  const until = Date.parse(text);
-  return Number.isNaN(until) ? null : Math.max(0, until - Date.now());
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {
