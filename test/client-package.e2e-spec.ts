@@ -165,9 +165,13 @@ describe('@users-api/client, from a packed file', () => {
   });
 
   it.each([
-    ['ES module', 'esm.mjs', `import { createUsersApi, NotFoundError } from '@users-api/client';`],
-    ['CommonJS module', 'commonjs.cjs', `const { createUsersApi, NotFoundError } = require('@users-api/client');`],
-  ])('works in an %s', async (_, file, load) => {
+    ['form of an ES module', 'esm.mjs', `import { createUsersApi, NotFoundError } from '@users-api/client';`],
+    [
+      'form of a CommonJS module',
+      'commonjs.cjs',
+      `const { createUsersApi, NotFoundError } = require('@users-api/client');`,
+    ],
+  ])('works in the %s', async (_, file, load) => {
     const ada = await app.given.user({ name: 'Ada' });
     await writeFile(join(directory, file), program(load));
 

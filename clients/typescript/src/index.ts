@@ -68,7 +68,7 @@ export function createUsersApi(options: UsersApiOptions): UsersApi {
   const { attempts = DEFAULT_PATIENCE.attempts, maxWaitMs = DEFAULT_PATIENCE.maxWaitMs } = patience ?? {};
   checkTimeout(defaultTimeout);
   if (typeof apiKey !== 'string' || !/^[\x20-\x7e]+$/.test(apiKey))
-    throw new TypeError('apiKey must be the text of an API key, which begins with ua_');
+    throw new TypeError('apiKey must be the text of an API key, in one line');
   const client = createClient<paths>({
     baseUrl: checkedUrl(options.baseUrl),
     headers: { 'x-api-key': apiKey },
