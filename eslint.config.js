@@ -159,7 +159,7 @@ export default defineConfig(
               ],
               message: 'Declare it with @Operation.',
             },
-            { name: '@nestjs/swagger', allowImportNames: ['ApiTags'], message: 'Declare it with @Operation.' },
+            { name: '@nestjs/swagger', message: 'Declare it with @Operation or @ApiTag.' },
           ],
           patterns: [
             {

@@ -3,7 +3,6 @@ import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import type { Logger } from 'pino';
-import { API_KEY_SCHEME } from './api-keys/authenticated.decorator.js';
 import { AppModule } from './app.module.js';
 import { serveDocs } from './common/docs/docs-page.js';
 import { describeApi } from './common/docs/openapi.js';
@@ -79,7 +78,7 @@ export async function createAppOf(
 }
 
 /** The OpenAPI document of an application. */
-export const documentOf = (app: NestExpressApplication): OpenAPIObject => describeApi(app, API_KEY_SCHEME);
+export const documentOf = (app: NestExpressApplication): OpenAPIObject => describeApi(app);
 
 /**
  * Adapts the function into which Express compiles the setting: it expects addresses without a port.

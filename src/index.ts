@@ -15,10 +15,12 @@ export { ApiKeyGuard, type AuthenticatedRequest } from './api-keys/api-key.guard
 export { AuthenticationService } from './api-keys/authentication.service.js';
 export type { RateLimitState } from './api-keys/rate-limit.headers.js';
 export { RateLimits } from './api-keys/rate-limits.service.js';
-export { Administrators, API_KEY_SCHEME, Authenticated, CurrentUser } from './api-keys/authenticated.decorator.js';
+export { Administrators, Authenticated, CurrentUser } from './api-keys/authenticated.decorator.js';
 export type { Principal } from './api-keys/principal.js';
 export { type Actor, APPLICATION, InvalidActorError } from './audit-trail/actor.js';
 export type { AuditOptions, ChangeOptions, TransactionOptions } from './audit-trail/change-options.js';
+export { API_KEY_SCHEME } from './common/docs/names.js';
+export { describeUsersApi } from './common/docs/openapi.js';
 export { DomainError, type ErrorKind, STATUS_OF } from './common/errors/domain.error.js';
 export { ErrorFilter } from './common/errors/error.filter.js';
 export type { Cursor } from './common/pagination/cursor.js';

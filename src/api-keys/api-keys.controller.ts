@@ -1,7 +1,7 @@
 import { Body, Delete, Get, Header, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
-import { ApiTags } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { LOCATION, NEXT_PAGE } from '../common/docs/responses.js';
+import { ApiTag } from '../common/docs/tags.js';
 import { locationOf } from '../common/http/location.js';
 import { INVALID_PAGE } from '../common/pagination/page.request.js';
 import { pageWindowOf } from '../common/pagination/page.js';
@@ -30,7 +30,7 @@ const KEY_NAME: PathParameter = {
   schema: { pattern: API_KEY_NAME, maxLength: MAX_API_KEY_NAME_LENGTH },
 };
 
-@ApiTags('API keys')
+@ApiTag('API keys')
 @ApiController('api-keys')
 export class ApiKeysController {
   constructor(private readonly apiKeys: ApiKeysService) {}

@@ -8,6 +8,7 @@ import {
   UseGuards,
 } from '@nestjs/common';
 import { ApiSecurity } from '@nestjs/swagger';
+import { API_KEY_SCHEME } from '../common/docs/names.js';
 import { ApiFailureExamples, ApiFailures, type Examples } from '../common/docs/responses.js';
 import type { ErrorKind } from '../common/errors/domain.error.js';
 import { DomainErrorFilter } from '../common/errors/error.filter.js';
@@ -20,9 +21,6 @@ import {
   RateLimitedError,
 } from './api-keys.errors.js';
 import type { Principal } from './principal.js';
-
-/** The name of the security scheme in the published document. */
-export const API_KEY_SCHEME = 'ApiKeyAuth';
 
 /** A check of a route: the guard that performs it, and what the document says about it. */
 export interface Check {

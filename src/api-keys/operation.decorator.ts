@@ -2,6 +2,7 @@ import { applyDecorators, Controller, HttpCode, type Type, UseFilters, VERSION_N
 import { METHOD_METADATA } from '@nestjs/common/constants.js';
 import { Reflector } from '@nestjs/core';
 import { ApiConsumes, ApiExtension, ApiOperation, ApiParam, ApiResponse } from '@nestjs/swagger';
+import { nameSchemas, operationId } from '../common/docs/names.js';
 import {
   ApiCondition,
   ApiFailureExamples,
@@ -91,7 +92,8 @@ export const Declared = Reflector.createDecorator<OperationDeclaration>();
  */
 export const Operation = <R = void>(declaration: OperationDeclaration<R>): OperationDecorator<R> => {
   const { id, summary, details, returns, status = 200, description, headers, condition, fails = [] } = declaration;
-  const { params = {}, examples = {}, scope } = declaration;
+  const { params = {}, examples = {}, scope, body } = declaration;
+  nameSchemas(...[body, returns].filter((type) => type !== undefined));
   const response = {
     status,
     description,
@@ -103,7 +105,7 @@ export const Operation = <R = void>(declaration: OperationDeclaration<R>): Opera
     Checks(...checksOf(declaration)),
     HttpCode(status),
     ApiOperation({
-      operationId: id,
+      operationId: operationId(id),
       summary,
       description: scope === null ? details : `${details}\n\nScope: \`${scope}\``,
     }),

@@ -1,8 +1,8 @@
 import { Get, Query, Req } from '@nestjs/common';
-import { ApiTags } from '@nestjs/swagger';
 import type { Request } from 'express';
 import { ApiController, Operation } from '../api-keys/operation.decorator.js';
 import { NEXT_PAGE } from '../common/docs/responses.js';
+import { ApiTag } from '../common/docs/tags.js';
 import { INVALID_PAGE } from '../common/pagination/page.request.js';
 import { pageWindowOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
@@ -11,7 +11,7 @@ import { AuditEventsRepository } from './audit-events.repository.js';
 import { AuditEventListRequest } from './dto/audit-event-list.request.js';
 import { AuditEventPage, AuditEventResponse } from './dto/audit-event.response.js';
 
-@ApiTags('Administration')
+@ApiTag('Administration')
 @ApiController('audit-events')
 export class AuditEventsController {
   constructor(private readonly events: AuditEventsRepository) {}

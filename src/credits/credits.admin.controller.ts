@@ -1,10 +1,10 @@
 import { Body, Post, Res } from '@nestjs/common';
-import { ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
 import { CurrentUser } from '../api-keys/authenticated.decorator.js';
 import { ApiController, Operation } from '../api-keys/operation.decorator.js';
 import type { Principal } from '../api-keys/principal.js';
 import type { Examples } from '../common/docs/responses.js';
+import { ApiTag } from '../common/docs/tags.js';
 import { InvalidRequestError } from '../common/validation/request-validation.js';
 import { EXAMPLE_USER_ID } from '../common/validation/uuid.js';
 import { UserNotFoundError } from '../users/users.errors.js';
@@ -28,7 +28,7 @@ const REFUSED: Examples = {
   transaction: new TransactionIdTakenError(),
 };
 
-@ApiTags('Billing')
+@ApiTag('Billing')
 @ApiController('billing')
 export class CreditsAdminController {
   constructor(private readonly credits: CreditsService) {}

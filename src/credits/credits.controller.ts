@@ -1,10 +1,10 @@
 import { Get, Query, Req } from '@nestjs/common';
-import { ApiTags } from '@nestjs/swagger';
 import type { Request } from 'express';
 import { CurrentUser } from '../api-keys/authenticated.decorator.js';
 import { ApiController, Operation } from '../api-keys/operation.decorator.js';
 import type { Principal } from '../api-keys/principal.js';
 import { NEXT_PAGE } from '../common/docs/responses.js';
+import { ApiTag } from '../common/docs/tags.js';
 import { INVALID_PAGE } from '../common/pagination/page.request.js';
 import { pageWindowOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
@@ -15,7 +15,7 @@ import { CreditsService } from './credits.service.js';
 import { CreditHistoryRequest } from './dto/credit.requests.js';
 import { CreditEntryPage, CreditEntryResponse } from './dto/credit-entry.response.js';
 
-@ApiTags('Billing')
+@ApiTag('Billing')
 @ApiController('billing')
 export class CreditsController {
   constructor(private readonly credits: CreditsService) {}

@@ -1,7 +1,7 @@
 import { Controller, Get, Header, VERSION_NEUTRAL } from '@nestjs/common';
-import { ApiTags } from '@nestjs/swagger';
 import { DataSource } from 'typeorm';
 import { Operation } from '../api-keys/operation.decorator.js';
+import { ApiTag } from '../common/docs/tags.js';
 import { DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
 import { isReadOnly } from '../database/read-only.js';
 import { Drain } from './drain.js';
@@ -12,7 +12,7 @@ import { HealthResponse } from './health.response.js';
  * What an orchestrator asks: is the process alive, and can it serve. Needs no key and is never
  * cached.
  */
-@ApiTags('Health')
+@ApiTag('Health')
 @Controller({ version: VERSION_NEUTRAL })
 export class HealthController {
   constructor(

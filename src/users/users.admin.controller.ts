@@ -1,6 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { Body, Delete, Get, Header, Headers, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
-import { ApiTags } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { ApiKeysService } from '../api-keys/api-keys.service.js';
 import { CurrentUser } from '../api-keys/authenticated.decorator.js';
@@ -11,6 +10,7 @@ import { KEY_LIMIT, KEY_REFUSED, STRONGER_KEY } from '../api-keys/documented-fai
 import { ApiController, Operation, type PathParameter } from '../api-keys/operation.decorator.js';
 import type { Principal } from '../api-keys/principal.js';
 import { ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, NEXT_PAGE } from '../common/docs/responses.js';
+import { ApiTag } from '../common/docs/tags.js';
 import { conditionsOf } from '../common/http/entity-tag.js';
 import { locationOf } from '../common/http/location.js';
 import { EXAMPLE_USER_ID, UUID, UUID_SCHEMA } from '../common/validation/uuid.js';
@@ -42,7 +42,7 @@ const NOT_FOUND = { user: new UserNotFoundError({ id: EXAMPLE_USER_ID }) };
 const LAST = { last_administrator: new LastAdministratorError() };
 const INVALID_STATUS = { status: new InvalidUserStatusError(USER_STATUSES) };
 
-@ApiTags('Administration')
+@ApiTag('Administration')
 @ApiController('users')
 export class UsersAdminController {
   constructor(

@@ -1,11 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { Body, Get, Headers, Patch, Res } from '@nestjs/common';
-import { ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
 import { CurrentUser } from '../api-keys/authenticated.decorator.js';
 import { ApiController, Operation } from '../api-keys/operation.decorator.js';
 import type { Principal } from '../api-keys/principal.js';
 import { IF_MATCH, IF_NONE_MATCH } from '../common/docs/responses.js';
+import { ApiTag } from '../common/docs/tags.js';
 import { conditionsOf } from '../common/http/entity-tag.js';
 import { UserResponse } from './dto/user.response.js';
 import { UserUpdate } from './dto/user.requests.js';
@@ -13,7 +13,7 @@ import { NAME_NOT_TEXT, VERSION_MISMATCH } from './documented-failures.js';
 import { respondWithUser } from './respond-with-user.js';
 import { UsersService } from './users.service.js';
 
-@ApiTags('Users')
+@ApiTag('Users')
 @ApiController('users/me')
 export class UsersController {
   constructor(private readonly users: UsersService) {}

@@ -6,9 +6,22 @@ import { STATUS_OF } from '../errors/domain.error.js';
 import { ErrorResponse } from '../errors/error.response.js';
 import { MERGE_PATCH } from '../http/json-body.guard.js';
 import { API_KEY_DESCRIPTION, INTRODUCTION } from './introduction.js';
+import {
+  API_KEY_SCHEME,
+  componentName,
+  isOurOperation,
+  operationId,
+  tagName,
+  withOperationIds,
+  withoutPrefix,
+} from './names.js';
 import { headerObjects, type Headers, REQUEST_ID } from './responses.js';
+import { TAGS } from './tags.js';
 
 type Operation = NonNullable<OpenAPIObject['paths'][string]['get']>;
+type PathItem = OpenAPIObject['paths'][string];
+type Tags = NonNullable<OpenAPIObject['tags']>;
+type Components = NonNullable<OpenAPIObject['components']>;
 type ResponseObject = Exclude<NonNullable<Operation['responses'][string]>, { $ref: string }>;
 
 /** Examples of failures that no route or check declares. */
@@ -17,25 +30,18 @@ const COMMON_FAILURES: Readonly<Partial<Record<number, Readonly<Record<string, s
   [STATUS_OF.unavailable]: { database: 'The service is temporarily unavailable' },
 };
 
-/** The path of the key of the request itself, which one of its operations revokes. */
-const OWN_KEY = '/v1/api-keys/current';
+const SCHEME = {
+  type: 'apiKey',
+  in: 'header',
+  name: 'x-api-key',
+  description: API_KEY_DESCRIPTION,
+} as const;
 
-const KEYS_TAG = 'API keys';
+const ERROR = `#/components/schemas/${componentName(ErrorResponse.name)}`;
 
-/**
- * In this order. The tag and the paths of API keys come last, and the revocation of one's own key
- * last of all: a collection that is made from the document and run from top to bottom uses its key
- * until the end.
- */
-const TAGS: Readonly<Record<string, string>> = {
-  Users:
-    'The user that an API key belongs to. Every failure is `{ status, message }`; each operation says what its own mean',
-  Billing: 'Credits, which move only by entries of a ledger',
-  Administration: 'Users, and the trail of who changed what, for administrators',
-  Health: 'Whether the process lives, and whether it can serve',
-  [KEYS_TAG]:
-    'What a user calls with, in the `x-api-key` header. An administrator makes the first one; each can be rotated and revoked',
-};
+const OWN_KEY_REVOCATION = operationId('revokeCurrentApiKey');
+
+const KEYS_TAG = tagName('API keys');
 
 const EXTRA_HEADERS: Partial<Record<number, Record<string, string>>> = {
   [STATUS_OF.unauthenticated]: { 'WWW-Authenticate': 'The scheme and the header field that carries the key' },
@@ -56,48 +62,87 @@ const SUPERSEDED_HEADERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Describes the application. The error responses of all operations are of one schema, so that a
- * generated client has one type for them.
+ * Describes our own application: `describeUsersApi`, with a title and an introduction, and with the
+ * names that callers know.
  */
-export function describeApi(app: INestApplication, securityScheme: string): OpenAPIObject {
+export function describeApi(app: INestApplication): OpenAPIObject {
   const config = new DocumentBuilder()
     .setTitle('Users API')
     .setDescription(INTRODUCTION)
     .setVersion('1.0.0')
     .setLicense('MIT', 'https://spdx.org/licenses/MIT.html')
     .addServer('/', 'The server that publishes this document')
-    .addApiKey({ type: 'apiKey', in: 'header', name: 'x-api-key', description: API_KEY_DESCRIPTION }, securityScheme)
+    .addSecurity(API_KEY_SCHEME, SCHEME)
     .build();
   const document = SwaggerModule.createDocument(app, config, { extraModels: [ErrorResponse] });
-  document.paths = sorted(document.paths);
-  const operations = Object.values(document.paths).flatMap((path) =>
-    Object.values(path).filter((value): value is Operation => typeof value === 'object' && 'responses' in value),
+  document.paths = Object.fromEntries(
+    Object.entries(document.paths)
+      .sort(([, one], [, other]) => rank(one) - rank(other))
+      .map(([path, item]) => [path, revocationLast(item)]),
   );
-  describeKeyHeaders(document, operations);
-  describeFailures(document, operations);
-  closeRequestBodies(document, operations);
-  for (const path of Object.values(document.paths)) omitMergePatch(path);
-  operations.forEach(moveExamples);
   document.security = []; // an operation that needs a key declares it
-  document.tags = tagsOf(operations);
+  return withoutPrefix(describeUsersApi(document));
+}
+
+/**
+ * Completes a document of `SwaggerModule.createDocument`, which lists the routes of
+ * `UsersApiModule`: adds their examples, headers, failures and tags, closes their request bodies,
+ * and adds the security scheme unless the document has it. Changes nothing else; a repeat changes
+ * nothing.
+ *
+ * @returns the same document
+ */
+export function describeUsersApi(document: OpenAPIObject): OpenAPIObject {
+  const items = Object.values(document.paths).sort((one, other) => rank(one) - rank(other));
+  const operations = items.flatMap(operationsOf);
+  const ids = operations.map(({ operationId = '' }) => operationId);
+  const components = (document.components ??= {});
+  const schemes = (components.securitySchemes ??= {});
+  schemes[API_KEY_SCHEME] ??= { ...SCHEME, description: withOperationIds(SCHEME.description, ids) };
+  if (operations.length === 0) return document;
+  describeKeyHeaders(components, operations);
+  describeFailures(components, operations);
+  closeRequestBodies(components, operations);
+  for (const item of items) omitMergePatch(item);
+  for (const operation of operations) {
+    moveExamples(operation);
+    operation.description = withOperationIds(operation.description ?? '', ids);
+  }
+  document.tags = withTags(document.tags ?? [], operations);
   return document;
 }
 
-/** The paths in the order of `TAGS`. */
-function sorted(paths: OpenAPIObject['paths']): OpenAPIObject['paths'] {
-  const { [OWN_KEY]: { get, ...others } = {}, ...rest } = paths;
-  const isOfKeys = (path: string): boolean => path.startsWith('/v1/api-keys');
-  return Object.fromEntries([
-    ...Object.entries(rest).filter(([path]) => !isOfKeys(path)),
-    ...Object.entries(rest).filter(([path]) => isOfKeys(path)),
-    ...(OWN_KEY in paths ? [[OWN_KEY, { ...(get && { get }), ...others }] as const] : []),
-  ]);
+const isOperation = (value: unknown): value is Operation =>
+  typeof value === 'object' && value !== null && 'responses' in value;
+
+/** Our operations of a path. */
+const operationsOf = (item: PathItem): Operation[] =>
+  Object.values(item)
+    .filter(isOperation)
+    .filter(({ operationId }) => isOurOperation(operationId));
+
+/**
+ * The place of a path. The paths of API keys come last, and that of one's own key last of all: a
+ * collection that is made from the document and run from top to bottom uses its key until the end.
+ */
+function rank(item: PathItem): number {
+  const operations = operationsOf(item);
+  if (operations.some(({ operationId }) => operationId === OWN_KEY_REVOCATION)) return 2;
+  return operations.some(({ tags }) => tags?.includes(KEYS_TAG)) ? 1 : 0;
+}
+
+/** The operations of a path, with that which ends the caller's own key behind the others. */
+function revocationLast(item: PathItem): PathItem {
+  if (item.delete?.operationId !== OWN_KEY_REVOCATION) return item;
+  const { delete: revocation, ...others } = item;
+  return { ...others, delete: revocation };
 }
 
 /** Lists `application/merge-patch+json`, which is for changes, with `PATCH` alone. */
-function omitMergePatch(path: OpenAPIObject['paths'][string]): void {
-  for (const [method, { requestBody }] of Object.entries(path) as [string, Operation][]) {
-    if (method === 'patch' || !requestBody || '$ref' in requestBody) continue;
+function omitMergePatch(item: PathItem): void {
+  for (const operation of operationsOf(item)) {
+    const { requestBody } = operation;
+    if (operation === item.patch || !requestBody || '$ref' in requestBody) continue;
     requestBody.content = Object.fromEntries(
       Object.entries(requestBody.content).filter(([mediaType]) => mediaType !== MERGE_PATCH),
     );
@@ -107,15 +152,18 @@ function omitMergePatch(path: OpenAPIObject['paths'][string]): void {
 /** Moves the examples of parameters from their schemas to the parameters, where tools look. */
 function moveExamples({ parameters = [] }: Operation): void {
   for (const parameter of parameters) {
-    const { example, ...schema } = (parameter as { schema: { example?: unknown } }).schema;
+    const { example, ...schema } = (parameter as { schema?: { example?: unknown } }).schema ?? {};
     if (example !== undefined) Object.assign(parameter, { example, schema });
   }
 }
 
 /** Describes once the headers that `ApiKeyGuard` sets on every response to a key. */
-function describeKeyHeaders(document: OpenAPIObject, operations: readonly Operation[]): void {
-  const headers = { ...REQUEST_ID, ...LIMIT_HEADERS, ...SUPERSEDED_HEADERS };
-  document.components = { ...document.components, headers: headerObjects(headers) };
+function describeKeyHeaders(components: Components, operations: readonly Operation[]): void {
+  const headers = Object.entries(headerObjects({ ...REQUEST_ID, ...LIMIT_HEADERS, ...SUPERSEDED_HEADERS }));
+  components.headers = {
+    ...components.headers,
+    ...Object.fromEntries(headers.map(([name, header]) => [componentName(name), header])),
+  };
   const references = referencesTo(LIMIT_HEADERS, SUPERSEDED_HEADERS);
   for (const { responses, security } of operations) {
     for (const [status, response] of Object.entries(responses)) {
@@ -126,26 +174,32 @@ function describeKeyHeaders(document: OpenAPIObject, operations: readonly Operat
 }
 
 const referencesTo = (...headers: readonly Headers[]): Record<string, { $ref: string }> =>
-  Object.fromEntries(headers.flatMap(Object.keys).map((name) => [name, { $ref: `#/components/headers/${name}` }]));
+  Object.fromEntries(
+    headers.flatMap(Object.keys).map((name) => [name, { $ref: `#/components/headers/${componentName(name)}` }]),
+  );
 
 /**
  * Gives each operation its own examples of failures. The response of the first operation with a key
  * is a component, to which the others with the same examples refer.
  */
-function describeFailures(document: OpenAPIObject, operations: readonly Operation[]): void {
-  const shared: Record<string, ResponseObject> = {};
+function describeFailures(components: Components, operations: readonly Operation[]): void {
+  const shared = { ...components.responses };
   const withKeysFirst = [...operations].sort((one, other) => Number(!one.security) - Number(!other.security));
   for (const { responses, security } of withKeysFirst) {
     for (const [status, response] of Object.entries(responses)) {
-      if (Number(status) < 400) continue;
-      const own = failure(Number(status), response as ResponseObject, security !== undefined);
-      const name = (STATUS_CODES[status] ?? 'Error').replaceAll(' ', '');
+      if (!response || '$ref' in response || !isOurFailure(response)) continue;
+      const own = failure(Number(status), response, security !== undefined);
+      const name = componentName((STATUS_CODES[status] ?? 'Error').replaceAll(' ', ''));
       shared[name] ??= own;
       responses[status] = isDeepStrictEqual(own, shared[name]) ? { $ref: `#/components/responses/${name}` } : own;
     }
   }
-  document.components = { ...document.components, responses: shared };
+  components.responses = shared;
 }
+
+/** Whether a response is of ours, and not one that the host adds to all operations. */
+const isOurFailure = ({ content = {} }: ResponseObject): boolean =>
+  Object.values(content).some(({ schema }) => schema && '$ref' in schema && schema.$ref === ERROR);
 
 function failure(status: number, { content }: ResponseObject, toKey: boolean): ResponseObject {
   const reason = STATUS_CODES[status] ?? 'Error';
@@ -163,7 +217,7 @@ function failure(status: number, { content }: ResponseObject, toKey: boolean): R
     },
     content: {
       'application/json': {
-        schema: { $ref: '#/components/schemas/ErrorResponse' },
+        schema: { $ref: ERROR },
         examples: Object.fromEntries(
           declared.length > 0
             ? declared.map(([name, { value }]) => [name, { value }])
@@ -174,21 +228,22 @@ function failure(status: number, { content }: ResponseObject, toKey: boolean): R
   };
 }
 
-/** The tags in the order of `TAGS`, and others behind them. */
-function tagsOf(operations: readonly Operation[]) {
-  const used = new Set(operations.flatMap(({ tags = [] }) => tags));
-  const known = Object.keys(TAGS).filter((name) => used.delete(name));
-  return [...known, ...used].map((name) => ({ name, description: TAGS[name] ?? name }));
+/** Adds the tags of our operations in the order of `TAGS`, unless the document has them. */
+function withTags(tags: Tags, operations: readonly Operation[]): Tags {
+  const used = new Set(operations.flatMap(({ tags: names = [] }) => names));
+  const ours = Object.entries(TAGS).map(([tag, description]) => ({ name: tagName(tag), description }));
+  const present = new Set(tags.map(({ name }) => name));
+  return [...tags, ...ours.filter(({ name }) => used.has(name) && !present.has(name))];
 }
 
 /** Documents that the validation pipe refuses unknown properties. */
-function closeRequestBodies(document: OpenAPIObject, operations: readonly Operation[]): void {
+function closeRequestBodies({ schemas = {} }: Components, operations: readonly Operation[]): void {
   for (const { requestBody } of operations) {
     const bodies = Object.values(
       (requestBody as { content?: Record<string, { schema?: { $ref?: string } }> } | undefined)?.content ?? {},
     );
     for (const { schema } of bodies) {
-      const model = document.components?.schemas?.[schema?.$ref?.split('/').at(-1) ?? ''];
+      const model = schemas[schema?.$ref?.split('/').at(-1) ?? ''];
       if (model) Object.assign(model, { additionalProperties: false });
     }
   }

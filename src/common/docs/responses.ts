@@ -2,6 +2,9 @@ import { applyDecorators } from '@nestjs/common';
 import { ApiHeader, ApiResponse } from '@nestjs/swagger';
 import { type DomainError, type ErrorKind, STATUS_OF } from '../errors/domain.error.js';
 import { ErrorResponse } from '../errors/error.response.js';
+import { nameSchemas } from './names.js';
+
+nameSchemas(ErrorResponse);
 
 /** Header fields of a response with their descriptions. */
 export type Headers = Readonly<Record<string, string>>;

@@ -1,5 +1,6 @@
 import type { Type } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
+import { nameSchemas } from '../docs/names.js';
 import { MAX_ITEMS_PER_PAGE, MAX_PAGE } from './page.request.js';
 
 export class Pagination {
@@ -27,6 +28,7 @@ export interface PageResponse<T> {
 
 /** Returns the class that documents a page of this response; extend it to give it a name. */
 export function pageOf<T>(item: Type<T>): Type<PageResponse<T>> {
+  nameSchemas(item, Pagination);
   class PageOf implements PageResponse<T> {
     @ApiProperty({ type: [item], maxItems: MAX_ITEMS_PER_PAGE })
     readonly data!: T[];
