@@ -22,7 +22,7 @@ export type { AuditOptions, ChangeOptions, TransactionOptions } from './audit-tr
 export { API_KEY_SCHEME } from './common/docs/names.js';
 export { describeUsersApi } from './common/docs/openapi.js';
 export { DomainError, type ErrorKind, STATUS_OF } from './common/errors/domain.error.js';
-export { ErrorFilter } from './common/errors/error.filter.js';
+export { DomainErrorFilter, ErrorFilter } from './common/errors/error.filter.js';
 export type { Cursor } from './common/pagination/cursor.js';
 export { InvalidPageWindowError, type Page, PageOutOfReachError, type PageWindow } from './common/pagination/page.js';
 export { Counters } from './common/counters/counters.js';

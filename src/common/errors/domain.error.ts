@@ -22,6 +22,9 @@ export const STATUS_OF = {
 
 export type ErrorKind = keyof typeof STATUS_OF;
 
+/** Codes of GraphQL errors that are not the name of the kind. */
+const CODES: Partial<Record<ErrorKind, string>> = { invalid: 'BAD_REQUEST', internal: 'INTERNAL_SERVER_ERROR' };
+
 /** A named failure. Its message is written for the caller and contains nothing secret. */
 export abstract class DomainError extends Error {
   abstract readonly kind: ErrorKind;
@@ -29,5 +32,10 @@ export abstract class DomainError extends Error {
   constructor(message: string) {
     super(message);
     this.name = new.target.name;
+  }
+
+  /** What a GraphQL server copies into `extensions` of the error; the codes are those of Nest. */
+  get extensions(): { readonly code: string; readonly status: number } {
+    return { code: CODES[this.kind] ?? this.kind.toUpperCase(), status: STATUS_OF[this.kind] };
   }
 }

@@ -15,7 +15,11 @@ export class ErrorFilter implements ExceptionFilter {
   private readonly logger = new Logger(ErrorFilter.name);
 
   catch(thrown: unknown, host: ArgumentsHost): void {
-    if (host.getType() !== 'http') throw thrown; // GraphQL words its own error responses
+    if (host.getType() === 'ws' && thrown instanceof DomainError) {
+      this.send(thrown, host.switchToWs().getClient());
+      return;
+    }
+    if (host.getType() !== 'http') throw thrown; // GraphQL formulates its own error responses
     const http = host.switchToHttp();
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
@@ -37,6 +41,22 @@ export class ErrorFilter implements ExceptionFilter {
     response.removeHeader('ETag'); // and the media type: of the response that could not be made
     response.set(headers).status(body.status).type('json').json(body);
   }
+
+  /** Sends an error as Nest's own filter does: as the event `exception`. */
+  private send(error: DomainError, client: WebSocketClient): void {
+    const { body } = toErrorReply(error);
+    if (body.status >= 500) this.logger.error({ err: error }, body.message);
+    // A client of `ws` is an emitter too, whose `emit` sends nothing.
+    if (client.readyState === undefined) client.emit('exception', body);
+    else client.send(JSON.stringify({ event: 'exception', data: body }));
+  }
+}
+
+/** A client of Socket.IO, or of `ws` if it has a `readyState`. */
+interface WebSocketClient {
+  readonly readyState?: number;
+  emit(event: string, data: unknown): unknown;
+  send(text: string): unknown;
 }
 
 /** For routes of others: leaves to their own filters what is not ours. */
