@@ -3,6 +3,7 @@ import type { OpenAPIObject } from '@nestjs/swagger';
 import type { Pool } from 'pg';
 import type { Response } from 'supertest';
 import { DataSource } from 'typeorm';
+import { ApiKeysService } from '../src/index.js';
 import { startTestApp, type TestApp } from './support/app.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 import type { GivenUser } from './support/given.js';
@@ -102,6 +103,15 @@ describe('Every operation, with every status that the document lists', () => {
     const answer = await call(operation, options, on);
     expect([operation, answer.status, answer.body]).toEqual([operation, status, answer.body]);
   };
+  /** The administrator with another key; with an overlap, its secret is superseded. */
+  const withScopes = async (scopes: readonly string[] | null, overlapSeconds = 0): Promise<GivenUser> => {
+    const name = randomUUID();
+    const expiresAt = new Date(EXPIRES.expires_at);
+    const keys = app.nest.get(ApiKeysService);
+    const { secret } = await keys.create({ userId: admin.id, name, expiresAt, scopes });
+    if (overlapSeconds > 0) await keys.rotate(admin.id, name, { expiresAt, overlapSeconds });
+    return { ...admin, key: secret };
+  };
   const bodyOf = (operation: string): Call => (lists(operation, 415) ? { body: {} } : {});
   const make = (name: string): object => ({ name, ...EXPIRES });
   const credit = (amount: number, transaction_id: string = randomUUID(), user_id = other.id): object => ({
@@ -119,13 +129,30 @@ describe('Every operation, with every status that the document lists', () => {
         await expectStatus(400, operation, { query: { limit: '5' } });
         await expectStatus(400, operation, { query: { page: '0' } });
       }
-      if (lists(operation, 403)) await expectStatus(403, operation, { as: user, query: { user_id: other.id } });
+      if (messagesOf(operation, '403').includes('Only administrators may do this'))
+        await expectStatus(403, operation, { as: user, query: { user_id: other.id } });
+      if (lists(operation, 403)) await expectStatus(403, operation, { as: await withScopes([]) });
       if (lists(operation, 415))
         await expectStatus(415, operation, { body: {}, headers: { 'content-type': 'text/plain' } });
       if (lists(operation, 413)) await expectStatus(413, operation, { body: LARGE });
       if (lists(operation, 413)) await expectStatus(400, operation, { body: [] });
       if (lists(operation, 413)) await expectStatus(400, operation, { body: { nickname: 'Ada' } });
     }
+  });
+
+  it('403 for what its scopes do not allow a key', async () => {
+    const keys = await withScopes(['ua:keys:write', 'ua:users:keys:write']);
+    const superseded = await withScopes(null, 3600);
+    for (const as of [keys, superseded]) {
+      await expectStatus(403, 'POST /v1/api-keys', { as, body: { ...make('phone'), scopes: null } });
+      await expectStatus(403, 'POST /v1/users/{user_id}/api-keys', { as, body: { ...make('phone'), scopes: null } });
+      await expectStatus(403, 'PATCH /v1/api-keys/{key_name}', { as, body: { name: 'laptop' } });
+      await expectStatus(403, 'POST /v1/api-keys/{key_name}/rotate', { as, body: EXPIRES });
+    }
+    const activation = { as: await withScopes(['ua:users:write']), body: { status: 'ACTIVE' } };
+    await expectStatus(403, 'PATCH /v1/users/{user_id}', activation);
+    const history = { as: await withScopes(['ua:credits:read']), query: { user_id: other.id } };
+    await expectStatus(403, 'GET /v1/billing/credit-history', history);
   });
 
   it('succeeds, is not modified, is not found, or is in conflict', async () => {
