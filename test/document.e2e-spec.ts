@@ -87,6 +87,9 @@ function promisesOf({ paths, components }: Document): Promises {
   return { offered, demanded, open };
 }
 
+/** `GET /v1/users` of a line about it. */
+const operationOf = (promise: string): string => promise.split(' ', 2).join(' ');
+
 /** What a client of the one document cannot rely on with the other. */
 function broken(before: Document, after: Document): string[] {
   const [old, now] = [promisesOf(before), promisesOf(after)];
@@ -96,7 +99,9 @@ function broken(before: Document, after: Document): string[] {
   );
   return [
     ...[...old.offered].filter((promise) => !isTaken(promise)).map((promise) => `gone: ${promise}`),
-    ...[...now.demanded].filter((promise) => !old.demanded.has(promise)).map((promise) => `new: ${promise}`),
+    ...[...now.demanded]
+      .filter((promise) => !old.demanded.has(promise) && old.offered.has(operationOf(promise)))
+      .map((promise) => `new: ${promise}`),
     ...[...opened].map((at) => `new: ${at} = any text`),
   ];
 }

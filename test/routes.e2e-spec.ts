@@ -143,9 +143,9 @@ describe('Every route', () => {
 
       expect([id, parametersOf(route, RouteParamtypes.BODY)]).toEqual([id, declaredType(body)]);
       expect([id, parametersOf(route, RouteParamtypes.QUERY)]).toEqual([id, declaredType(query)]);
-      expect([id, parametersOf(route, RouteParamtypes.PARAM).map(({ data }) => data)]).toEqual([
+      expect([id, new Set(parametersOf(route, RouteParamtypes.PARAM).map(({ data }) => data))]).toEqual([
         id,
-        Object.keys(params),
+        new Set(Object.keys(params)),
       ]);
       expect([id, Array.from(path.matchAll(/:(\w+)/g), ([, name]) => name)]).toEqual([id, Object.keys(params)]);
       expect([id, metadata(HTTP_CODE_METADATA, route.handler)]).toEqual([id, status]);

@@ -53,6 +53,13 @@ describe('The SQL of', () => {
     updateUser: () => app.as(admin).patch(`/v1/users/${ada.id}`).send({ status: 'INACTIVE' }),
     deactivateUser: () => app.as(admin).delete(`/v1/users/${ada.id}`),
     createApiKeyForUser: () => app.as(admin).post(`/v1/users/${ada.id}/api-keys`).send(key()),
+    listApiKeysOfUser: () => app.as(admin).get(`/v1/users/${ada.id}/api-keys`),
+    getApiKeyOfUser: () => app.as(admin).get(`/v1/users/${ada.id}/api-keys/first-key`),
+    updateApiKeyOfUser: () =>
+      app.as(admin).patch(`/v1/users/${ada.id}/api-keys/first-key`).send({ expires_at: FUTURE }),
+    revokeApiKeyOfUser: () => app.as(admin).delete(`/v1/users/${ada.id}/api-keys/first-key`),
+    rotateApiKeyOfUser: () =>
+      app.as(admin).post(`/v1/users/${ada.id}/api-keys/first-key/rotate`).send({ expires_at: FUTURE }),
     listAuditEvents: () => app.as(admin).get('/v1/audit-events'),
     addCredits: () => app.as(admin).post('/v1/billing/credits-add').send(credits()),
     deductCredits: () =>

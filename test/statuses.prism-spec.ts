@@ -148,7 +148,10 @@ describe('Every operation, with every status that the document lists', () => {
       await expectStatus(403, 'POST /v1/users/{user_id}/api-keys', { as, body: { ...make('phone'), scopes: null } });
       await expectStatus(403, 'PATCH /v1/api-keys/{key_name}', { as, body: { name: 'laptop' } });
       await expectStatus(403, 'POST /v1/api-keys/{key_name}/rotate', { as, body: EXPIRES });
+      await expectStatus(403, 'PATCH /v1/users/{user_id}/api-keys/{key_name}', { as, body: { name: 'laptop' } });
+      await expectStatus(403, 'POST /v1/users/{user_id}/api-keys/{key_name}/rotate', { as, body: EXPIRES });
     }
+    await expectStatus(400, 'POST /v1/users/{user_id}/api-keys', { as: keys, body: make('phone') });
     const activation = { as: await withScopes(['ua:users:write']), body: { status: 'ACTIVE' } };
     await expectStatus(403, 'PATCH /v1/users/{user_id}', activation);
     const history = { as: await withScopes(['ua:credits:read']), query: { user_id: other.id } };
@@ -198,6 +201,24 @@ describe('Every operation, with every status that the document lists', () => {
       [409, 'POST /v1/users/{user_id}/api-keys', { path: { user_id: full.id }, body: make('phone') }],
       [201, 'POST /v1/users/{user_id}/api-keys', { body: make('phone') }],
       [409, 'POST /v1/users/{user_id}/api-keys', { body: make('phone') }],
+      [200, 'GET /v1/users/{user_id}/api-keys'],
+      [404, 'GET /v1/users/{user_id}/api-keys', { path: nobody }],
+      [400, 'GET /v1/users/{user_id}/api-keys', { query: { expires_before: 'soon' } }],
+      [201, 'POST /v1/users/{user_id}/api-keys', { body: make('revoked') }],
+      [200, 'GET /v1/users/{user_id}/api-keys/{key_name}'],
+      [404, 'GET /v1/users/{user_id}/api-keys/{key_name}', { path: nothing }],
+      [404, 'PATCH /v1/users/{user_id}/api-keys/{key_name}', { path: nothing, body: { name: 'new' } }],
+      [400, 'PATCH /v1/users/{user_id}/api-keys/{key_name}', { body: { name: 'Not a name' } }],
+      [400, 'PATCH /v1/users/{user_id}/api-keys/{key_name}', { body: { expires_at: past.expires_at } }],
+      [409, 'PATCH /v1/users/{user_id}/api-keys/{key_name}', { body: { name: 'revoked' } }],
+      [200, 'PATCH /v1/users/{user_id}/api-keys/{key_name}', { body: { name: 'laptop' } }],
+      [404, 'DELETE /v1/users/{user_id}/api-keys/{key_name}', { path: nothing }],
+      [200, 'DELETE /v1/users/{user_id}/api-keys/{key_name}', { path: revoked }],
+      [409, 'PATCH /v1/users/{user_id}/api-keys/{key_name}', { path: revoked, body: EXPIRES }],
+      [400, 'POST /v1/users/{user_id}/api-keys/{key_name}/rotate', { body: { expires_at: past.expires_at } }],
+      [404, 'POST /v1/users/{user_id}/api-keys/{key_name}/rotate', { path: nothing, body: EXPIRES }],
+      [409, 'POST /v1/users/{user_id}/api-keys/{key_name}/rotate', { path: revoked, body: EXPIRES }],
+      [201, 'POST /v1/users/{user_id}/api-keys/{key_name}/rotate', { body: EXPIRES }],
       [400, 'POST /v1/api-keys', { body: make('Not a name') }],
       [400, 'POST /v1/api-keys', { body: past }],
       [409, 'POST /v1/api-keys', { as: full, body: make('phone') }],

@@ -7,7 +7,6 @@ import { INVALID_PAGE } from '../common/pagination/page.request.js';
 import { pageWindowOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
 import { invalidInstant } from '../common/validation/instant.decorator.js';
-import { API_KEY_NAME, API_KEY_NAME_IN_PATH, MAX_API_KEY_NAME_LENGTH } from './api-key-rules.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { CurrentUser } from './authenticated.decorator.js';
 import { ApiKeyCreate, ApiKeyListRequest, ApiKeyRotate, ApiKeyUpdate } from './dto/api-key.requests.js';
@@ -20,15 +19,9 @@ import {
   KEY_REFUSED,
   STRONGER_KEY,
 } from './documented-failures.js';
-import { ApiController, Operation, type PathParameter } from './operation.decorator.js';
+import { ApiController, Operation } from './operation.decorator.js';
+import { KEY_NAME } from './path-parameters.js';
 import type { Principal } from './principal.js';
-
-const KEY_NAME: PathParameter = {
-  pattern: API_KEY_NAME_IN_PATH,
-  description: 'The name of a key of the calling user; not "current"',
-  example: 'laptop',
-  schema: { pattern: API_KEY_NAME, maxLength: MAX_API_KEY_NAME_LENGTH },
-};
 
 @ApiTag('API keys')
 @ApiController('api-keys')

@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { CountersModule } from '../common/counters/counters.module.js';
 import { EventsModule } from '../events/events.module.js';
 import { ApiKeyListsRepository } from './api-key-lists.repository.js';
+import { ApiKeysAdminController } from './api-keys.admin.controller.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysRepository } from './api-keys.repository.js';
 import { ApiKeysService } from './api-keys.service.js';
@@ -28,7 +29,7 @@ export class ApiKeysCoreModule {}
 
 @Module({
   imports: [ApiKeysCoreModule],
-  controllers: [ApiKeysController],
+  controllers: [ApiKeysController, ApiKeysAdminController],
   exports: [ApiKeysCoreModule],
 })
 export class ApiKeysModule {}

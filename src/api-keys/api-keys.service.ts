@@ -136,11 +136,14 @@ export class ApiKeysService {
    * The user's keys, the newest first: all of them, expired and revoked ones too, or those that the
    * filter lets pass.
    *
-   * @throws InvalidInstantError when `expiresBefore` is no instant of the years 0 to 9999
+   * @throws InvalidInstantError when `expiresBefore` is no instant of the years 0 to 9999;
+   *   ApiKeyOwnerNotFoundError
    */
   async list(userId: string, window: PageWindow, filter: ApiKeyFilter = {}): Promise<Page<KeyView>> {
     if (filter.expiresBefore && !isInstant(filter.expiresBefore)) throw new InvalidInstantError('expires_before');
-    return isUuid(userId) ? this.lists.findPage(userId, filter, window) : { rows: [], more: false, total: 0 };
+    const page = isUuid(userId) ? await this.lists.findPage(userId, filter, window) : null;
+    if (page && (page.total > 0 || (await this.apiKeys.ownerExists(userId)))) return page;
+    throw new ApiKeyOwnerNotFoundError(userId);
   }
 
   /**

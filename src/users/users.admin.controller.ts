@@ -1,19 +1,16 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { Body, Delete, Get, Header, Headers, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
+import { Body, Delete, Get, Headers, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
 import type { Request, Response } from 'express';
-import { ApiKeysService } from '../api-keys/api-keys.service.js';
 import { CurrentUser } from '../api-keys/authenticated.decorator.js';
-import { ApiKeyCreate } from '../api-keys/dto/api-key.requests.js';
-import { ApiKeyWithSecretResponse } from '../api-keys/dto/api-key.response.js';
 import { InsufficientScopeError } from '../api-keys/api-keys.errors.js';
-import { KEY_LIMIT, KEY_REFUSED, STRONGER_KEY } from '../api-keys/documented-failures.js';
-import { ApiController, Operation, type PathParameter } from '../api-keys/operation.decorator.js';
+import { ApiController, Operation } from '../api-keys/operation.decorator.js';
+import { USER_ID } from '../api-keys/path-parameters.js';
 import type { Principal } from '../api-keys/principal.js';
 import { ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, NEXT_PAGE } from '../common/docs/responses.js';
 import { ApiTag } from '../common/docs/tags.js';
 import { conditionsOf } from '../common/http/entity-tag.js';
 import { locationOf } from '../common/http/location.js';
-import { EXAMPLE_USER_ID, UUID, UUID_SCHEMA } from '../common/validation/uuid.js';
+import { EXAMPLE_USER_ID } from '../common/validation/uuid.js';
 import { INVALID_PAGE } from '../common/pagination/page.request.js';
 import { pageWindowOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
@@ -31,13 +28,6 @@ import {
 } from './users.errors.js';
 import { UsersService } from './users.service.js';
 
-const USER_ID: PathParameter = {
-  pattern: UUID,
-  description: 'The id of a user',
-  example: EXAMPLE_USER_ID,
-  schema: UUID_SCHEMA,
-};
-
 const NOT_FOUND = { user: new UserNotFoundError({ id: EXAMPLE_USER_ID }) };
 const LAST = { last_administrator: new LastAdministratorError() };
 const INVALID_STATUS = { status: new InvalidUserStatusError(USER_STATUSES) };
@@ -45,10 +35,7 @@ const INVALID_STATUS = { status: new InvalidUserStatusError(USER_STATUSES) };
 @ApiTag('Administration')
 @ApiController('users')
 export class UsersAdminController {
-  constructor(
-    private readonly users: UsersService,
-    private readonly apiKeys: ApiKeysService,
-  ) {}
+  constructor(private readonly users: UsersService) {}
 
   @Post()
   @Operation({
@@ -169,31 +156,5 @@ export class UsersAdminController {
     @Headers() headers: IncomingHttpHeaders,
   ): Promise<void> {
     await this.users.change(id, { status: 'INACTIVE' }, { by: caller, ...conditionsOf(headers, id) });
-  }
-
-  @Post(':user_id/api-keys')
-  @Header('Cache-Control', 'no-store')
-  @Operation({
-    id: 'createApiKeyForUser',
-    summary: 'Make an API key for a user',
-    details:
-      'The answer is the only one that ever holds the secret. 409: the user has a key of that name, or 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and a request with another name makes a key with a secret that you can read.',
-    access: 'administrator',
-    scope: 'ua:users:keys:write',
-    params: { user_id: USER_ID },
-    body: ApiKeyCreate,
-    returns: ApiKeyWithSecretResponse,
-    status: 201,
-    description: 'The key with its secret, which no other answer will show',
-    fails: ['conflict'],
-    examples: { ...STRONGER_KEY, ...KEY_REFUSED, ...NOT_FOUND, ...KEY_LIMIT },
-  })
-  async createApiKey(
-    @CurrentUser() caller: Principal,
-    @Param('user_id') id: string,
-    @Body() { name, expires_at: expiresAt, scopes }: ApiKeyCreate,
-  ): Promise<ApiKeyWithSecretResponse> {
-    const created = await this.apiKeys.create({ userId: id, name, expiresAt, scopes }, { by: caller });
-    return ApiKeyWithSecretResponse.withSecret(created);
   }
 }
