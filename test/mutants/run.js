@@ -21,7 +21,7 @@ import { MUTANTS } from './mutants.js';
  */
 
 /** Of a test or a hook (ms): a fault that stops a request for ever is found by it. */
-const TEST_TIMEOUT_MS = 30_000;
+const TEST_TIMEOUT_MS = 60_000;
 /** Of a run of Jest (ms). */
 const RUN_TIMEOUT_MS = 300_000;
 
