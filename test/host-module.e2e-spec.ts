@@ -660,14 +660,20 @@ describe('UsersApiModule in another Nest application', () => {
     it('authenticates the handshake of a WebSocket, with each message', async () => {
       const host = await start([defaultConnection(), UsersApiModule.forRoot({})]);
       const { id, key } = await callerOf(host);
-      const client = { handshake: { headers: { 'x-api-key': key }, address: '203.0.113.7' } };
+      const sent: unknown[] = [];
+      const emit = (...event: unknown[]) => sent.push(event);
+      const client = { handshake: { headers: { 'x-api-key': key }, address: '203.0.113.7' }, emit };
       const greet = handlerOf(host, 'greet', 'ws');
 
       expect(await greet(client, 'a message')).toBe('Hello, Ada');
       expect(await greet(client, { another: 'message' })).toBe('Hello, Ada');
       await host.get(ApiKeysService).revoke(id, 'test');
       await expect(greet(client, 'a message')).rejects.toThrow(InvalidApiKeyError);
-      await expect(greet({ handshake: { headers: {} } }, 'a message')).rejects.toThrow(MissingApiKeyError);
+      await expect(greet({ handshake: { headers: {} }, emit }, 'a message')).rejects.toThrow(MissingApiKeyError);
+      expect(sent).toEqual([
+        ['exception', { status: 401, message: 'The API key is not valid' }],
+        ['exception', { status: 401, message: 'An API key is required in the x-api-key header' }],
+      ]);
     });
 
     it('is one of several guards: a key or a token', async () => {
