@@ -6,9 +6,11 @@ import {
   changePackage,
   commandLine,
   compile,
+  environment,
   installExample,
   pack,
   type Packed,
+  run,
   type StartedExample,
   startExample,
 } from './support/packed.js';
@@ -47,6 +49,24 @@ describe('package.json', () => {
   });
 });
 
+/**
+ * The versions of the host's packages that ours expects beside it: `lowest` or `highest` of each
+ * range; `linked` for an installation in which a package finds its own dependencies only. By
+ * default those of the example. `npm run test:peers` tries all.
+ */
+const { TEST_PEERS } = process.env;
+
+async function peerVersions(): Promise<Readonly<Record<string, string>>> {
+  if (TEST_PEERS !== 'lowest' && TEST_PEERS !== 'highest') return {};
+  const { peerDependencies } = JSON.parse(await readFile('package.json', 'utf8')) as {
+    peerDependencies: Readonly<Record<string, string>>;
+  };
+  const lowestOf = (range: string): string => /\d+\.\d+\.\d+/.exec(range)?.[0] ?? range;
+  return Object.fromEntries(
+    Object.entries(peerDependencies).map(([name, range]) => [name, TEST_PEERS === 'lowest' ? lowestOf(range) : range]),
+  );
+}
+
 describe('The package', () => {
   let directory: string;
   let packed: Packed;
@@ -72,11 +92,27 @@ describe('The package', () => {
     );
   });
 
+  it('installs beside the latest OpenTelemetry', async () => {
+    const { path: host } = await temporaryDirectory();
+    await writeFile(join(host, 'package.json'), '{ "private": true }');
+    for (const name of ['@opentelemetry/api@latest', join(directory, packed.filename)]) {
+      const words = ['install', name, '--package-lock-only', '--prefer-offline', '--no-audit', '--no-fund'];
+      await run('npm', words, { cwd: host, env: environment });
+    }
+
+    const { packages } = JSON.parse(await readFile(join(host, 'package-lock.json'), 'utf8')) as { packages: object };
+    expect(packages).toHaveProperty(['node_modules/@opentelemetry/api']);
+    expect(packages).toHaveProperty(['node_modules/@users-api/server']);
+  });
+
   describe('in examples/host-app', () => {
     let host: string;
 
     beforeAll(async () => {
-      host = await installExample('examples/host-app', directory, packed);
+      host = await installExample('examples/host-app', directory, packed, {
+        versions: await peerVersions(),
+        options: TEST_PEERS === 'linked' ? ['--install-strategy=linked'] : [],
+      });
       await writeFile(join(host, 'src/inferred.ts'), INFERRED);
     }, 240_000);
 
@@ -92,7 +128,9 @@ describe('The package', () => {
 
       beforeAll(async () => {
         await changePackage(host, { type });
-        await compile(host);
+        // Types of Nest name a package that it does not depend on, and that a linked installation
+        // hides.
+        await compile(host, TEST_PEERS === 'linked' ? ['--skipLibCheck'] : []);
         database = await createDatabase('empty');
         started = await startExample(host, { DATABASE_URL: database.directUrl, NEW_USER_CREDITS: '25' });
       }, 240_000);

@@ -73,9 +73,11 @@ export async function installExample(
   return host;
 }
 
-export async function compile(host: string): Promise<void> {
+export async function compile(host: string, options: readonly string[] = []): Promise<void> {
   await rm(join(host, 'dist'), { recursive: true, force: true });
-  await run(process.execPath, [resolve('node_modules/typescript/bin/tsc'), '--declaration'], { cwd: host });
+  await run(process.execPath, [resolve('node_modules/typescript/bin/tsc'), '--declaration', ...options], {
+    cwd: host,
+  });
 }
 
 export interface StartedExample {
