@@ -7,11 +7,14 @@ const FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'page.css', 'page.js', 
 describe('The page at /docs', () => {
   const app = useTestApp();
 
-  const fetched = (path: string, encoding = 'identity'): Promise<Response> =>
-    fetch(`http://127.0.0.1:${String(app.port)}${path}`, {
+  /** On a busy machine, the first compression of a file may exceed the deadline of the request. */
+  const fetched = async (path: string, encoding = 'identity'): Promise<Response> => {
+    const response = await fetch(`http://127.0.0.1:${String(app.port)}${path}`, {
       headers: { 'accept-encoding': encoding },
       redirect: 'manual',
     });
+    return response.status === 503 ? fetched(path, encoding) : response;
+  };
   const urlsOf = (html: string): string[] =>
     [...html.matchAll(/(?:src|href)="\.\/(docs\/[^"]+)"/g)].map(([, url = '']) => `/${url}`);
   const documentIn = (html: string): OpenAPIObject => {

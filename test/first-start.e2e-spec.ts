@@ -303,7 +303,9 @@ describe('A start on an empty database', () => {
     const { code, stderr } = await programs.failToStart({ DATABASE_URL: database.url, MIGRATIONS_RUN: 'false' });
 
     expect(code).toBe(1);
-    expect(stderr).toContain('The database lacks the migrations CreateUsers1767225600000');
+    expect(stderr).toContain(
+      'The database lacks the migrations RefuseOtherTables1767225540000, CreateUsers1767225600000',
+    );
     expect(await administer(`SELECT tablename FROM pg_tables WHERE schemaname = 'public'`, database.url)).toEqual([]);
     await database.drop();
   });

@@ -124,6 +124,7 @@ describe('A leaked key', () => {
         status: 'REVOKED',
         name: FIRST_KEY_NAME,
         prefix: ada.key.slice(0, 8),
+        scopes: null,
         user_id: ada.id,
         email: 'ada@example.com',
         status_before: 'REVOKED',

@@ -55,7 +55,7 @@ async function expectEveryRouteToWork(url: string, admin: string): Promise<void>
   const instant = expect.stringMatching(INSTANT) as string;
   const id = expect.any(String) as string;
   const user = { id, created_at: instant, updated_at: instant, status: 'ACTIVE', credits_balance: 0 };
-  const key = { id, created_at: instant, last_used_at: null, expires_at: FUTURE, status: 'ACTIVE' };
+  const key = { id, created_at: instant, last_used_at: null, expires_at: FUTURE, status: 'ACTIVE', scopes: null };
   const prefix = expect.stringMatching(/^ua_/) as string;
   const secret = expect.stringMatching(/^ua_/) as string;
   const page = { total_pages: 1, current_page: 1, items_per_page: 20 };

@@ -174,7 +174,7 @@ export class ApiKeysController {
     id: 'rotateApiKey',
     summary: 'Give an active API key a new secret',
     details:
-      'The answer is the only one that ever holds the new secret. The old one works on for `overlap_seconds`, its answers carrying `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. After 503 or without a response the key may have a new secret, which is lost: rotate it again, with the old secret while its overlap lasts or with another key of yours. Without either, an administrator must make you a key, so prefer an overlap. 409: the key is expired or revoked.',
+      'The answer is the only one that ever holds the new secret. The old one works on for `overlap_seconds`, its answers carrying `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. After 503 or without a response the key may have a new secret, which is lost: rotate it again with another key of yours, or ask an administrator to. The old secret, which works until its overlap ends, may not rotate any more (403). 409: the key is expired or revoked.',
     access: 'user',
     scope: 'ua:keys:write',
     params: { key_name: KEY_NAME },

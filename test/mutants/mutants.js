@@ -153,7 +153,7 @@ export const MUTANTS = [
     title: '200 for {} changes nothing',
   },
   {
-    file: 'src/users/represent.ts',
+    file: 'src/users/respond-with-user.ts',
     from: "  delete response.req.headers['cache-control'];\n",
     to: '',
     killedBy: 'test/users-me.e2e-spec.ts',
@@ -210,16 +210,16 @@ export const MUTANTS = [
     title: 'occupy one connection and leave the others to reads',
   },
   {
-    file: 'src/api-keys/api-keys.service.ts',
+    file: 'src/api-keys/api-key-rules.ts',
     from: '7 * 24 * 60 * 60',
     to: '8 * 24 * 60 * 60',
     killedBy: 'test/services.e2e-spec.ts',
     title: 'refuse to rotate a key with an overlap',
   },
   {
-    file: 'src/api-keys/api-keys.service.ts',
-    from: 'NAME.test(name) && name !== CURRENT',
-    to: 'NAME.test(name)',
+    file: 'src/api-keys/api-key-rules.ts',
+    from: 'API_KEY_NAME_IN_PATH.test(name)',
+    to: 'new RegExp(API_KEY_NAME).test(name)',
     killedBy: 'test/api-keys.e2e-spec.ts',
     title: '400 refuses',
   },
@@ -315,15 +315,15 @@ export const MUTANTS = [
   },
   {
     file: 'src/api-keys/operation.decorator.ts',
-    from: "    administratorQuery && { guard: new AdministratorQueryGuard(administratorQuery), fails: ['forbidden'] },\n    query && { guard: new QueryGuard(query), fails: ['invalid'] },",
-    to: "    query && { guard: new QueryGuard(query), fails: ['invalid'] },\n    administratorQuery && { guard: new AdministratorQueryGuard(administratorQuery), fails: ['forbidden'] },",
+    from: "    query && { guard: new QueryGuard(query), fails: ['invalid'], examples: UNKNOWN_PARAMETER },\n",
+    to: '',
     killedBy: 'test/routes.e2e-spec.ts',
     title: 'in the order of the contract',
   },
   {
     file: 'src/api-keys/operation.decorator.ts',
-    from: "    params && { guard: new PathParametersGuard(params), fails: ['not_found'] },\n    ...ACCESS[access],",
-    to: "    ...ACCESS[access],\n    params && { guard: new PathParametersGuard(params), fails: ['not_found'] },",
+    from: '    ...ACCESS[access],\n    ...scopeChecks(scope),\n',
+    to: '    ...scopeChecks(scope),\n    ...ACCESS[access],\n',
     killedBy: 'test/routes.e2e-spec.ts',
     title: 'in the order of the contract',
   },
@@ -334,11 +334,53 @@ export const MUTANTS = [
     killedBy: 'test/permissions.e2e-spec.ts',
   },
   {
-    file: 'src/api-keys/api-key.entity.ts',
-    from: "{1,255}$' AND name <> 'current'`)",
-    to: "{1,255}$'`)",
+    file: 'src/api-keys/api-key-rules.ts',
+    from: " AND name <> '${CURRENT}'`",
+    to: '`',
     killedBy: 'test/database.e2e-spec.ts',
     title: 'has the constraints and indexes that the entities declare',
+  },
+  {
+    file: 'src/api-keys/key-limits.ts',
+    from: '(${scopes} <@ ${own}::text[] AND ',
+    to: '(',
+    killedBy: 'test/scopes.e2e-spec.ts',
+    title: '403 for a change where',
+  },
+  {
+    file: 'src/api-keys/key-limits.ts',
+    from: ' AND ${expiresAt} <= ${keyExpiresAt}::timestamptz)',
+    to: ')',
+    killedBy: 'test/scopes.e2e-spec.ts',
+    title: 'a narrower one is 201',
+  },
+  {
+    file: 'src/api-keys/key-limits.ts',
+    from: '  if (superseded) throw new SupersededSecretError();\n',
+    to: '',
+    killedBy: 'test/scopes.e2e-spec.ts',
+    title: '403 for a superseded secret',
+  },
+  {
+    file: 'src/api-keys/secrets.repository.ts',
+    from: '`CASE WHEN refusal IS NULL THEN ${column} END AS',
+    to: '`${column} AS',
+    killedBy: 'test/scopes.e2e-spec.ts',
+    title: 'of a refused secret are not revealed',
+  },
+  {
+    file: 'src/api-keys/scopes.ts',
+    from: " && (!value.startsWith('ua:') || value in OWN_SCOPES)",
+    to: '',
+    killedBy: 'test/scopes.e2e-spec.ts',
+    title: '400 for',
+  },
+  {
+    file: 'src/users/users.service.ts',
+    from: "    if (changes.status === 'ACTIVE' && by.scopes) throw new InsufficientScopeError();\n",
+    to: '',
+    killedBy: 'test/scopes.e2e-spec.ts',
+    title: '403 for making a user ACTIVE',
   },
   // credits
   {
@@ -441,7 +483,7 @@ export const MUTANTS = [
   },
   {
     file: 'src/credits/credits.controller.ts',
-    from: "    administratorQuery: ['user_id'],\n",
+    from: "    administratorQuery: { parameter: 'user_id', scope: 'ua:users:read' },\n",
     to: '',
     killedBy: 'test/credits.e2e-spec.ts',
     title: 'lets administrators read the history of others, and nobody else',
@@ -1083,7 +1125,7 @@ export const MUTANTS = [
   },
   // client
   {
-    file: 'src/client/retrying-fetch.ts',
+    file: 'clients/typescript/src/retrying-fetch.ts',
     from: "if (headers.has('if-match'))",
     to: "if (headers.has('if-none-match'))",
     killedBy: 'test/client.e2e-spec.ts',
@@ -1091,15 +1133,15 @@ export const MUTANTS = [
     built: true,
   },
   {
-    file: 'src/client/retrying-fetch.ts',
-    from: '        if (wait > maxWaitMs) return response;\n',
+    file: 'clients/typescript/src/retrying-fetch.ts',
+    from: 'wait > maxWaitMs || ',
     to: '',
     killedBy: 'test/client.e2e-spec.ts',
     title: 'for a wait that is too long',
     built: true,
   },
   {
-    file: 'src/client/retrying-fetch.ts',
+    file: 'clients/typescript/src/retrying-fetch.ts',
     from: "!pathname.endsWith('/v1/api-keys/current')",
     to: 'true',
     killedBy: 'test/client.e2e-spec.ts',
@@ -1107,7 +1149,7 @@ export const MUTANTS = [
     built: true,
   },
   {
-    file: 'src/client/retrying-fetch.ts',
+    file: 'clients/typescript/src/errors.ts',
     from: 'return Number(text) * 1000;',
     to: 'return Number(text);',
     killedBy: 'test/client.e2e-spec.ts',
@@ -1115,7 +1157,7 @@ export const MUTANTS = [
     built: true,
   },
   {
-    file: 'src/client/retrying-fetch.ts',
+    file: 'clients/typescript/src/retrying-fetch.ts',
     from: 'const last = attempt >= attempts;',
     to: 'const last = attempt > attempts;',
     killedBy: 'test/client.e2e-spec.ts',
@@ -1227,8 +1269,8 @@ export const MUTANTS = [
   },
   {
     file: 'src/common/pagination/cursor.ts',
-    from: '/^(\\d{1,15})_',
-    to: '/^(\\d{1,16})_',
+    from: "'^([0-9]{1,15})_",
+    to: "'^([0-9]{1,16})_",
     killedBy: 'src/common/pagination/cursor.spec.ts',
   },
   {
@@ -1239,8 +1281,8 @@ export const MUTANTS = [
   },
   {
     file: 'src/common/pagination/cursor.ts',
-    from: "typeof value === 'string' && placeOf(value) !== null",
-    to: 'placeOf(String(value)) !== null',
+    from: "typeof value === 'string' && parseCursor(value) !== null",
+    to: 'parseCursor(String(value)) !== null',
     killedBy: 'src/common/pagination/cursor.spec.ts',
   },
   {

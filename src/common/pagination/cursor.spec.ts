@@ -86,7 +86,10 @@ describe('IsCursor', () => {
 
   it.each(['', '1', null, undefined, 1, [`1_${ID}`]])('refuses %j, and says where a cursor comes from', (after) => {
     expect(validateSync(new Query(after))).toMatchObject([
-      { property: 'after', constraints: { isCursor: 'after must be what the Link header of the page before says' } },
+      {
+        property: 'after',
+        constraints: { isCursor: 'after must be a cursor from the Link header of the previous page' },
+      },
     ]);
   });
 });
