@@ -15,6 +15,9 @@ Send an API key in the \`x-api-key\` header of every request, and nowhere else. 
 need none. A key that is missing, unknown, malformed, expired or revoked, that is sent twice, or whose user is INACTIVE is 401. The message
 tells only whether a key is missing. Operations for administrators are 403 with the key of another user.
 
+The \`scopes\` of a key say what it may do: null for everything that its owner may do, or a list. Each operation names the scope that it needs, if any, and
+is 403 without it. Names that begin with \`ua:\` are those of this API; all others are yours, and are only compared.
+
 A key that has been rotated can continue to work for a while. Responses to the old secret then have the headers \`Deprecation\` and \`Sunset\`.
 
 ## Requests
