@@ -4,6 +4,7 @@ export {
   ApiKeysService,
   type ApiKeyRequest,
   type KeyWithSecret,
+  type LeakedSecret,
   type RotationRequest,
   type SecretRevocation,
 } from './api-keys/api-keys.service.js';

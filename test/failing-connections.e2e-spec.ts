@@ -142,6 +142,26 @@ describe('A connection that is lost between any two statements of a request', ()
       `/v1/users/${(await app.given.user()).id}/api-keys`,
       { name: 'given', expires_at: FUTURE },
     ],
+    'GET /v1/users/{user_id}/api-keys': () => Promise.resolve(['get', `/v1/users/${admin.id}/api-keys`]),
+    'GET /v1/users/{user_id}/api-keys/{key_name}': async () => [
+      'get',
+      `/v1/users/${admin.id}/api-keys/${await aKey()}`,
+    ],
+    'PATCH /v1/users/{user_id}/api-keys/{key_name}': async () => [
+      'patch',
+      `/v1/users/${admin.id}/api-keys/${await aKey()}`,
+      { name: `other-${unique()}` },
+    ],
+    'DELETE /v1/users/{user_id}/api-keys/{key_name}': async () => [
+      'delete',
+      `/v1/users/${admin.id}/api-keys/${await aKey()}`,
+    ],
+    'POST /v1/users/{user_id}/api-keys/{key_name}/rotate': async () => [
+      'post',
+      `/v1/users/${admin.id}/api-keys/${await aKey()}/rotate`,
+      { expires_at: FUTURE, overlap_seconds: 60 },
+    ],
+    'POST /v1/leaked-keys': async () => ['post', '/v1/leaked-keys', { keys: [(await app.given.user()).key] }],
     'GET /v1/audit-events': () => Promise.resolve(['get', '/v1/audit-events']),
     'POST /v1/billing/credits-add': () =>
       Promise.resolve(['post', '/v1/billing/credits-add', { user_id: admin.id, amount: 5, transaction_id: unique() }]),

@@ -86,6 +86,91 @@ describe('A leaked key', () => {
     });
   });
 
+  describe('POST /v1/leaked-keys', () => {
+    const report = async (...leaked: string[]) => {
+      const admin = await app.given.user({ isAdmin: true });
+      return (await app.as(admin).post('/v1/leaked-keys').send({ keys: leaked }).expect(200)).body as {
+        results: { outcome: string; prefix: string | null; user_id: string | null; api_key_name: string | null }[];
+      };
+    };
+
+    it('200 answers in the order given: revoked, already ended, unknown, and is safe to repeat', async () => {
+      const [ada, bob, eve] = [await app.given.user(), await app.given.user(), await app.given.user()];
+      await keys().revoke(bob.id, FIRST_KEY_NAME);
+      const unknown = generateApiKey();
+      const leaked = [unknown, bob.key, 'no secret', ada.key];
+      const of = (user: GivenUser) => ({
+        prefix: user.key.slice(0, 8),
+        user_id: user.id,
+        api_key_name: FIRST_KEY_NAME,
+      });
+      const ended = { outcome: 'already_ended', ...of(bob) };
+      const nothing = { outcome: 'unknown', prefix: null, user_id: null, api_key_name: null };
+
+      const first = await report(...leaked);
+      const second = await report(...leaked);
+
+      const unknownOne = { ...nothing, prefix: unknown.slice(0, 8) };
+      expect(first.results).toEqual([unknownOne, ended, nothing, { outcome: 'revoked', ...of(ada) }]);
+      expect(second.results).toEqual([unknownOne, ended, nothing, { outcome: 'already_ended', ...of(ada) }]);
+      expect([await statusWith(ada.key), await statusWith(eve.key)]).toEqual([401, 200]);
+      expect(await events(ada)).toEqual([{ actor: 'API_KEY', changes: REVOKED }]);
+      const trail = JSON.stringify(await app.rows('SELECT * FROM audit_events'));
+      for (const secret of [ada.key, bob.key, unknown]) expect(trail).not.toContain(secret.slice(8));
+    });
+
+    it('200 revokes the whole key for a superseded secret in its overlap, and afterwards leaves it alone', async () => {
+      const [ada, bob] = [await app.given.user(), await app.given.user()];
+      const next = [await rotate(ada, 3600), await rotate(bob, 3600)];
+      await app.given.sql(
+        `UPDATE superseded_secrets SET expires_at = statement_timestamp()
+          WHERE api_key_id IN (SELECT id FROM api_keys WHERE user_id = $1)`,
+        [bob.id],
+      );
+
+      const { results } = await report(ada.key, bob.key);
+
+      expect(results.map(({ outcome }) => outcome)).toEqual(['revoked', 'already_ended']);
+      expect(await Promise.all(next.map(statusWith))).toEqual([401, 200]);
+    });
+
+    it('200 is one event where a key is reported twice, also with both of its secrets', async () => {
+      const ada = await app.given.user();
+      const next = await rotate(ada, 3600);
+
+      const { results } = await report(ada.key, next, ada.key);
+
+      expect(results.map(({ outcome }) => outcome)).toEqual(Array(3).fill('revoked'));
+      expect(await events(ada)).toHaveLength(1);
+    });
+
+    it('200 and no SQL beyond the look-up of the caller for texts of another shape', async () => {
+      const admin = await app.given.user({ isAdmin: true });
+      const call = (path: string, body?: object) =>
+        app.statementsDuring(async () => {
+          const agent = app.as(admin);
+          await (body ? agent.post(path).send(body) : agent.get(path)).expect(200);
+        });
+
+      const own = await call('/v1/users/me');
+
+      expect(await call('/v1/leaked-keys', { keys: ['', 'secret', 'ua_'] })).toBe(own - 1);
+    });
+
+    it.each([
+      [{}],
+      [{ keys: [] }],
+      [{ keys: 'x' }],
+      [{ keys: [7] }],
+      [{ keys: [null] }],
+      [{ keys: Array(101).fill('x') }],
+    ])('400 for %j', async (body) => {
+      const admin = await app.given.user({ isAdmin: true });
+
+      expect((await app.as(admin).post('/v1/leaked-keys').send(body)).status).toBe(400);
+    });
+  });
+
   describe('users-api keys revoke --key', () => {
     let programs: Programs;
     beforeAll(async () => {

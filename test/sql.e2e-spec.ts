@@ -60,6 +60,11 @@ describe('The SQL of', () => {
     revokeApiKeyOfUser: () => app.as(admin).delete(`/v1/users/${ada.id}/api-keys/first-key`),
     rotateApiKeyOfUser: () =>
       app.as(admin).post(`/v1/users/${ada.id}/api-keys/first-key/rotate`).send({ expires_at: FUTURE }),
+    revokeLeakedKeys: () =>
+      app
+        .as(admin)
+        .post('/v1/leaked-keys')
+        .send({ keys: [ada.key] }),
     listAuditEvents: () => app.as(admin).get('/v1/audit-events'),
     addCredits: () => app.as(admin).post('/v1/billing/credits-add').send(credits()),
     deductCredits: () =>

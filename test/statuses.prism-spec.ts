@@ -241,6 +241,8 @@ describe('Every operation, with every status that the document lists', () => {
       [404, 'POST /v1/api-keys/{key_name}/rotate', { path: nothing, body: EXPIRES }],
       [409, 'POST /v1/api-keys/{key_name}/rotate', { path: revoked, body: EXPIRES }],
       [201, 'POST /v1/api-keys/{key_name}/rotate', { body: EXPIRES }],
+      [400, 'POST /v1/leaked-keys', { body: { keys: [] } }],
+      [200, 'POST /v1/leaked-keys', { body: { keys: ['nothing'] } }],
       [400, 'POST /v1/billing/credits-add', { body: credit(0) }],
       [400, 'POST /v1/billing/credits-add', { body: { ...credit(1), transaction_type: 'lower' } }],
       [404, 'POST /v1/billing/credits-add', { body: credit(5, 'one', randomUUID()) }],

@@ -8,6 +8,7 @@ import { ApiKeysRepository } from './api-keys.repository.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { AuthenticationService } from './authentication.service.js';
 import { KeyUsage } from './key-usage.service.js';
+import { LeakedKeysController } from './leaked-keys.controller.js';
 import { RateLimits } from './rate-limits.service.js';
 import { SecretsRepository } from './secrets.repository.js';
 
@@ -29,7 +30,7 @@ export class ApiKeysCoreModule {}
 
 @Module({
   imports: [ApiKeysCoreModule],
-  controllers: [ApiKeysController, ApiKeysAdminController],
+  controllers: [ApiKeysController, ApiKeysAdminController, LeakedKeysController],
   exports: [ApiKeysCoreModule],
 })
 export class ApiKeysModule {}

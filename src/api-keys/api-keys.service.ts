@@ -74,6 +74,17 @@ export interface SecretRevocation {
   readonly before: ApiKeyStatus | 'SUPERSEDED';
 }
 
+/** What became of one of several leaked secrets. */
+export interface LeakedSecret {
+  /** `already_ended`: it did not work any more before the call. */
+  readonly outcome: 'revoked' | 'already_ended' | 'unknown';
+  /** The visible part of the secret; null for a text that is no secret. */
+  readonly prefix: string | null;
+  /** The owner and the name of its key, where that is known. */
+  readonly userId: string | null;
+  readonly name: string | null;
+}
+
 /**
  * What can be done to the keys of a user. Someone else's key is not found, like one that does not
  * exist.
@@ -216,6 +227,30 @@ export class ApiKeysService {
     const { userId, isSuperseded, ...key } = owner;
     if (isSuperseded) return { userId, key, before: 'SUPERSEDED' };
     return { userId, key: await this.revokeById(userId, key.id, { by }), before: key.status };
+  }
+
+  /**
+   * Revokes the keys that leaked secrets belong to, of any users, in one statement. Within the
+   * overlap of a rotation, the old secret revokes its whole key. A text of another shape costs no
+   * SQL. For administrators and operators: see `revokeBySecret`. Safe to repeat.
+   *
+   * @returns an outcome for each text, in their order
+   */
+  async revokeLeaked(
+    secrets: readonly string[],
+    { by = APPLICATION }: AuditOptions = {},
+  ): Promise<readonly LeakedSecret[]> {
+    const digests = secrets.map((secret) => (isApiKey(secret) ? digestOf(secret) : null));
+    const wellFormed = digests.filter((digest) => digest !== null);
+    const found = wellFormed.length > 0 ? await this.apiKeys.revokeSecrets(wellFormed, by) : new Map<string, never>();
+    return secrets.map((secret, index) => {
+      const digest = digests[index];
+      const prefix = digest ? prefixOf(secret) : null;
+      const known = digest ? found.get(digest.toString('hex')) : undefined;
+      if (!known) return { outcome: 'unknown', prefix, userId: null, name: null };
+      const { userId, name, isRevoked } = known;
+      return { outcome: isRevoked ? 'revoked' : 'already_ended', prefix, userId, name };
+    });
   }
 
   /**

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { generateApiKey } from '../../src/common/api-key-format.js';
 
 export interface Sample {
   /** As the document has it: "GET /v1/users/me". */
@@ -82,8 +83,8 @@ export class Traffic {
     this.customer = await user();
     const credits = { user_id: this.customer, amount: 1_000_000, transaction_id: 'first' };
     await this.fetch('POST', '/v1/billing/credits-add', credits);
-    for (const name of ['rotating', 'changing', 'revoked'])
-      await this.fetch('POST', '/v1/api-keys', { name, expires_at: FAR });
+    for (const path of ['/v1/api-keys', `/v1/users/${this.customer}/api-keys`])
+      for (const name of ['rotating', 'changing', 'revoked']) await this.fetch('POST', path, { name, expires_at: FAR });
   }
 
   private requests(): Request[] {
@@ -116,6 +117,20 @@ export class Traffic {
         path: `/v1/users/${customer}/api-keys`,
         body: { name: unique, expires_at: soon },
       },
+      { route: 'GET /v1/users/{user_id}/api-keys', path: `/v1/users/${customer}/api-keys` },
+      { route: 'GET /v1/users/{user_id}/api-keys/{key_name}', path: `/v1/users/${customer}/api-keys/changing` },
+      {
+        route: 'PATCH /v1/users/{user_id}/api-keys/{key_name}',
+        path: `/v1/users/${customer}/api-keys/changing`,
+        body: { expires_at: FAR },
+      },
+      { route: 'DELETE /v1/users/{user_id}/api-keys/{key_name}', path: `/v1/users/${customer}/api-keys/revoked` },
+      {
+        route: 'POST /v1/users/{user_id}/api-keys/{key_name}/rotate',
+        path: `/v1/users/${customer}/api-keys/rotating/rotate`,
+        body: { expires_at: FAR, overlap_seconds: 60 },
+      },
+      { route: 'POST /v1/leaked-keys', path: '/v1/leaked-keys', body: { keys: [generateApiKey()] } },
       { route: 'GET /v1/audit-events', path: '/v1/audit-events' },
       { route: 'POST /v1/billing/credits-add', path: '/v1/billing/credits-add', body: { ...credits, amount: 5 } },
       {

@@ -218,6 +218,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/leaked-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke the keys of leaked secrets, whoever owns them; safe to repeat
+         * @description For the reports of secret scanners. Each key stops working with the next request. While the overlap of a rotation lasts, the old secret revokes its whole key; afterwards it is `already_ended`, and its key works on. No secret appears in the log, in an error or in the audit trail.
+         *
+         *     Scope: `ua:users:keys:write`
+         */
+        post: operations["revokeLeakedKeys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/billing/credit-history": {
         parameters: {
             query?: never;
@@ -685,6 +707,43 @@ export interface components {
              * @example 3600
              */
             overlap_seconds?: number;
+        };
+        LeakedKeys: {
+            /**
+             * @description The leaked secrets. A text that is no secret is answered as `unknown`
+             * @example [
+             *       "ua_5GhT2zkxR0pQmB7vYw3LdNc8sJf1EaUo9iXtHnKgS4qD6Vr0A"
+             *     ]
+             */
+            keys: string[];
+        };
+        LeakedKeyResponse: {
+            /**
+             * @description revoked: by this request. already_ended: it did not work any more. unknown: no key has this secret
+             * @example revoked
+             * @enum {string}
+             */
+            outcome: "revoked" | "already_ended" | "unknown";
+            /**
+             * @description The first characters of the secret; null for a text that is no secret
+             * @example ua_5GhT2
+             */
+            prefix: string | null;
+            /**
+             * Format: uuid
+             * @description The owner of the key; null for an unknown one
+             * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+             */
+            user_id: string | null;
+            /**
+             * @description null for an unknown one
+             * @example laptop
+             */
+            api_key_name: string | null;
+        };
+        LeakedKeysResponse: {
+            /** @description One for each key of the request, in its order */
+            results: components["schemas"]["LeakedKeyResponse"][];
         };
         CreditEntryResponse: {
             /**
@@ -1994,6 +2053,65 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    revokeLeakedKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LeakedKeys"];
+            };
+        };
+        responses: {
+            /** @description The outcome of each key, in the order of the request */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LeakedKeysResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Forbidden */
+            403: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
