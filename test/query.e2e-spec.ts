@@ -10,7 +10,7 @@ const MANY = '&'.repeat(1_500);
 describe('A query', () => {
   const app = useTestApp();
 
-  /** The path of every operation that takes one; the keys that are listed are those of the caller. */
+  /** The path of every operation that takes one. Listed keys are those of the caller. */
   const lists = async ({ id }: GivenUser): Promise<string[]> => {
     const { paths } = (await app.anyone().get('/docs-json')).body as OpenAPIObject;
     return Object.entries(paths).flatMap(([path, { get }]) =>
