@@ -154,7 +154,7 @@ describe('The documentation page in Chromium', () => {
     };
     await page.locator('.opblock').first().waitFor();
 
-    expect(await found('api-keys rotate')).toEqual(['rotateApiKey']);
+    expect(await found('api-keys rotate')).toEqual(['rotateApiKeyOfUser', 'rotateApiKey']);
     expect(await found('HISTORY')).toEqual(['listCreditHistory']);
     expect(await found('take credits')).toEqual(['deductCredits']);
     expect(await found('health')).toEqual(['livez', 'readyz']);
@@ -190,7 +190,7 @@ describe('The documentation page in Chromium', () => {
     await open(DESKTOP, '/docs#/Users/updateMe', line.url);
 
     const outline = page.locator('.outline');
-    await outline.getByText('/v1/users/{user_id}/api-keys').waitFor();
+    await outline.getByText('/v1/audit-events').waitFor();
     const isEarly = await page.evaluate<boolean>('typeof SwaggerUIBundle === "undefined"');
     await page.locator('#operations-Users-updateMe.is-open').waitFor();
 
