@@ -1,20 +1,29 @@
 import type { MigrationInterface } from 'typeorm';
+import { UnsuitableHostError } from '../src/common/errors/unsuitable-host.error.js';
 
 /**
- * Refuses a schema in which another application has a table of that name, before the first
- * statement that would fail for it. Changes nothing, so it also passes where the tables are ours.
+ * Refuses a schema in which another application has a table with one of our names, before the first
+ * statement that would fail for it. Changes nothing, so it also passes where the tables are ours: a
+ * table of ours has the named constraint.
  */
 export class RefuseOtherTables1767225540000 implements MigrationInterface {
   async up(runner: { query(statement: string): Promise<unknown> }): Promise<void> {
-    const [row] = (await runner.query(
-      `SELECT to_regclass('users') IS NOT NULL
-          AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('users') AND attname = 'credits_balance') AS other`,
-    )) as { other: boolean }[];
-    if (row?.other) {
-      throw new Error(
-        "The database has a table users that is not UsersApiModule's: give the module another schema by the option dataSource, whose connection has a name and extra: { options: '-c search_path=accounts' }.",
-      );
-    }
+    const others = (await runner.query(
+      `SELECT name
+         FROM (VALUES ('users', 'ck_users_credits_balance'),
+                      ('api_keys', 'ck_api_keys_digest'),
+                      ('superseded_secrets', 'ck_superseded_secrets_digest'),
+                      ('audit_events', 'ck_audit_events_actor'),
+                      ('credit_entries', 'ck_credit_entries_credits')) AS ours (name, ck)
+        WHERE to_regclass(name) IS NOT NULL
+          AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass(name) AND conname = ck)
+        ORDER BY name`,
+    )) as { name: string }[];
+    if (others.length === 0) return;
+    throw new UnsuitableHostError(
+      `The schema has tables of another application with names of ours (${others.map(({ name }) => name).join(', ')}): use another database, or another schema by search_path, ` +
+        "in DATABASE_URL as ?options=-c%20search_path%3Daccounts, in a host application as extra: { options: '-c search_path=accounts' } of a connection of its own, which the option dataSource names.",
+    );
   }
 
   async down(): Promise<void> {

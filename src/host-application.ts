@@ -5,19 +5,10 @@ import type { HttpAdapterHost } from '@nestjs/core';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import type { DataSource } from 'typeorm';
 import { RefuseOtherTables1767225540000 } from '../migrations/1767225540000-refuse-other-tables.js';
+import { UnsuitableHostError } from './common/errors/unsuitable-host.error.js';
 import { refuseUnsuitableSettings } from './database/session-settings.js';
 
 /* The mistakes of a host application that are reported at the start, each with its remedy. */
-
-/**
- * `UsersApiModule` cannot work in this application. The message is one sentence with the remedy.
- */
-export class UnsuitableHostError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = 'UnsuitableHostError';
-  }
-}
 
 /** The options of a connection that are checked. */
 interface ConnectionOptions {

@@ -54,6 +54,6 @@ export {
   type UserRequest,
   UsersService,
 } from './users/users.service.js';
-export { UnsuitableHostError } from './host-application.js';
+export { UnsuitableHostError } from './common/errors/unsuitable-host.error.js';
 export { type UsersApiComposition, UsersApiModule, type UsersApiRoutes } from './users-api.module.js';
 export { InvalidUsersApiOptionsError, type UsersApiOptions } from './config/users-api.options.js';

@@ -14,12 +14,13 @@ import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
 import { ApiKeysCoreModule, ApiKeysModule } from './api-keys/api-keys.module.js';
 import { AuditModule } from './audit/audit.module.js';
+import { UnsuitableHostError } from './common/errors/unsuitable-host.error.js';
 import { CountersModule } from './common/counters/counters.module.js';
 import { checkOptions, USERS_API_OPTIONS, type UsersApiOptions } from './config/users-api.options.js';
 import { CreditsCoreModule, CreditsModule } from './credits/credits.module.js';
 import { DATABASE } from './database/inject-database.decorator.js';
 import { EventsModule } from './events/events.module.js';
-import { checkedDatabase, refuseLossyParsers, refuseOtherAdapters, UnsuitableHostError } from './host-application.js';
+import { checkedDatabase, refuseLossyParsers, refuseOtherAdapters } from './host-application.js';
 import { UsersCoreModule, UsersModule } from './users/users.module.js';
 
 /** What has to be known before the application starts. */

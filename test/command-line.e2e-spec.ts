@@ -67,6 +67,36 @@ describe('users-api', () => {
     expect(stdout.split(expiry)).toHaveLength(2);
   });
 
+  it('creates keys with scopes, lists these, and refuses scopes that the API refuses', async () => {
+    const cli = (...words: string[]) => programs.cli(words, env);
+    await cli('users', 'create', '--email', 'sam@example.com', '--name', 'Sam');
+    const create = (name: string, ...words: string[]) =>
+      cli('keys', 'create', '--email', 'sam@example.com', '--name', name, ...words);
+
+    const created = [
+      await create('some', '--scope', 'ua:verify', '--scope', 'jobs:write'),
+      await create('none', '--no-scopes'),
+      await create('all'),
+    ];
+    const refused = [
+      await create('bad', '--scope', 'Jobs'),
+      await create('bad', '--scope', 'ua:everything'),
+      await create('bad', '--scope', 'a', '--no-scopes'),
+    ];
+
+    expect(created.map(({ code }) => code)).toEqual([0, 0, 0]);
+    expect(refused.map(({ code, stdout }) => [code, stdout])).toEqual(Array(3).fill([1, '']));
+    expect(refused[0]?.stderr).toMatch(/^users-api: scopes must be null or at most 32 names/);
+    expect(refused[2]?.stderr).toMatch(/'--no-scopes' cannot be used with option '--scope <scope>'/);
+    const listed = await cli('keys', 'list', '--email', 'sam@example.com', '--json');
+    const keys = JSON.parse(listed.stdout) as { name: string; scopes: unknown }[];
+    expect(Object.fromEntries(keys.map(({ name, scopes }) => [name, scopes]))).toMatchObject({
+      some: ['jobs:write', 'ua:verify'],
+      none: [],
+      all: null,
+    });
+  });
+
   it('makes keys that the API takes, until they expire', async () => {
     const server = await programs.startServer(env);
     const made = await programs.cli(['users', 'create', '--email', 'eve@example.com', '--name', 'Eve', '--json'], env);

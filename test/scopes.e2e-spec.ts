@@ -7,7 +7,14 @@ import { MAX_SCOPES, OWN_SCOPES } from '../src/api-keys/scopes.js';
 import { generateApiKey } from '../src/common/api-key-format.js';
 import { dataSourceOptions } from '../src/database/data-source.options.js';
 import { MIGRATIONS } from '../src/database/migrations.js';
-import { ApiKeysService, AuthenticationService, DomainError, type Principal } from '../src/index.js';
+import {
+  ApiKeysService,
+  AuthenticationService,
+  DomainError,
+  InsufficientScopeError,
+  type Principal,
+  UsersService,
+} from '../src/index.js';
 import { useTestApp } from './support/app.js';
 import { administer, createDatabase } from './support/database.js';
 import type { GivenUser } from './support/given.js';
@@ -140,6 +147,17 @@ describe('The scopes of a key', () => {
 
     expect(refused.body).toEqual({ status: 403, message: 'This needs a key whose scopes are null' });
     await app.as(admin).patch(path).send({ status: 'ACTIVE' }).expect(200);
+  });
+
+  it('UsersService lets no key with scopes create an administrator', async () => {
+    const by = await app.nest.get(AuthenticationService).authenticate((await agentWith(['ua:users:write'])).secret);
+    const users = app.nest.get(UsersService);
+    const request = { name: 'Eve', email: `${randomUUID()}@example.com`, isAdmin: true };
+
+    await expect(users.create(request, { by })).rejects.toThrow(InsufficientScopeError);
+    await expect(users.createMissing([request], { by })).rejects.toThrow(InsufficientScopeError);
+    expect(await users.findByEmail(request.email)).toBeNull();
+    expect(await users.create({ ...request, isAdmin: false }, { by })).toMatchObject({ isAdmin: false });
   });
 
   describe('of the caller bound the keys that it makes and changes', () => {

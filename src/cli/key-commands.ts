@@ -1,8 +1,6 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { API_KEY_NAME_IN_WORDS, MAX_OVERLAP_SECONDS } from '../api-keys/api-key-rules.js';
 import { ApiKeysService, type KeyWithSecret } from '../api-keys/api-keys.service.js';
-import type { Scopes } from '../api-keys/scopes.js';
-import { InvalidArgumentError } from 'commander';
 import { COMMAND_LINE } from '../audit-trail/actor.js';
 import { daysFromNow, DEFAULT_KEY_DAYS, MAX_KEY_DAYS } from '../onboarding/onboarding.service.js';
 import { integer } from './integer.js';
@@ -34,13 +32,6 @@ interface Options {
 
 const collect = (scope: string, before: readonly string[] = []): readonly string[] => [...before, scope];
 
-/** @throws InvalidArgumentError where both options are given */
-function scopesOf({ scope, scopes }: Pick<Options, 'scope' | 'scopes'>): Scopes {
-  if (scopes !== false) return scope ?? null;
-  if (scope) throw new InvalidArgumentError('Give either --scope or --no-scopes');
-  return [];
-}
-
 export function addKeyCommands(keys: Command): void {
   keys
     .command('create')
@@ -49,10 +40,15 @@ export function addKeyCommands(keys: Command): void {
     .requiredOption('--name <name>', `${API_KEY_NAME_IN_WORDS}; unique among the user's keys`)
     .option(...EXPIRY)
     .option('--scope <scope>', 'what the key may do; repeatable. Without it, everything that its owner may do', collect)
-    .option('--no-scopes', 'a key without any scope, which can only be verified, read and revoke itself')
+    .addOption(
+      new Option(
+        '--no-scopes',
+        'no scope: the key can be verified, can read and revoke itself, and nothing else',
+      ).conflicts('scope'),
+    )
     .option('--json', 'print { "api_key", "api_key_expires_at" } instead of text')
-    .action(async ({ email, name, expiresInDays, json, ...options }: Options) => {
-      const scopes = scopesOf(options);
+    .action(async ({ email, name, expiresInDays, json, scope, scopes: hasScopes }: Options) => {
+      const scopes = hasScopes === false ? [] : (scope ?? null);
       const created = await withApp(async (app) => {
         const { id: userId } = await userByEmail(app, email);
         return app

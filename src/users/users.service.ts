@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { InsufficientScopeError } from '../api-keys/api-keys.errors.js';
 import { violates } from '../common/errors/constraint.js';
-import { APPLICATION } from '../audit-trail/actor.js';
+import { type Actor, APPLICATION } from '../audit-trail/actor.js';
 import type { AuditOptions, ChangeOptions, TransactionOptions } from '../audit-trail/change-options.js';
 import type { Page, PageWindow } from '../common/pagination/page.js';
 import { isAscii, isEmailAddress } from '../common/validation/email.js';
@@ -88,6 +88,11 @@ const checkedChanges = (changes: UserChanges): UserChanges =>
       .map((field) => [field, CHECKS[field](changes[field] as never)]),
   );
 
+/** A key with scopes gives nobody the role of an administrator. */
+function refuseScopedPromotion(users: readonly NewUser[], by: Actor): void {
+  if (by.scopes && users.some(({ isAdmin }) => isAdmin)) throw new InsufficientScopeError();
+}
+
 function checkVersions(versions: readonly string[] | undefined): void {
   if (versions !== undefined && !(Array.isArray(versions) && versions.every(isVersion)))
     throw new InvalidVersionsError();
@@ -135,10 +140,12 @@ export class UsersService {
    * Adds an active user without keys, and without credits but for what `onCreated` listeners give.
    * Not safe to repeat: a second call is refused for its e-mail address.
    *
-   * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, EmailTakenError
+   * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, InsufficientScopeError
+   *   for an administrator created with a key that has scopes, EmailTakenError
    */
   async create(request: UserRequest, { by = APPLICATION, manager }: ChangeOptions = {}): Promise<User> {
     const row = checkUser(request);
+    refuseScopedPromotion([row], by);
     try {
       if (this.created.length === 0) return await this.users.insert(row, by, manager);
       return await this.users.inTransaction(manager, async (joined) => {
@@ -155,13 +162,15 @@ export class UsersService {
    * Creates many users in one transaction, except those whose address is taken. Safe to repeat.
    *
    * @returns the created users, as they were before `onCreated` listeners ran
-   * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, and then none is created
+   * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, InsufficientScopeError,
+   *   and then none is created
    */
   async createMissing(
     requests: readonly UserRequest[],
     { by = APPLICATION }: AuditOptions = {},
   ): Promise<readonly User[]> {
     const rows = requests.map(checkUser);
+    refuseScopedPromotion(rows, by);
     try {
       return await this.users.inTransaction(undefined, async (manager) => {
         const created = await this.users.insertMissing(rows, by, manager);
@@ -200,9 +209,9 @@ export class UsersService {
     { by = APPLICATION, ifVersions, unlessVersions = [] }: UpdateOptions = {},
   ): Promise<User> {
     const changes = checkedChanges(requested);
-    if (changes.status === 'ACTIVE' && by.scopes) throw new InsufficientScopeError();
     checkVersions(ifVersions);
     if (unlessVersions !== '*') checkVersions(unlessVersions);
+    if (changes.status === 'ACTIVE' && by.scopes) throw new InsufficientScopeError();
     if (unlessVersions.length > 0) await this.refuseVersions(id, unlessVersions);
     const isEmpty = Object.keys(changes).length === 0;
     if (!isEmpty) {
