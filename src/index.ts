@@ -4,9 +4,7 @@ export {
   ApiKeysService,
   type ApiKeyRequest,
   type KeyWithSecret,
-  type LeakedSecret,
   type RotationRequest,
-  type SecretRevocation,
 } from './api-keys/api-keys.service.js';
 export type { ApiKeyFilter } from './api-keys/api-key-lists.repository.js';
 export type { ApiKeyChanges } from './api-keys/api-keys.repository.js';
@@ -15,6 +13,7 @@ export * from './api-keys/api-keys.errors.js';
 export { ApiKeyGuard, type AuthenticatedRequest } from './api-keys/api-key.guard.js';
 export { AuthenticationService } from './api-keys/authentication.service.js';
 export type { RateLimitState } from './api-keys/rate-limit.headers.js';
+export { type LeakedSecret, LeakedSecretsService } from './api-keys/leaked-secrets.service.js';
 export { RateLimits } from './api-keys/rate-limits.service.js';
 export { Administrators, Authenticated, CurrentUser } from './api-keys/authenticated.decorator.js';
 export type { Principal } from './api-keys/principal.js';

@@ -80,7 +80,6 @@ describe('The SQL of', () => {
     'service-import-users': () =>
       app.nest.get(UsersService).createMissing([{ name: 'New', email: `${randomUUID()}@example.com` }]),
     'service-find-user-by-email': () => app.nest.get(UsersService).findByEmail('ada@example.com'),
-    'service-revoke-by-secret': () => app.nest.get(ApiKeysService).revokeBySecret(ada.key),
     'service-record-key-usage': async () => {
       await app.as(ada).get('/v1/users/me');
       await app.nest.get(KeyUsage, { strict: false }).flush();

@@ -9,6 +9,8 @@ import { ApiKeysService } from './api-keys.service.js';
 import { AuthenticationService } from './authentication.service.js';
 import { KeyUsage } from './key-usage.service.js';
 import { LeakedKeysController } from './leaked-keys.controller.js';
+import { LeakedSecretsRepository } from './leaked-secrets.repository.js';
+import { LeakedSecretsService } from './leaked-secrets.service.js';
 import { RateLimits } from './rate-limits.service.js';
 import { SecretsRepository } from './secrets.repository.js';
 
@@ -21,10 +23,12 @@ import { SecretsRepository } from './secrets.repository.js';
     ApiKeysRepository,
     ApiKeyListsRepository,
     SecretsRepository,
+    LeakedSecretsService,
+    LeakedSecretsRepository,
     KeyUsage,
     RateLimits,
   ],
-  exports: [ApiKeysService, AuthenticationService, RateLimits],
+  exports: [ApiKeysService, AuthenticationService, LeakedSecretsService, RateLimits],
 })
 export class ApiKeysCoreModule {}
 

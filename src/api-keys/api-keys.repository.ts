@@ -7,9 +7,9 @@ import { Counters } from '../common/counters/counters.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { query } from '../database/query.js';
 import { retryingConflicts } from '../database/retry.js';
-import { Rows } from '../database/rows.js';
 import { SerialQueue } from '../database/serial-queue.js';
 import { UsersApiEvents } from '../events/users-api-events.js';
+import { AUDITED_KEY, expiryDiff, instant, scopesOf } from './audited-key.js';
 import { isWithinSql } from './key-limits.js';
 import { keyView, type KeyView, toKeyView } from './key-view.js';
 import type { Scopes } from './scopes.js';
@@ -36,34 +36,6 @@ export interface Rotation {
   readonly prefix: string;
   readonly digest: Buffer;
 }
-
-/** A secret that belongs to a key, and whether it was the call that ended it. */
-export interface RevokedSecret {
-  readonly userId: string;
-  readonly name: string;
-  readonly isRevoked: boolean;
-}
-
-/** The secrets of one key, each with whether it worked. */
-interface RevokedSecrets extends AuditedRow {
-  readonly userId: string;
-  readonly name: string;
-  readonly secrets: Readonly<Record<string, boolean>>;
-  readonly ends: boolean;
-}
-
-const DIGESTS = new Rows<Buffer>({ digest: ['bytea', (digest) => digest] });
-
-/** An instant in the audit trail: RFC 3339 in UTC with milliseconds, as in responses. */
-const instant = (column: string): string => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
-
-/** Scopes in the audit trail: an array, or "*" for null. */
-const scopesOf = (table: string): string => `coalesce(to_jsonb(${table}.scopes), '"*"')`;
-
-const expiryDiff = ['target.expires_at', 'api_keys.expires_at'].map(instant) as [string, string];
-
-/** What `withAudit` reads of a changed key. */
-const AUDITED_KEY = raw('api_keys.user_id AS audit_user_id, api_keys.id AS audit_api_key_id');
 
 /**
  * The row of a key, with a lock on it and on its user: a creation, which counts the active keys of
@@ -172,42 +144,6 @@ export class ApiKeysRepository {
               CASE WHEN target.revoked_at IS NULL THEN ${auditSnapshot({ revoked_at: instant('api_keys.revoked_at') })}
                    ELSE '{}' END AS audit_changes`;
     return this.serially(userId, () => this.change('api_key.revoked', change, by));
-  }
-
-  /**
-   * Revokes the keys of these secrets, in one statement, which locks the keys in the order of their
-   * ids. A superseded secret revokes its whole key while its overlap lasts. Safe to repeat.
-   *
-   * @returns the known secrets by their digest in hexadecimal
-   */
-  async revokeSecrets(digests: readonly Buffer[], by: Actor): Promise<Map<string, RevokedSecret>> {
-    const change = sql`UPDATE api_keys
-       SET revoked_at = CASE WHEN target.ends THEN statement_timestamp() ELSE api_keys.revoked_at END
-      FROM (SELECT k.id, found.secrets,
-                   found.works AND k.revoked_at IS NULL AND k.expires_at > statement_timestamp() AS ends
-              FROM (SELECT key_id, bool_or(works) AS works, jsonb_object_agg(encode(digest, 'hex'), works) AS secrets
-                      FROM (SELECT request.digest, coalesce(k.id, s.api_key_id) AS key_id,
-                                   k.id IS NOT NULL OR s.expires_at > statement_timestamp() AS works
-                              FROM ${DIGESTS.of(digests, 'request')}
-                              LEFT JOIN api_keys AS k ON k.secret_digest = request.digest
-                              LEFT JOIN superseded_secrets AS s ON s.digest = request.digest
-                             WHERE coalesce(k.id, s.api_key_id) IS NOT NULL) AS each_secret
-                     GROUP BY key_id) AS found
-              JOIN api_keys AS k ON k.id = found.key_id
-             ORDER BY k.id
-               FOR UPDATE OF k) AS target
-     WHERE api_keys.id = target.id
-    RETURNING api_keys.user_id AS "userId", api_keys.name, target.secrets, target.ends, ${AUDITED_KEY},
-              CASE WHEN target.ends THEN ${auditSnapshot({ revoked_at: instant('api_keys.revoked_at') })}
-                   ELSE '{}' END AS audit_changes`;
-    const statement = withAudit('api_key.revoked', change, { by });
-    const rows = await retryingConflicts(() => query<RevokedSecrets>(this.database, statement));
-    for (const row of rows) this.events.publishAudited('api_key.revoked', row, by);
-    return new Map(
-      rows.flatMap(({ userId, name, secrets, ends }) =>
-        Object.entries(secrets).map(([digest, works]) => [digest, { userId, name, isRevoked: ends && works }] as const),
-      ),
-    );
   }
 
   /**

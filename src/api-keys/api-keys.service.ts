@@ -26,13 +26,11 @@ import {
   MalformedApiKeyError,
   StrongerKeyError,
   TooManyApiKeysError,
-  UnknownSecretError,
 } from './api-keys.errors.js';
 import { type ApiKeyChanges, ApiKeysRepository, type NewApiKey } from './api-keys.repository.js';
 import { inheritedScopes, isWithin, refuseSuperseded } from './key-limits.js';
-import type { ApiKeyStatus, KeyView } from './key-view.js';
+import type { KeyView } from './key-view.js';
 import { checkedScopes, type Scopes } from './scopes.js';
-import { SecretsRepository } from './secrets.repository.js';
 
 export interface ApiKeyRequest {
   readonly userId: string;
@@ -63,28 +61,6 @@ export interface KeyWithSecret {
   readonly secret: string;
 }
 
-/** What became of a leaked secret, and of its key. */
-export interface SecretRevocation {
-  readonly userId: string;
-  readonly key: KeyView;
-  /**
-   * Whether the secret worked until now, or why it did not. Only after `SUPERSEDED` may the key be
-   * ACTIVE still, by another secret: a rotation had replaced this one, and its overlap was over.
-   */
-  readonly before: ApiKeyStatus | 'SUPERSEDED';
-}
-
-/** What became of one of several leaked secrets. */
-export interface LeakedSecret {
-  /** `already_ended`: it did not work any more before the call. */
-  readonly outcome: 'revoked' | 'already_ended' | 'unknown';
-  /** The visible part of the secret; null for a text that is no secret. */
-  readonly prefix: string | null;
-  /** The owner and the name of its key, where that is known. */
-  readonly userId: string | null;
-  readonly name: string | null;
-}
-
 /**
  * What can be done to the keys of a user. Someone else's key is not found, like one that does not
  * exist.
@@ -93,7 +69,6 @@ export interface LeakedSecret {
 export class ApiKeysService {
   constructor(
     private readonly apiKeys: ApiKeysRepository,
-    private readonly secrets: SecretsRepository,
     private readonly lists: ApiKeyListsRepository,
   ) {}
 
@@ -211,46 +186,6 @@ export class ApiKeysService {
     if (key) return key;
     await this.getById(userId, id);
     throw new IncompleteResultError();
-  }
-
-  /**
-   * Revokes the key that a leaked secret belongs to, of any user; within the overlap of a
-   * rotation, the old secret revokes its whole key too. For administrators and operators: the
-   * result says more about a secret than its presenter may learn. Safe to repeat.
-   *
-   * @throws MalformedApiKeyError for what is no secret, without a query; UnknownSecretError
-   */
-  async revokeBySecret(secret: string, { by = APPLICATION }: AuditOptions = {}): Promise<SecretRevocation> {
-    if (!isApiKey(secret)) throw new MalformedApiKeyError();
-    const owner = await this.secrets.findOwner(digestOf(secret));
-    if (!owner) throw new UnknownSecretError();
-    const { userId, isSuperseded, ...key } = owner;
-    if (isSuperseded) return { userId, key, before: 'SUPERSEDED' };
-    return { userId, key: await this.revokeById(userId, key.id, { by }), before: key.status };
-  }
-
-  /**
-   * Revokes the keys that leaked secrets belong to, of any users, in one statement. Within the
-   * overlap of a rotation, the old secret revokes its whole key. A text of another shape costs no
-   * SQL. For administrators and operators: see `revokeBySecret`. Safe to repeat.
-   *
-   * @returns an outcome for each text, in their order
-   */
-  async revokeLeaked(
-    secrets: readonly string[],
-    { by = APPLICATION }: AuditOptions = {},
-  ): Promise<readonly LeakedSecret[]> {
-    const digests = secrets.map((secret) => (isApiKey(secret) ? digestOf(secret) : null));
-    const wellFormed = digests.filter((digest) => digest !== null);
-    const found = wellFormed.length > 0 ? await this.apiKeys.revokeSecrets(wellFormed, by) : new Map<string, never>();
-    return secrets.map((secret, index) => {
-      const digest = digests[index];
-      const prefix = digest ? prefixOf(secret) : null;
-      const known = digest ? found.get(digest.toString('hex')) : undefined;
-      if (!known) return { outcome: 'unknown', prefix, userId: null, name: null };
-      const { userId, name, isRevoked } = known;
-      return { outcome: isRevoked ? 'revoked' : 'already_ended', prefix, userId, name };
-    });
   }
 
   /**

@@ -1,17 +1,17 @@
 import { Body, Post } from '@nestjs/common';
 import { ApiTag } from '../common/docs/tags.js';
 import { InvalidRequestError } from '../common/validation/request-validation.js';
-import { ApiKeysService } from './api-keys.service.js';
 import { CurrentUser } from './authenticated.decorator.js';
 import { LeakedKeys } from './dto/leaked-keys.request.js';
 import { LeakedKeysResponse } from './dto/leaked-keys.response.js';
+import { LeakedSecretsService } from './leaked-secrets.service.js';
 import { ApiController, Operation } from './operation.decorator.js';
 import type { Principal } from './principal.js';
 
 @ApiTag('Administration')
 @ApiController('leaked-keys')
 export class LeakedKeysController {
-  constructor(private readonly apiKeys: ApiKeysService) {}
+  constructor(private readonly secrets: LeakedSecretsService) {}
 
   @Post()
   @Operation({
@@ -27,6 +27,6 @@ export class LeakedKeysController {
     examples: { keys: new InvalidRequestError('keys must contain at least 1 elements') },
   })
   async revoke(@CurrentUser() caller: Principal, @Body() { keys }: LeakedKeys): Promise<LeakedKeysResponse> {
-    return LeakedKeysResponse.from(await this.apiKeys.revokeLeaked(keys, { by: caller }));
+    return LeakedKeysResponse.from(await this.secrets.revoke(keys, { by: caller }));
   }
 }

@@ -3,11 +3,9 @@ import sql, { raw } from 'sql-template-tag';
 import { DataSource } from 'typeorm';
 import { Counters } from '../common/counters/counters.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
-import { query } from '../database/query.js';
 import { Rows } from '../database/rows.js';
 import { firstOf, IncompleteResultError, Statement } from '../database/statement.js';
 import { StatementBatcher } from '../database/statement-batcher.js';
-import { keyView, type KeyView } from './key-view.js';
 import type { Scopes } from './scopes.js';
 
 /**
@@ -30,21 +28,12 @@ export interface LiveSecret {
   readonly supersededUntil: Date | null;
 }
 
-/** The key that a secret belongs to, whether or not the two still work. */
-export interface SecretOwner extends KeyView {
-  readonly userId: string;
-  /**
-   * Whether a rotation has replaced the secret and its overlap is over, so that it no longer works
-   * although its key may.
-   */
-  readonly isSuperseded: boolean;
-}
-
 /** The result of a lookup for each requested digest. */
 type SecretRow =
   (LiveSecret & { readonly refusal: null }) | { readonly refusal: SecretRefusal; readonly digest: Buffer };
 
-const DIGESTS = new Rows<Buffer>({ digest: ['bytea', (digest) => digest] });
+/** Digests that a statement takes as parameters. */
+export const DIGESTS = new Rows<Buffer>({ digest: ['bytea', (digest) => digest] });
 
 /** The columns of a secret that works, by their properties. */
 const LIVE_COLUMNS = {
@@ -125,22 +114,5 @@ export class SecretsRepository {
    */
   find(digest: Buffer): Promise<LiveSecret | SecretRefusal> {
     return this.lookups.run(digest);
-  }
-
-  /**
-   * For administrators and operators, who may learn which key a dead secret belonged to. Never for
-   * a caller who presents it.
-   */
-  async findOwner(digest: Buffer): Promise<SecretOwner | null> {
-    const [row] = await query<SecretOwner>(
-      this.database,
-      sql`SELECT ${keyView('k')}, k.user_id AS "userId", owner."isSuperseded"
-  FROM (SELECT id, false FROM api_keys WHERE secret_digest = ${digest}
-        UNION ALL
-        SELECT api_key_id, expires_at <= statement_timestamp() FROM superseded_secrets WHERE digest = ${digest})
-       AS owner (id, "isSuperseded")
-  JOIN api_keys AS k ON k.id = owner.id`,
-    );
-    return row ?? null;
   }
 }

@@ -1,5 +1,8 @@
 import type { Command } from 'commander';
-import { ApiKeysService, type SecretRevocation } from '../api-keys/api-keys.service.js';
+import { MalformedApiKeyError, UnknownSecretError } from '../api-keys/api-keys.errors.js';
+import { ApiKeysService } from '../api-keys/api-keys.service.js';
+import type { ApiKeyStatus } from '../api-keys/key-view.js';
+import { LeakedSecretsService } from '../api-keys/leaked-secrets.service.js';
 import { ApiKeyResponse } from '../api-keys/dto/api-key.response.js';
 import { COMMAND_LINE } from '../audit-trail/actor.js';
 import { UsersService } from '../users/users.service.js';
@@ -47,24 +50,35 @@ async function revokeLeaked(source: string, isAlsoNamed: boolean, json?: true): 
     );
   if (isAlsoNamed) throw new Error('--key - takes neither --email nor --name: the secret alone identifies the key');
   const secret = await readSecret('Paste the leaked key and press Enter; it is not shown:');
-  const { revocation, email } = await withApp(async (app) => {
-    const done = await app.get(ApiKeysService).revokeBySecret(secret, { by: COMMAND_LINE });
-    return { revocation: done, email: (await app.get(UsersService).getById(done.userId)).email };
+  const { key, user, outcome } = await withApp(async (app) => {
+    const [leaked] = await app.get(LeakedSecretsService).revoke([secret], { by: COMMAND_LINE });
+    const { outcome, prefix = null, userId = null, name = null } = leaked ?? {};
+    if (prefix === null) throw new MalformedApiKeyError();
+    if (userId === null || name === null) throw new UnknownSecretError();
+    return {
+      key: await app.get(ApiKeysService).getByName(userId, name),
+      user: await app.get(UsersService).getById(userId),
+      outcome,
+    };
   });
-  const { userId: user_id, key, before } = revocation;
-  if (json) print({ ...ApiKeyResponse.from(key), user_id, email, status_before: before });
+  const before = outcome === 'revoked' ? 'ACTIVE' : key.status === 'ACTIVE' ? 'SUPERSEDED' : key.status;
+  if (json) print({ ...ApiKeyResponse.from(key), user_id: user.id, email: user.email, status_before: before });
   else {
-    printLine(`${outcomeOf(revocation)} It belongs to <${email}>.`);
+    printLine(`${outcomeOf(key.name, before)} It belongs to <${user.email}>.`);
     printKeys([key]);
   }
 }
 
-function outcomeOf({ key: { name }, before }: SecretRevocation): string {
+/**
+ * @param before the state of the secret before the command; SUPERSEDED where its key, which is
+ *   ACTIVE, has another secret by now
+ */
+function outcomeOf(name: string, before: ApiKeyStatus | 'SUPERSEDED'): string {
   switch (before) {
     case 'ACTIVE':
       return `The API key ${name} was revoked.`;
     case 'EXPIRED':
-      return `The API key ${name} had expired already, and was revoked.`;
+      return `The API key ${name} had expired already.`;
     case 'REVOKED':
       return `The API key ${name} had been revoked already.`;
     case 'SUPERSEDED':

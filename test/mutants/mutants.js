@@ -245,11 +245,18 @@ export const MUTANTS = [
     title: 'where the look-up of a key has',
   },
   {
-    file: 'src/api-keys/secrets.repository.ts',
-    from: 'SELECT api_key_id, expires_at <= statement_timestamp()',
-    to: 'SELECT api_key_id, false',
+    file: 'src/api-keys/leaked-secrets.repository.ts',
+    from: 'k.id IS NOT NULL OR s.expires_at > statement_timestamp() AS works',
+    to: 'true AS works',
     killedBy: 'test/leaked-keys.e2e-spec.ts',
-    title: 'leaves the key alone for a superseded secret',
+    title: 'and afterwards leaves it alone',
+  },
+  {
+    file: 'src/api-keys/leaked-secrets.repository.ts',
+    from: 'found.works AND k.revoked_at IS NULL AND k.expires_at > statement_timestamp() AS ends',
+    to: 'found.works AND k.revoked_at IS NULL AS ends',
+    killedBy: 'test/leaked-keys.e2e-spec.ts',
+    title: 'leaves an expired key as it is',
   },
   {
     file: 'src/api-keys/key-usage.service.ts',

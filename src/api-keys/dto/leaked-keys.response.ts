@@ -2,7 +2,7 @@ import { ApiProperty } from '@nestjs/swagger';
 import { nameSchemas } from '../../common/docs/names.js';
 import { UUID_SCHEMA } from '../../common/validation/uuid.js';
 import { API_KEY_NAME, MAX_API_KEY_NAME_LENGTH } from '../api-key-rules.js';
-import type { LeakedSecret } from '../api-keys.service.js';
+import type { LeakedSecret } from '../leaked-secrets.service.js';
 
 const OUTCOMES = ['revoked', 'already_ended', 'unknown'] as const;
 
