@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { MigrationExecutor, DataSource } from 'typeorm';
 import { digestOf } from '../src/api-keys/api-key.secret.js';
 import { MAX_SCOPES, OWN_SCOPES } from '../src/api-keys/scopes.js';
+import { DIGESTS, FIND_SECRETS, type SecretRow } from '../src/api-keys/secrets.repository.js';
 import { generateApiKey } from '../src/common/api-key-format.js';
 import { dataSourceOptions } from '../src/database/data-source.options.js';
 import { MIGRATIONS } from '../src/database/migrations.js';
@@ -320,7 +320,6 @@ describe('The scopes of a key', () => {
   });
 
   it('of a refused secret are not revealed: its row says no more than that of one that never existed', async () => {
-    const [statement = ''] = (await readFile('test/sql/getMe.sql', 'utf8')).split(';\n');
     const make = async (change: (name: string) => Promise<unknown>): Promise<string> => {
       const { name, secret } = await agentWith(['a']);
       await change(name);
@@ -344,8 +343,8 @@ describe('The scopes of a key', () => {
 
     for (const [refusal, secret] of Object.entries(secrets)) {
       const digest = digestOf(secret);
-      const [row] = (await app.rows(statement, [[digest]])) as Record<string, unknown>[];
-      const { digest: found, refusal: reason, ...rest } = row ?? {};
+      const [row] = await FIND_SECRETS.run(app.nest.get(DataSource), DIGESTS.values([digest]));
+      const { digest: found, refusal: reason, ...rest } = row ?? ({} as Partial<SecretRow>);
       expect([reason, found]).toEqual([refusal, digest]);
       expect([...new Set(Object.values(rest))]).toEqual([null]);
       expect(Object.keys(rest)).toContain('scopes');

@@ -29,7 +29,7 @@ export interface LiveSecret {
 }
 
 /** The result of a lookup for each requested digest. */
-type SecretRow =
+export type SecretRow =
   (LiveSecret & { readonly refusal: null }) | { readonly refusal: SecretRefusal; readonly digest: Buffer };
 
 /** Digests that a statement takes as parameters. */
@@ -61,7 +61,7 @@ const NIL_UUID = sql`'00000000-0000-0000-0000-000000000000'`;
  * exists returns no more than an unknown one. With `LIMIT 1` the planner looks each of them up by
  * an index, and does not join whole tables.
  */
-const FIND_SECRETS = new Statement<SecretRow>(
+export const FIND_SECRETS = new Statement<SecretRow>(
   'find_secrets',
   sql`SELECT coalesce(s.digest, k.secret_digest, request.digest) AS digest, refusal,
        ${liveColumns}
