@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { OpenAPIObject } from '@nestjs/swagger';
 import fc from 'fast-check';
 import { MigrationExecutor, DataSource } from 'typeorm';
 import { digestOf } from '../src/api-keys/api-key.secret.js';
@@ -23,6 +24,11 @@ const FUTURE = new Date('2099-01-01T00:00:00.000Z');
 
 /** Steps of the random sequences; `SCOPE_STEPS=100000` for a long run. */
 const STEPS = Number(process.env.SCOPE_STEPS ?? 400);
+
+interface Documented {
+  readonly 'x-required-scope'?: string;
+  readonly responses: Readonly<Record<string, unknown>>;
+}
 
 describe('The scopes of a key', () => {
   const app = useTestApp();
@@ -351,8 +357,18 @@ describe('The scopes of a key', () => {
     }
   });
 
-  it('have a closed set of names of this API, each of which a route or the contract uses', () => {
-    expect(Object.keys(OWN_SCOPES).every((scope) => scope.startsWith('ua:'))).toBe(true);
+  it('have a closed set of names of this API: those of the routes, each with the role of its routes, and two to come', async () => {
+    const { paths } = (await app.anyone().get('/docs-json')).body as OpenAPIObject;
+    const operations = Object.values(paths).flatMap((methods) => Object.values(methods) as Documented[]);
+
+    const used = operations.flatMap(({ 'x-required-scope': scope, responses }): [string, string][] => {
+      const texts = JSON.stringify(responses['403'] ?? {});
+      const isForAdministrators = texts.includes('"role"') && !texts.includes('parameter_scope');
+      return scope ? [[scope, isForAdministrators ? 'administrator' : 'user']] : [];
+    });
+
+    const toCome = { 'ua:verify': 'administrator', 'ua:credits:charge': 'administrator' };
+    expect({ ...Object.fromEntries(used), ...toCome }).toEqual(OWN_SCOPES);
   });
 });
 
