@@ -77,7 +77,7 @@ export class ApiKeyGuard implements CanActivate {
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = this.requestOf(context);
     const call = context.getType() === 'http' ? undefined : callOf(context);
-    if (call) requests.set(call, request); // `@CurrentUser()` does not know an overridden `requestOf`
+    if (call) requests.set(call, request); // for `@CurrentUser()`, which cannot call an overridden `requestOf`
     const { res } = request;
     const response = res?.headersSent ? undefined : res;
     // One URL serves many callers, so a cache must keep their answers apart and ask before it uses

@@ -44,7 +44,7 @@ export class InsufficientScopeError extends DomainError {
   }
 }
 
-/** A key with scopes may not make or change a key that can do more, or that lives longer. */
+/** A key with scopes may not create, change or rotate a key that can do more or expires later. */
 export class StrongerKeyError extends DomainError {
   readonly kind = 'forbidden';
 

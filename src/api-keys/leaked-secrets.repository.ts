@@ -25,7 +25,7 @@ interface RevokedSecrets extends AuditedRow {
   readonly ends: boolean;
 }
 
-/** Changes of keys that are known by a secret alone, whoever owns them. */
+/** Changes of keys of any users, which are identified by a secret. */
 @Injectable()
 export class LeakedSecretsRepository {
   constructor(
@@ -38,7 +38,7 @@ export class LeakedSecretsRepository {
    * ids. A superseded secret revokes its whole key while its overlap lasts. Safe to repeat.
    *
    * A secret that a rotation replaces while the statement waits for the lock still counts as the
-   * current one: it may have an overlap, which the statement does not see.
+   * current one: it may have an overlap, which is not in the snapshot of the statement.
    *
    * @returns the known secrets by their digest in hexadecimal
    */

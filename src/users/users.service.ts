@@ -88,7 +88,7 @@ const checkedChanges = (changes: UserChanges): UserChanges =>
       .map((field) => [field, CHECKS[field](changes[field] as never)]),
   );
 
-/** A key with scopes gives nobody the role of an administrator. */
+/** No actor whose key has scopes may create an administrator. */
 function refuseScopedPromotion(users: readonly NewUser[], by: Actor): void {
   if (by.scopes && users.some(({ isAdmin }) => isAdmin)) throw new InsufficientScopeError();
 }
