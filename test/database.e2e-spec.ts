@@ -108,10 +108,10 @@ describe('The schema', () => {
 
   it('goes on where an earlier run has failed', async () => {
     const url = await database('empty');
-    await administer('CREATE TABLE credit_entries (id int)', url);
+    await administer('CREATE TABLE theirs (id int CONSTRAINT ix_credit_entries_newest PRIMARY KEY)', url);
 
-    await expect(runMigrations(url)).rejects.toThrow('relation "credit_entries" already exists');
-    await administer('DROP TABLE credit_entries', url);
+    await expect(runMigrations(url)).rejects.toThrow('relation "ix_credit_entries_newest" already exists');
+    await administer('DROP TABLE theirs', url);
     const ran = await runMigrations(url);
 
     expect(ran).toEqual(namesFrom('CreateCreditEntries1767225780000'));
