@@ -27,7 +27,7 @@ export type { Cursor } from './common/pagination/cursor.js';
 export { InvalidPageWindowError, type Page, PageOutOfReachError, type PageWindow } from './common/pagination/page.js';
 export { Counters } from './common/counters/counters.js';
 export type { CreditEntry } from './credits/credit-entry.entity.js';
-export type { Difference, Period } from './credits/credits.repository.js';
+export type { CreditFilter, Difference } from './credits/credits.repository.js';
 export * from './credits/credits.errors.js';
 export { type CreditRequest, CreditsService, type Receipt } from './credits/credits.service.js';
 export {

@@ -103,6 +103,7 @@ const SAYS_MORE: Readonly<Record<string, string>> = {
   action: 'enum',
   email: 'format',
   user_id: 'format',
+  api_key_id: 'format',
   key_name: 'pattern',
   start_date: 'format',
   end_date: 'format',

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { DataSource } from 'typeorm';
-import { InsufficientCreditsError, TransactionIdTakenError } from '../src/credits/credits.errors.js';
+import { InsufficientCreditsError, InvalidKeyIdError, TransactionIdTakenError } from '../src/credits/credits.errors.js';
 import { CreditsService } from '../src/credits/credits.service.js';
 import { startTestApp, useTestApp } from './support/app.js';
 import { administer, createDatabase } from './support/database.js';
@@ -49,6 +49,7 @@ describe('Credits', () => {
       transaction_id: 'order-1',
       transaction_type: 'STRIPE_CHECKOUT',
       balance_after: 40,
+      api_key_id: null,
     });
     expect(spent.body).toEqual({
       ...common,
@@ -56,6 +57,7 @@ describe('Credits', () => {
       transaction_id: 'job-1',
       transaction_type: 'MANUAL_ADJUSTMENT',
       balance_after: 25,
+      api_key_id: null,
     });
     const me = await app.as(ada).get('/v1/users/me');
     expect(me.body).toMatchObject({
@@ -297,6 +299,7 @@ describe('Credits', () => {
         'transaction_id',
         'transaction_type',
         'balance_after',
+        'api_key_id',
       ]);
     });
 
@@ -304,6 +307,33 @@ describe('Credits', () => {
       const response = await app.as(admin).get(`/v1/billing/credit-history?user_id=${randomUUID()}`);
 
       expect(response.status).toBe(404);
+    });
+
+    it('200 lists the entries that were made for a key, and no others', async () => {
+      const [ada, keyId, other] = [await app.given.user(), randomUUID(), randomUUID()];
+      const credits = app.nest.get(CreditsService);
+      await add(ada, 10);
+      for (const [n, apiKeyId] of [keyId, undefined, other, keyId].entries())
+        await credits.spend({ userId: ada.id, amount: n + 1, transactionId: `job-${String(n)}`, apiKeyId });
+      const list = (id: string) => app.as(ada).get(`/v1/billing/credit-history?api_key_id=${id}`);
+      const found = async (id: string) =>
+        ((await list(id)).body as { data: { credits: number; api_key_id: string }[] }).data;
+
+      expect(await found(keyId)).toMatchObject([-4, -1].map((moved) => ({ credits: moved, api_key_id: keyId })));
+      expect(await found(other.toUpperCase())).toMatchObject([{ credits: -3, api_key_id: other }]);
+      expect(await found(randomUUID())).toEqual([]);
+      expect((await list('first-key')).body).toEqual({ status: 400, message: 'api_key_id must be a UUID' });
+    });
+
+    it('cannot be asked of CreditsService for what is no id of a key', async () => {
+      const { id: userId } = await app.given.user();
+      const credits = app.nest.get(CreditsService);
+      const window = { limit: 1, offset: 0, after: null };
+
+      await expect(credits.history(userId, { apiKeyId: 'first-key' }, window)).rejects.toThrow(InvalidKeyIdError);
+      await expect(credits.add({ userId, amount: 1, transactionId: 'a', apiKeyId: 'first-key' })).rejects.toThrow(
+        InvalidKeyIdError,
+      );
     });
 
     it('200 takes inclusive UTC dates', async () => {

@@ -2,8 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { Client } from 'pg';
 import { DataSource, MigrationExecutor } from 'typeorm';
-import { APPLICATION } from '../src/audit-trail/actor.js';
-import { CreditsRepository } from '../src/credits/credits.repository.js';
 import { dataSourceOptions } from '../src/database/data-source.options.js';
 import { ENTITIES } from '../src/entities.js';
 import { MIGRATIONS } from '../src/database/migrations.js';
@@ -276,17 +274,19 @@ describe('The schema', () => {
     it('takes charges before and after each migration, also of a user whose name an older instance has just written', async () => {
       const charged: string[] = [];
       const charge = async (step: string): Promise<void> => {
-        const dataSource = await connect(url);
-        const repository = new CreditsRepository(dataSource);
-        for (const { id: userId } of await usersOf(url)) {
-          const movement = {
-            userId,
-            credits: 1,
-            transactionId: step,
-            transactionType: 'MANUAL_ADJUSTMENT',
-            by: APPLICATION,
-          };
-          charged.push((await repository.move(movement, dataSource.manager))?.transactionId ?? 'refused');
+        for (const { id } of await usersOf(url)) {
+          // As version 1 writes it, and every later version may.
+          const [entry] = await administer(
+            `WITH moved AS (
+               UPDATE users SET credits_balance = credits_balance + 1, version = version + 1,
+                                updated_at = greatest(clock_timestamp(), updated_at + interval '1 ms')
+                WHERE id = '${id}' RETURNING id, credits_balance, updated_at)
+             INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type, actor)
+             SELECT updated_at, id, 1, credits_balance, '${step}', 'MANUAL_ADJUSTMENT', 'APPLICATION' FROM moved
+             RETURNING transaction_id`,
+            url,
+          );
+          charged.push((entry as { transaction_id: string } | undefined)?.transaction_id ?? 'refused');
         }
       };
       const writeAsOlderInstance = (step: string): Promise<unknown> =>

@@ -42,7 +42,7 @@ describe('The SQL of', () => {
     updateApiKey: () => app.as(ada).patch('/v1/api-keys/first-key').send({ expires_at: FUTURE }),
     revokeApiKey: () => app.as(ada).delete('/v1/api-keys/first-key'),
     rotateApiKey: () => app.as(ada).post('/v1/api-keys/first-key/rotate').send({ expires_at: FUTURE }),
-    listCreditHistory: () => app.as(ada).get('/v1/billing/credit-history'),
+    listCreditHistory: () => app.as(ada).get(`/v1/billing/credit-history?api_key_id=${ada.id}`),
     createUser: () =>
       app
         .as(admin)

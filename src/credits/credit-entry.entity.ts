@@ -8,6 +8,7 @@ const integer = { from: Number, to: (value: number) => value };
 @Entity('credit_entries')
 @Unique('uq_credit_entries_user_id_transaction_id', ['userId', 'transactionId'])
 @Index('ix_credit_entries_newest', { synchronize: false }) // descends, which TypeORM cannot say: see the migration
+@Index('ix_credit_entries_api_key', { synchronize: false }) // the same
 @Check('ck_credit_entries_credits', 'credits <> 0 AND credits BETWEEN -9007199254740991 AND 9007199254740991')
 @Check('ck_credit_entries_balance_after', 'balance_after BETWEEN 0 AND 9007199254740991')
 @Check('ck_credit_entries_transaction_id', `transaction_id <> ''`)
@@ -41,4 +42,8 @@ export class CreditEntry extends ActorColumns {
 
   @Column({ name: 'transaction_type', type: 'varchar', length: 32 })
   readonly transactionType!: string;
+
+  /** The user's key for which credits were spent, where a verification of that key spent them. */
+  @Column({ name: 'api_key_id', type: 'uuid', nullable: true })
+  readonly apiKeyId!: string | null;
 }

@@ -45,8 +45,8 @@ export class CreditsController {
     @Query() query: CreditHistoryRequest,
     @Req() request: Request,
   ): Promise<CreditEntryPage> {
-    const { user_id: userId = caller.userId, start_date: startDate, end_date: endDate } = query;
-    const page = await this.credits.history(userId, { startDate, endDate }, pageWindowOf(query));
+    const { user_id: userId = caller.userId, start_date: startDate, end_date: endDate, api_key_id: apiKeyId } = query;
+    const page = await this.credits.history(userId, { startDate, endDate, apiKeyId }, pageWindowOf(query));
     return paginated(page, query, (entry) => CreditEntryResponse.from(entry), request);
   }
 }

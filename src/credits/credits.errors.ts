@@ -32,6 +32,14 @@ export class InvalidPeriodError extends DomainError {
   }
 }
 
+export class InvalidKeyIdError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super('api_key_id must be a UUID');
+  }
+}
+
 export class InsufficientCreditsError extends DomainError {
   readonly kind = 'payment_required';
 

@@ -1,12 +1,12 @@
 import { Injectable } from '@nestjs/common';
-import sql, { type Sql } from 'sql-template-tag';
+import sql, { empty, type Sql } from 'sql-template-tag';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Actor } from '../audit-trail/actor.js';
 import { ACTOR_COLUMNS, actorColumnNames, actorValues } from '../audit-trail/actor-columns.js';
 import type { Page, PageWindow } from '../common/pagination/page.js';
 import { type Columns, selectList } from '../database/columns.js';
 import { query } from '../database/query.js';
-import { findNewest, type List, NEWEST } from '../database/list.js';
+import { findNewest, type List, NEWEST, NEWEST_NULLS_LAST } from '../database/list.js';
 import { withoutTimeouts } from '../database/without-timeouts.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import type { CreditEntry } from './credit-entry.entity.js';
@@ -17,13 +17,18 @@ export interface Movement {
   readonly credits: number;
   readonly transactionId: string;
   readonly transactionType: string;
+  readonly apiKeyId: string | null;
   readonly by: Actor;
 }
 
-/** Inclusive UTC dates, `YYYY-MM-DD`. */
-export interface Period {
+/** Which entries of a user to list; undefined does not restrict. */
+export interface CreditFilter {
+  /** The first day, in UTC, as `YYYY-MM-DD`. */
   readonly startDate?: string | undefined;
+  /** The last day, which is included. */
   readonly endDate?: string | undefined;
+  /** The key for which credits were spent. */
+  readonly apiKeyId?: string | undefined;
 }
 
 /** A balance or a `balance_after` that is not the sum of the entries up to it. */
@@ -43,6 +48,7 @@ const COLUMNS = {
   balanceAfter: 'balance_after',
   transactionId: 'transaction_id',
   transactionType: 'transaction_type',
+  apiKeyId: 'api_key_id',
   ...ACTOR_COLUMNS,
 } as const satisfies Columns<CreditEntry>;
 
@@ -104,7 +110,7 @@ export class CreditsRepository {
    * @returns the entry, or null when the user does not exist or the balance would leave its bounds
    */
   async move(
-    { userId, credits, transactionId, transactionType, by }: Movement,
+    { userId, credits, transactionId, transactionType, apiKeyId, by }: Movement,
     manager: EntityManager,
   ): Promise<CreditEntry | null> {
     const [row] = await query<EntryRow>(
@@ -116,9 +122,10 @@ export class CreditsRepository {
            updated_at = greatest(clock_timestamp(), updated_at + interval '1 ms')
      WHERE id = ${userId} AND credits_balance + ${credits}::bigint BETWEEN 0 AND 9007199254740991
     RETURNING id, credits_balance, updated_at)
-  INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type,
+  INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type, api_key_id,
                               ${actorColumnNames})
-  SELECT updated_at, id, ${credits}, credits_balance, ${transactionId}, ${transactionType}, ${actorValues(by)} FROM moved
+  SELECT updated_at, id, ${credits}, credits_balance, ${transactionId}, ${transactionType}, ${apiKeyId}, ${actorValues(by)}
+    FROM moved
   RETURNING ${SELECTED}`,
     );
     return row ? toEntry(row) : null;
@@ -136,12 +143,22 @@ export class CreditsRepository {
     return row ? toEntry(row) : null;
   }
 
-  /** The user's entries in the period, the newest first. */
-  async findPage(userId: string, { startDate, endDate }: Period, window: PageWindow): Promise<Page<CreditEntry>> {
+  /** The user's entries that match the filter, the newest first. */
+  async findPage(
+    userId: string,
+    { startDate, endDate, apiKeyId }: CreditFilter,
+    window: PageWindow,
+  ): Promise<Page<CreditEntry>> {
+    const ofKey = apiKeyId === undefined ? empty : sql` AND api_key_id = ${apiKeyId}`;
     const filter = sql`user_id = ${userId}
       AND (${startDate}::date IS NULL OR created_at >= ${startDate}::date::timestamp AT TIME ZONE 'UTC')
-      AND (${endDate}::date IS NULL OR created_at < (${endDate}::date + 1)::timestamp AT TIME ZONE 'UTC')`;
-    const list: List = { columns: SELECTED, table: 'credit_entries', filter, order: NEWEST };
+      AND (${endDate}::date IS NULL OR created_at < (${endDate}::date + 1)::timestamp AT TIME ZONE 'UTC')${ofKey}`;
+    const list: List = {
+      columns: SELECTED,
+      table: 'credit_entries',
+      filter,
+      order: apiKeyId === undefined ? NEWEST : NEWEST_NULLS_LAST,
+    };
     const page = await findNewest<EntryRow>(this.database, list, window);
     return { ...page, rows: page.rows.map(toEntry) };
   }
@@ -181,6 +198,7 @@ const toEntry = (row: EntryRow): CreditEntry => ({
   balanceAfter: Number(row.balanceAfter),
   transactionId: row.transactionId,
   transactionType: row.transactionType,
+  apiKeyId: row.apiKeyId,
   actor: row.actor,
   actorUserId: row.actorUserId,
   actorKeyId: row.actorKeyId,

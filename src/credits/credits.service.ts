@@ -17,12 +17,13 @@ import {
   BalanceLimitError,
   InsufficientCreditsError,
   InvalidAmountError,
+  InvalidKeyIdError,
   InvalidPeriodError,
   InvalidTransactionIdError,
   InvalidTransactionTypeError,
   TransactionIdTakenError,
 } from './credits.errors.js';
-import { CreditsRepository, type Difference, type Movement, type Period } from './credits.repository.js';
+import { type CreditFilter, CreditsRepository, type Difference, type Movement } from './credits.repository.js';
 import { DEFAULT_TRANSACTION_TYPE, isTransactionType } from './transaction-type.js';
 
 export interface CreditRequest {
@@ -36,6 +37,8 @@ export interface CreditRequest {
    * default.
    */
   readonly transactionType?: string | undefined;
+  /** The user's key for which the credits are spent, if they are spent for one. */
+  readonly apiKeyId?: string | undefined;
 }
 
 /** The entry of a transaction, and whether an earlier call created it. */
@@ -66,7 +69,7 @@ export class CreditsService {
 
   /**
    * @throws InvalidAmountError, InvalidTransactionIdError, InvalidTransactionTypeError,
-   *   UserNotFoundError, BalanceLimitError, TransactionIdTakenError
+   *   InvalidKeyIdError, UserNotFoundError, BalanceLimitError, TransactionIdTakenError
    */
   add(request: CreditRequest, options?: ChangeOptions): Promise<Receipt> {
     return this.move(request, 1, options);
@@ -77,24 +80,26 @@ export class CreditsService {
    * all; an error leaves that transaction usable.
    *
    * @throws InvalidAmountError, InvalidTransactionIdError, InvalidTransactionTypeError,
-   *   UserNotFoundError, InsufficientCreditsError, TransactionIdTakenError
+   *   InvalidKeyIdError, UserNotFoundError, InsufficientCreditsError, TransactionIdTakenError
    */
   spend(request: CreditRequest, options?: ChangeOptions): Promise<Receipt> {
     return this.move(request, -1, options);
   }
 
   /**
-   * The user's entries in a period, the newest first.
+   * The user's entries that match a filter, the newest first.
    *
-   * @throws InvalidPeriodError, UserNotFoundError
+   * @throws InvalidPeriodError, InvalidKeyIdError, UserNotFoundError, InvalidPageWindowError,
+   *   PageOutOfReachError
    */
-  async history(userId: string, period: Period, window: PageWindow): Promise<Page<CreditEntry>> {
-    const { startDate, endDate } = period;
+  async history(userId: string, filter: CreditFilter, window: PageWindow): Promise<Page<CreditEntry>> {
+    const { startDate, endDate, apiKeyId } = filter;
     if (startDate !== undefined && !isDate(startDate)) throw new InvalidPeriodError();
     if (endDate !== undefined && !(isDate(endDate) && endDate >= (startDate ?? endDate)))
       throw new InvalidPeriodError();
+    if (apiKeyId !== undefined && !isUuid(apiKeyId)) throw new InvalidKeyIdError();
     if (!isUuid(userId)) throw new UserNotFoundError({ id: userId });
-    const page = await this.entries.findPage(userId, period, window);
+    const page = await this.entries.findPage(userId, filter, window);
     if (page.total === 0) await this.users.getById(userId); // tells "no entries" from "no such user"
     return page;
   }
@@ -114,12 +119,14 @@ export class CreditsService {
     sign: 1 | -1,
     { by = APPLICATION, manager = this.entries.manager }: ChangeOptions = {},
   ): Promise<Receipt> {
-    const { userId, amount, transactionId, transactionType = DEFAULT_TRANSACTION_TYPE } = request;
+    const { userId, amount, transactionId, transactionType = DEFAULT_TRANSACTION_TYPE, apiKeyId } = request;
     if (!Number.isSafeInteger(amount) || amount < 1) throw new InvalidAmountError();
     if (!isTransactionId(transactionId)) throw new InvalidTransactionIdError();
     if (!isTransactionType(transactionType)) throw new InvalidTransactionTypeError();
+    if (apiKeyId !== undefined && !isUuid(apiKeyId)) throw new InvalidKeyIdError();
     if (!isUuid(userId)) throw new UserNotFoundError({ id: userId });
-    const movement = { userId, credits: sign * amount, transactionId, transactionType, by };
+    const keyId = apiKeyId?.toLowerCase() ?? null;
+    const movement = { userId, credits: sign * amount, transactionId, transactionType, apiKeyId: keyId, by };
 
     const entry = await this.attempt(movement, manager);
     if (entry) {
@@ -159,8 +166,9 @@ export class CreditsService {
   }
 }
 
-function replay(entry: CreditEntry, { credits, transactionType }: Movement): Receipt {
-  if (entry.credits !== credits || entry.transactionType !== transactionType) throw new TransactionIdTakenError();
+function replay(entry: CreditEntry, { credits, transactionType, apiKeyId }: Movement): Receipt {
+  const isSame = entry.credits === credits && entry.transactionType === transactionType && entry.apiKeyId === apiKeyId;
+  if (!isSame) throw new TransactionIdTakenError();
   return { entry, replayed: true };
 }
 

@@ -11,6 +11,7 @@ import { RefuseLineSeparators1767226200000 } from '../../migrations/176722620000
 import { ValidateUserNames1767226260000 } from '../../migrations/1767226260000-validate-user-names.js';
 import { FreeTransactionTypes1767226320000 } from '../../migrations/1767226320000-free-transaction-types.js';
 import { ValidateTransactionTypes1767226380000 } from '../../migrations/1767226380000-validate-transaction-types.js';
+import { AddKeysOfCreditEntries1767226560000 } from '../../migrations/1767226560000-add-keys-of-credit-entries.js';
 import { AddScopes1767226440000 } from '../../migrations/1767226440000-add-scopes.js';
 import { ValidateScopes1767226500000 } from '../../migrations/1767226500000-validate-scopes.js';
 
@@ -31,4 +32,5 @@ export const MIGRATIONS = [
   ValidateTransactionTypes1767226380000,
   AddScopes1767226440000,
   ValidateScopes1767226500000,
+  AddKeysOfCreditEntries1767226560000,
 ];

@@ -441,8 +441,8 @@ export const MUTANTS = [
   },
   {
     file: 'src/credits/credits.service.ts',
-    from: 'entry.credits !== credits || entry.transactionType !== transactionType',
-    to: 'entry.credits !== credits',
+    from: 'entry.credits === credits && entry.transactionType === transactionType',
+    to: 'entry.credits === credits',
     killedBy: 'test/credits.e2e-spec.ts',
     title: '409 for other content under a transaction_id',
   },

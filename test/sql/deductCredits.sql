@@ -7,7 +7,8 @@ WITH moved AS (
            updated_at = greatest(clock_timestamp(), updated_at + interval '1 ms')
      WHERE id = $2 AND credits_balance + $3::bigint BETWEEN 0 AND 9007199254740991
     RETURNING id, credits_balance, updated_at)
-  INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type,
+  INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type, api_key_id,
                               actor, actor_user_id, actor_key_id, request_id)
-  SELECT updated_at, id, $4, credits_balance, $5, $6, $7, $8::uuid, $9::uuid, $10 FROM moved
-  RETURNING credit_entries.id, credit_entries.created_at AS "createdAt", credit_entries.user_id AS "userId", credit_entries.credits, credit_entries.balance_after AS "balanceAfter", credit_entries.transaction_id AS "transactionId", credit_entries.transaction_type AS "transactionType", credit_entries.actor, credit_entries.actor_user_id AS "actorUserId", credit_entries.actor_key_id AS "actorKeyId", credit_entries.request_id AS "requestId";
+  SELECT updated_at, id, $4, credits_balance, $5, $6, $7, $8, $9::uuid, $10::uuid, $11
+    FROM moved
+  RETURNING credit_entries.id, credit_entries.created_at AS "createdAt", credit_entries.user_id AS "userId", credit_entries.credits, credit_entries.balance_after AS "balanceAfter", credit_entries.transaction_id AS "transactionId", credit_entries.transaction_type AS "transactionType", credit_entries.api_key_id AS "apiKeyId", credit_entries.actor, credit_entries.actor_user_id AS "actorUserId", credit_entries.actor_key_id AS "actorKeyId", credit_entries.request_id AS "requestId";

@@ -776,6 +776,12 @@ export interface components {
              * @example 40
              */
             balance_after: number;
+            /**
+             * Format: uuid
+             * @description The key of the user for which a verification spent the credits; null for every other entry
+             * @example null
+             */
+            api_key_id: string | null;
         };
         CreditEntryPage: {
             data: components["schemas"]["CreditEntryResponse"][];
@@ -2157,6 +2163,11 @@ export interface operations {
                  * @example 2026-01-31
                  */
                 end_date?: string;
+                /**
+                 * @description Only entries of credits that were spent for this key
+                 * @example 0198c5a2-9d3f-4b8e-8c21-5e7f9a0b3d46
+                 */
+                api_key_id?: string;
                 /**
                  * @description For administrators: the history of this user instead of their own
                  * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90

@@ -44,6 +44,15 @@ export class CreditEntryResponse {
   })
   readonly balance_after!: number;
 
+  @ApiProperty({
+    ...UUID_SCHEMA,
+    type: String,
+    nullable: true,
+    description: 'The key of the user for which a verification spent the credits; null for every other entry',
+    example: null,
+  })
+  readonly api_key_id!: string | null;
+
   static from(entry: CreditEntry): CreditEntryResponse {
     return {
       id: entry.id,
@@ -52,6 +61,7 @@ export class CreditEntryResponse {
       transaction_id: entry.transactionId,
       transaction_type: entry.transactionType,
       balance_after: entry.balanceAfter,
+      api_key_id: entry.apiKeyId,
     };
   }
 }

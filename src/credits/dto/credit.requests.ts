@@ -63,6 +63,15 @@ export class CreditHistoryRequest extends PageRequest {
   @IsString()
   readonly end_date?: string;
 
+  @ApiPropertyOptional({
+    ...UUID_SCHEMA,
+    description: 'Only entries of credits that were spent for this key',
+    example: '0198c5a2-9d3f-4b8e-8c21-5e7f9a0b3d46',
+  })
+  @Omittable()
+  @IsId()
+  readonly api_key_id?: string;
+
   @ApiPropertyOptional({ ...USER_ID, description: 'For administrators: the history of this user instead of their own' })
   @Omittable()
   @IsId()
