@@ -9,6 +9,7 @@ import { API_KEY_NAME_CHECK } from './api-key-rules.js';
 @Check('ck_api_keys_prefix', `prefix ~ '^ua_[0-9A-Za-z]{5}$'`)
 @Check('ck_api_keys_digest', `octet_length(secret_digest) = 32`)
 @Check('ck_api_keys_scopes', 'is_scope_list(scopes)')
+@Check('ck_api_keys_rate_limit_per_minute', 'rate_limit_per_minute >= 0')
 export class ApiKey {
   @PrimaryColumn('uuid', { primaryKeyConstraintName: 'pk_api_keys', default: () => 'time_ordered_uuid()' })
   readonly id!: string;
@@ -45,4 +46,11 @@ export class ApiKey {
   /** Sorted by their bytes, without duplicates; null for everything that the owner may do. */
   @Column({ type: 'text', array: true, nullable: true })
   readonly scopes!: string[] | null;
+
+  /**
+   * The budget of this key alone: 0 for none; null for the default, or for none where the user has a
+   * budget.
+   */
+  @Column({ name: 'rate_limit_per_minute', type: 'integer', nullable: true })
+  readonly rateLimitPerMinute!: number | null;
 }

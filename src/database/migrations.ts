@@ -14,6 +14,8 @@ import { ValidateTransactionTypes1767226380000 } from '../../migrations/17672263
 import { AddKeysOfCreditEntries1767226560000 } from '../../migrations/1767226560000-add-keys-of-credit-entries.js';
 import { AddScopes1767226440000 } from '../../migrations/1767226440000-add-scopes.js';
 import { ValidateScopes1767226500000 } from '../../migrations/1767226500000-validate-scopes.js';
+import { AddRateLimits1767227160000 } from '../../migrations/1767227160000-add-rate-limits.js';
+import { ValidateRateLimits1767227220000 } from '../../migrations/1767227220000-validate-rate-limits.js';
 
 /** Every migration, oldest first. A test holds this list and the folder together. */
 export const MIGRATIONS = [
@@ -33,4 +35,6 @@ export const MIGRATIONS = [
   AddScopes1767226440000,
   ValidateScopes1767226500000,
   AddKeysOfCreditEntries1767226560000,
+  AddRateLimits1767227160000,
+  ValidateRateLimits1767227220000,
 ];

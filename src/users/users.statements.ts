@@ -30,6 +30,7 @@ const COLUMNS = {
   name: 'name',
   email: 'email',
   creditsBalance: 'credits_balance',
+  rateLimitPerMinute: 'rate_limit_per_minute',
 } as const satisfies Columns<User>;
 
 /**
@@ -57,6 +58,7 @@ export const toUser = (row: UserRow): User => ({
   name: row.name,
   email: row.email,
   creditsBalance: Number(row.creditsBalance),
+  rateLimitPerMinute: row.rateLimitPerMinute,
 });
 
 /** A change of one user. */
