@@ -14,7 +14,7 @@ export { ApiKeyGuard, type AuthenticatedRequest } from './api-keys/api-key.guard
 export { AuthenticationService } from './api-keys/authentication.service.js';
 export type { RateLimitState } from './api-keys/rate-limit.headers.js';
 export { type LeakedSecret, LeakedSecretsService } from './api-keys/leaked-secrets.service.js';
-export { RateLimits } from './api-keys/rate-limits.service.js';
+export { type LimitedKey, type RateLimitOutcome, RateLimits } from './api-keys/rate-limits.service.js';
 export { Administrators, Authenticated, CurrentUser } from './api-keys/authenticated.decorator.js';
 export type { Principal } from './api-keys/principal.js';
 export { type Actor, APPLICATION, InvalidActorError } from './audit-trail/actor.js';

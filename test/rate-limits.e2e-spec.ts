@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { generateApiKey } from '../src/common/api-key-format.js';
 import { RateLimitedError } from '../src/api-keys/api-keys.errors.js';
-import { RateLimits } from '../src/api-keys/rate-limits.service.js';
+import { type LimitedKey, RateLimits } from '../src/api-keys/rate-limits.service.js';
 import { MetricsServer } from '../src/metrics/metrics.server.js';
 import { startTestApp, type TestApp } from './support/app.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
@@ -172,7 +172,7 @@ describeWithRedis('Instances with one Redis', () => {
   it('limit all the same where they were too busy to read the answer in time', async () => {
     const app = await start({ RATE_LIMIT_PER_MINUTE: '3', REDIS_URL: redisUrl });
     const limits = app.nest.get(RateLimits, { strict: false });
-    const key = randomUUID();
+    const key = limitedKey();
     await connected(app);
     const count = async () => limits.countCall(key);
     await count();
@@ -237,10 +237,19 @@ describeWithRedis('Instances with one Redis', () => {
   });
 });
 
+/** A key that nothing else counts by, with the default budget. */
+const limitedKey = (budgets: Partial<LimitedKey> = {}): LimitedKey => ({
+  keyId: randomUUID(),
+  userId: randomUUID(),
+  keyRateLimitPerMinute: null,
+  userRateLimitPerMinute: null,
+  ...budgets,
+});
+
 /** Until requests are counted. */
 async function connected(app: TestApp): Promise<void> {
   const limits = app.nest.get(RateLimits, { strict: false });
-  while ((await limits.countCall(randomUUID())) === null) await new Promise(setImmediate);
+  while ((await limits.countCall(limitedKey())).length === 0) await new Promise(setImmediate);
 }
 
 async function answers(url: string): Promise<boolean> {

@@ -66,7 +66,7 @@ function requestOfTransport(context: ExecutionContext, type: string): Authentica
   return undefined;
 }
 
-/** Authenticates the caller, and counts the request for the rate limit of its key. */
+/** Authenticates the caller, and counts the request for the rate limits of its key and user. */
 @Injectable()
 export class ApiKeyGuard implements CanActivate {
   constructor(
@@ -87,8 +87,8 @@ export class ApiKeyGuard implements CanActivate {
     const principal = await this.authenticate(request);
     // In another application, the id of a request may be anything.
     request.principal = { ...principal, requestId: isRequestId(request.id) ? request.id : null };
-    const limit = await this.limits.countCall(principal.keyId);
-    const headers = { ...(limit && rateLimitHeaders(limit)), ...supersessionHeaders(principal) };
+    const limits = await this.limits.countCall(principal);
+    const headers = { ...rateLimitHeaders(limits), ...supersessionHeaders(principal) };
     for (const [name, value] of Object.entries(headers)) response?.setHeader(name, value);
     return true;
   }

@@ -189,12 +189,16 @@ export class RateLimitedError extends DomainError {
   readonly kind = 'rate_limited';
   readonly headers: Readonly<Record<string, string>>;
 
-  constructor(state: RateLimitState) {
+  /** @param limits all that apply, among them the exceeded one */
+  constructor(exceeded: RateLimitState, limits: readonly RateLimitState[] = [exceeded]) {
+    const requests = `${String(exceeded.quota)} ${exceeded.quota === 1 ? 'request' : 'requests'} a minute`;
     super(
-      state.limit === 'key'
-        ? `The API key may make ${String(state.quota)} requests a minute`
-        : `Too many requests of this address failed to authenticate`,
+      {
+        key: `The API key may make ${requests}`,
+        user: `The API keys of this user may make ${requests} together`,
+        address: 'Too many requests of this address failed to authenticate',
+      }[exceeded.limit],
     );
-    this.headers = { ...rateLimitHeaders(state), 'Retry-After': String(state.resetSeconds) };
+    this.headers = { ...rateLimitHeaders(limits), 'Retry-After': String(exceeded.resetSeconds) };
   }
 }

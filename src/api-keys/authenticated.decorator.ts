@@ -36,7 +36,8 @@ export const KEY: Check = {
   examples: {
     missing: new MissingApiKeyError(),
     invalid: new InvalidApiKeyError(),
-    key: new RateLimitedError({ limit: 'key', quota: 6000, remaining: 0, resetSeconds: 60 }),
+    key: new RateLimitedError({ limit: 'key', quota: 6000, remaining: 0, resetSeconds: 60, isExceeded: true }),
+    user: new RateLimitedError({ limit: 'user', quota: 9000, remaining: 0, resetSeconds: 60, isExceeded: true }),
   },
   documentation: ApiSecurity(API_KEY_SCHEME),
 };

@@ -32,17 +32,19 @@ export class AuthenticationService {
     const secret = await this.secrets.find(digestOf(presented));
     if (typeof secret === 'string') throw this.refusal(secret);
     this.usage.record(secret.keyId);
-    const {
-      userId,
-      keyId,
-      isAdmin,
-      scopes,
-      expiresAt: keyExpiresAt,
-      supersededAt: at,
-      supersededUntil: until,
-    } = secret;
-    const superseded = at && until && { at, until };
-    return { type: 'API_KEY', userId, keyId, isAdmin, scopes, keyExpiresAt, superseded, requestId: null };
+    const { supersededAt: at, supersededUntil: until } = secret;
+    return {
+      type: 'API_KEY',
+      userId: secret.userId,
+      keyId: secret.keyId,
+      isAdmin: secret.isAdmin,
+      scopes: secret.scopes,
+      keyExpiresAt: secret.expiresAt,
+      superseded: at && until && { at, until },
+      keyRateLimitPerMinute: secret.keyRateLimitPerMinute,
+      userRateLimitPerMinute: secret.userRateLimitPerMinute,
+      requestId: null,
+    };
   }
 
   /** Counts it by its reason, which the caller is not told. */

@@ -9,6 +9,10 @@ export interface Principal extends Actor {
   readonly isAdmin: boolean;
   readonly scopes: Scopes;
   readonly keyExpiresAt: Date;
+  /** The stored budget of the key, as `RateLimits` reads it. */
+  readonly keyRateLimitPerMinute: number | null;
+  /** The stored budget of the user. */
+  readonly userRateLimitPerMinute: number | null;
   /**
    * Set where the request was sent with a secret that a rotation has replaced: the instant of the
    * rotation, and the end of the overlap.

@@ -1,26 +1,30 @@
 /** The state of a rate limit after a request. */
 export interface RateLimitState {
-  readonly limit: 'key' | 'address';
+  readonly limit: 'key' | 'user' | 'address';
   /** Requests per window. */
   readonly quota: number;
   /** Requests left in the current window. */
   readonly remaining: number;
   /** Whole seconds until the next window. */
   readonly resetSeconds: number;
+  /** Whether this request is above the limit. */
+  readonly isExceeded: boolean;
 }
 
 export const WINDOW_SECONDS = 60;
 
 /**
- * The headers of draft-ietf-httpapi-ratelimit-headers: the limit, what is left of it and when it
- * resets.
+ * The headers of draft-ietf-httpapi-ratelimit-headers: the limits, what is left of each and when it
+ * resets. Empty without a limit.
  */
-export const rateLimitHeaders = ({
-  limit,
-  quota,
-  remaining,
-  resetSeconds,
-}: RateLimitState): Record<string, string> => ({
-  'RateLimit-Policy': `"${limit}";q=${String(quota)};w=${String(WINDOW_SECONDS)}`,
-  RateLimit: `"${limit}";r=${String(remaining)};t=${String(resetSeconds)}`,
-});
+export const rateLimitHeaders = (limits: readonly RateLimitState[]): Record<string, string> =>
+  limits.length === 0
+    ? {}
+    : {
+        'RateLimit-Policy': limits
+          .map(({ limit, quota }) => `"${limit}";q=${String(quota)};w=${String(WINDOW_SECONDS)}`)
+          .join(', '),
+        RateLimit: limits
+          .map(({ limit, remaining, resetSeconds }) => `"${limit}";r=${String(remaining)};t=${String(resetSeconds)}`)
+          .join(', '),
+      };

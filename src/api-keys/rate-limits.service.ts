@@ -1,52 +1,106 @@
 import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import type { Redis } from 'ioredis';
-import { type RateLimiterAbstract, RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
+import {
+  type RateLimiterAbstract,
+  RateLimiterMemory,
+  RateLimiterRedis,
+  type RateLimiterRes,
+} from 'rate-limiter-flexible';
 import { failOnThrowingListener } from '../common/fail-on-throwing-listener.js';
 import { Counters } from '../common/counters/counters.js';
 import { InjectOptions, type UsersApiOptions } from '../config/users-api.options.js';
 import { RateLimitedError } from './api-keys.errors.js';
 import { type RateLimitState, WINDOW_SECONDS } from './rate-limit.headers.js';
+import { keyBudget, type StoredRateLimits } from './rate-limit-rules.js';
 
 /** The timeout of Redis for a request, and the time without requests to it after a failure (ms). */
 const STORE_TIMEOUT_MS = 100;
 const STORE_COOLDOWN_MS = 1_000;
 const TICK_MS = 20;
 
-/** Counts requests in windows of a minute: in memory, or in Redis for all instances together. */
+/** A key and its user, with their budgets: a `Principal` is one. */
+export interface LimitedKey extends StoredRateLimits {
+  readonly keyId: string;
+  readonly userId: string;
+}
+
+/** The limits of a key after one unit of each was taken. */
+export interface RateLimitOutcome {
+  /** One for each budget; empty where there is none, or the store does not answer. */
+  readonly limits: readonly RateLimitState[];
+  /**
+   * Null where the request may pass; otherwise the exceeded limit, whose `resetSeconds` is the time
+   * to wait: of two, the one with the longer wait.
+   */
+  readonly exceeded: RateLimitState | null;
+}
+
+interface Budget {
+  readonly limit: RateLimitState['limit'];
+  /** What shares the budget. */
+  readonly who: string;
+  /** Requests a minute. */
+  readonly quota: number;
+}
+
+const PASSED: RateLimitOutcome = { limits: [], exceeded: null };
+
+/**
+ * Counts requests in windows of a minute: in memory, or in Redis for all instances together. The
+ * counts have no bound, and each request compares them with the budgets of its moment, so a changed
+ * budget applies to the next request.
+ */
 @Injectable()
 export class RateLimits implements OnModuleInit, OnApplicationShutdown {
   private readonly logger = new Logger(RateLimits.name);
+  private readonly defaultLimit: number;
   private redis: Redis | undefined;
-  private perKey: RateLimiterAbstract | undefined;
-  private perAddress: RateLimiterAbstract | undefined;
+  private limiters: Readonly<Record<RateLimitState['limit'], RateLimiterAbstract>> | undefined;
   private coolDownUntil = 0;
   private storeIsDown = false;
 
   constructor(
     @InjectOptions() private readonly options: UsersApiOptions,
     private readonly counters: Counters,
-  ) {}
+  ) {
+    this.defaultLimit = options.rateLimitPerMinute ?? 0;
+  }
 
   async onModuleInit(): Promise<void> {
-    const { rateLimitPerMinute: points = 0, redisUrl } = this.options;
-    if (points === 0) return;
+    const { redisUrl } = this.options;
     this.redis = redisUrl === undefined ? undefined : await this.connect(redisUrl);
-    const limiter = (keyPrefix: string): RateLimiterAbstract => {
-      const options = { points, duration: WINDOW_SECONDS, keyPrefix };
+    const limiter = (limit: RateLimitState['limit']): RateLimiterAbstract => {
+      // `penalty` counts without a bound; `points` is of no effect there.
+      const options = { points: Number.MAX_SAFE_INTEGER, duration: WINDOW_SECONDS, keyPrefix: `users-api:${limit}` };
       return this.redis
         ? new RateLimiterRedis({ ...options, storeClient: this.redis })
         : new RateLimiterMemory(options);
     };
-    this.perKey = limiter('users-api:key');
-    this.perAddress = limiter('users-api:address');
+    this.limiters = { key: limiter('key'), user: limiter('user'), address: limiter('address') };
   }
 
   /**
-   * @returns null where nothing is limited, or the store does not answer: then requests pass
+   * Takes one unit of the budget of a key and one of the budget of its user, in one round trip to
+   * Redis, and none where there is no budget. A request that either refuses has counted for both.
+   * Each call takes units of its own.
+   */
+  async take({ keyId, userId, ...stored }: LimitedKey): Promise<RateLimitOutcome> {
+    const ofKey = keyBudget(stored, this.defaultLimit);
+    const ofUser = stored.userRateLimitPerMinute ?? Infinity;
+    const budgets: Budget[] = [];
+    if (ofKey !== Infinity) budgets.push({ limit: 'key', who: keyId, quota: ofKey });
+    if (ofUser !== Infinity) budgets.push({ limit: 'user', who: userId, quota: ofUser });
+    return budgets.length > 0 ? this.count(budgets) : PASSED;
+  }
+
+  /**
+   * Like `take`, for a request that is answered 429 where a budget is exceeded.
+   *
+   * @returns the limits that apply, for the headers of the response
    * @throws RateLimitedError
    */
-  countCall(keyId: string): Promise<RateLimitState | null> | null {
-    return this.perKey ? this.count(this.perKey, 'key', keyId) : null;
+  async countCall(key: LimitedKey): Promise<readonly RateLimitState[]> {
+    return this.refuseExceeded(await this.take(key));
   }
 
   /**
@@ -58,33 +112,36 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
    * @throws RateLimitedError
    */
   async countFailure(address: string): Promise<void> {
-    if (this.perAddress) await this.count(this.perAddress, 'address', rateLimitAddress(address));
+    const quota = this.defaultLimit;
+    if (quota > 0) this.refuseExceeded(await this.count([{ limit: 'address', who: rateLimitAddress(address), quota }]));
   }
 
-  private async count(
-    limiter: RateLimiterAbstract,
-    limit: RateLimitState['limit'],
-    who: string,
-  ): Promise<RateLimitState | null> {
+  private refuseExceeded({ limits, exceeded }: RateLimitOutcome): readonly RateLimitState[] {
+    if (exceeded === null) return limits;
+    this.counters.rateLimited.inc({ limit: exceeded.limit });
+    throw new RateLimitedError(exceeded, limits);
+  }
+
+  private async count(budgets: readonly Budget[]): Promise<RateLimitOutcome> {
+    const { limiters } = this;
+    if (!limiters) return PASSED; // before the module is initialized
     if (performance.now() < this.coolDownUntil) {
       this.counters.rateLimitFailures.inc();
-      return null;
+      return PASSED;
     }
     try {
-      const counted = limiter.consume(who);
-      const state = stateOf(limit, limiter, await (this.redis ? withTimeout(counted) : counted));
+      const counted = Promise.all(
+        budgets.map(async (budget) => stateOf(budget, await limiters[budget.limit].penalty(budget.who))),
+      );
+      const limits = await (this.redis ? withTimeout(counted) : counted);
       this.storeIsDown = false;
-      return state;
-    } catch (rejection) {
-      if (rejection instanceof RateLimiterRes) {
-        this.counters.rateLimited.inc({ limit });
-        throw new RateLimitedError(stateOf(limit, limiter, rejection));
-      }
-      if (!this.storeIsDown) this.logger.warn({ err: rejection }, 'Redis does not answer: requests pass uncounted');
+      return { limits, exceeded: exceededOf(limits) };
+    } catch (error) {
+      if (!this.storeIsDown) this.logger.warn({ err: error }, 'Redis does not answer: requests pass uncounted');
       this.storeIsDown = true;
       this.coolDownUntil = performance.now() + STORE_COOLDOWN_MS;
       this.counters.rateLimitFailures.inc();
-      return null;
+      return PASSED;
     }
   }
 
@@ -136,10 +193,20 @@ async function withTimeout<T>(answer: Promise<T>): Promise<T> {
 }
 
 const stateOf = (
-  limit: RateLimitState['limit'],
-  { points: quota }: RateLimiterAbstract,
-  { remainingPoints, msBeforeNext }: RateLimiterRes,
-): RateLimitState => ({ limit, quota, remaining: remainingPoints, resetSeconds: Math.ceil(msBeforeNext / 1000) });
+  { limit, quota }: Budget,
+  { consumedPoints: count, msBeforeNext }: RateLimiterRes,
+): RateLimitState => ({
+  limit,
+  quota,
+  remaining: Math.max(quota - count, 0),
+  resetSeconds: Math.ceil(msBeforeNext / 1000),
+  isExceeded: count > quota,
+});
+
+const exceededOf = (limits: readonly RateLimitState[]): RateLimitState | null =>
+  limits
+    .filter(({ isExceeded }) => isExceeded)
+    .reduce<RateLimitState | null>((a, b) => (a && a.resetSeconds >= b.resetSeconds ? a : b), null);
 
 /**
  * An IPv4 address, or the first half of an IPv6 address: a subscriber has 64 bits of these to

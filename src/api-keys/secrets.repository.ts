@@ -26,6 +26,10 @@ export interface LiveSecret {
   /** Set while the secret is one that a rotation replaced. */
   readonly supersededAt: Date | null;
   readonly supersededUntil: Date | null;
+  /** The stored budget of the key; see `LimitedKey`. */
+  readonly keyRateLimitPerMinute: number | null;
+  /** The stored budget of the user. */
+  readonly userRateLimitPerMinute: number | null;
 }
 
 /** The result of a lookup for each requested digest. */
@@ -44,6 +48,8 @@ const LIVE_COLUMNS = {
   expiresAt: 'k.expires_at',
   supersededAt: 's.superseded_at',
   supersededUntil: 'CASE WHEN s.digest IS NOT NULL THEN least(s.expires_at, k.expires_at) END',
+  keyRateLimitPerMinute: 'k.rate_limit_per_minute',
+  userRateLimitPerMinute: 'u.rate_limit_per_minute',
 } as const satisfies Record<keyof Omit<LiveSecret, 'digest'>, string>;
 
 /** All null for a refused secret, which must reveal no more than one that does not exist. */

@@ -14,6 +14,8 @@ export const principal = (fields: Partial<Principal> = {}): Principal => ({
   scopes: null,
   keyExpiresAt: new Date('2099-01-01T00:00:00Z'),
   superseded: null,
+  keyRateLimitPerMinute: null,
+  userRateLimitPerMinute: null,
   requestId: null,
   ...fields,
 });

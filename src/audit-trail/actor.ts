@@ -16,6 +16,12 @@ export interface Actor {
   readonly keyExpiresAt?: Date;
   /** Set where the request was sent with a secret that a rotation has replaced. */
   readonly superseded?: { readonly at: Date; readonly until: Date } | null;
+  /** Whether the owner of the actor's key is an administrator; absent where there is no key. */
+  readonly isAdmin?: boolean;
+  /** The stored budget of the actor's key, in requests a minute; see `LimitedKey`. */
+  readonly keyRateLimitPerMinute?: number | null;
+  /** The stored budget of the user of the actor's key. */
+  readonly userRateLimitPerMinute?: number | null;
 }
 
 export class InvalidActorError extends DomainError {

@@ -287,8 +287,8 @@ export const MUTANTS = [
   },
   {
     file: 'src/api-keys/rate-limits.service.ts',
-    from: 'if (points === 0) return;',
-    to: 'if (points < 0) return;',
+    from: 'if (ofKey !== Infinity) ',
+    to: '',
     killedBy: 'test/rate-limits.e2e-spec.ts',
     title: 'is not limited at all with 0',
   },

@@ -15,7 +15,7 @@ WITH changed AS (
            LATERAL (SELECT CASE WHEN request.name_given THEN normalize(request.name, NFC) ELSE request.old_name END AS name, CASE WHEN request.status_given THEN request.status ELSE request.old_status END AS status) AS next,
            LATERAL (SELECT (next.name, next.status) IS DISTINCT FROM (request.old_name, request.old_status) AS differs) AS comparison
      WHERE users.id = request.id
-    RETURNING users.id, users.created_at AS "createdAt", users.updated_at AS "updatedAt", users.version, users.status, users.is_admin AS "isAdmin", users.name, users.email, users.credits_balance AS "creditsBalance", actor, actor_user_id, actor_key_id, request_id,
+    RETURNING users.id, users.created_at AS "createdAt", users.updated_at AS "updatedAt", users.version, users.status, users.is_admin AS "isAdmin", users.name, users.email, users.credits_balance AS "creditsBalance", users.rate_limit_per_minute AS "rateLimitPerMinute", actor, actor_user_id, actor_key_id, request_id,
               users.id AS audit_user_id, NULL::uuid AS audit_api_key_id,
               CASE WHEN request.old_name IS DISTINCT FROM users.name THEN jsonb_build_object('name', jsonb_build_object('before', request.old_name, 'after', users.name)) ELSE '{}' END
         || CASE WHEN request.old_status IS DISTINCT FROM users.status THEN jsonb_build_object('status', jsonb_build_object('before', request.old_status, 'after', users.status)) ELSE '{}' END AS audit_changes),

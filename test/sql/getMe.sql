@@ -6,7 +6,9 @@ SELECT coalesce(s.digest, k.secret_digest, request.digest) AS digest, refusal,
        CASE WHEN refusal IS NULL THEN k.scopes END AS "scopes",
        CASE WHEN refusal IS NULL THEN k.expires_at END AS "expiresAt",
        CASE WHEN refusal IS NULL THEN s.superseded_at END AS "supersededAt",
-       CASE WHEN refusal IS NULL THEN CASE WHEN s.digest IS NOT NULL THEN least(s.expires_at, k.expires_at) END END AS "supersededUntil"
+       CASE WHEN refusal IS NULL THEN CASE WHEN s.digest IS NOT NULL THEN least(s.expires_at, k.expires_at) END END AS "supersededUntil",
+       CASE WHEN refusal IS NULL THEN k.rate_limit_per_minute END AS "keyRateLimitPerMinute",
+       CASE WHEN refusal IS NULL THEN u.rate_limit_per_minute END AS "userRateLimitPerMinute"
   FROM unnest((SELECT $1::bytea[])) AS request (digest)
   LEFT JOIN LATERAL (SELECT * FROM superseded_secrets WHERE digest = request.digest LIMIT 1) AS s ON true
   LEFT JOIN LATERAL (SELECT * FROM api_keys WHERE secret_digest = request.digest
@@ -20,6 +22,6 @@ SELECT coalesce(s.digest, k.secret_digest, request.digest) AS digest, refusal,
                                  WHEN u.status = 'ACTIVE' THEN NULL ELSE 'user_inactive' END AS refusal) AS verdict;
 
 -- prepared: find_users
-SELECT request.id AS "requestedId", users.id, users.created_at AS "createdAt", users.updated_at AS "updatedAt", users.version, users.status, users.is_admin AS "isAdmin", users.name, users.email, users.credits_balance AS "creditsBalance"
+SELECT request.id AS "requestedId", users.id, users.created_at AS "createdAt", users.updated_at AS "updatedAt", users.version, users.status, users.is_admin AS "isAdmin", users.name, users.email, users.credits_balance AS "creditsBalance", users.rate_limit_per_minute AS "rateLimitPerMinute"
         FROM unnest((SELECT $1::uuid[])) AS request (id)
         LEFT JOIN LATERAL (SELECT * FROM users WHERE id = request.id LIMIT 1) AS users ON true;
