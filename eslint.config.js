@@ -16,6 +16,7 @@ const LAYERS = [
   ['embedded-postgres', 'api-keys'],
   ['users', 'audit', 'tracing'],
   ['credits', 'onboarding', 'health'],
+  ['verification'],
   ['metrics'],
   ['startup'],
   ['cli'],

@@ -29,7 +29,7 @@ export { Counters } from './common/counters/counters.js';
 export type { CreditEntry } from './credits/credit-entry.entity.js';
 export type { CreditFilter, Difference } from './credits/credits.repository.js';
 export * from './credits/credits.errors.js';
-export { type CreditRequest, CreditsService, type Receipt } from './credits/credits.service.js';
+export { type CreditRequest, CreditsService, type Receipt, type Transaction } from './credits/credits.service.js';
 export {
   type ApiKeyEvent,
   type CreditsEvent,
@@ -53,6 +53,13 @@ export {
   type UserRequest,
   UsersService,
 } from './users/users.service.js';
+export {
+  type Verification,
+  type VerificationRefusal,
+  type VerificationRequest,
+  VerificationService,
+  type VerifiedKey,
+} from './verification/verification.service.js';
 export { UnsuitableHostError } from './common/errors/unsuitable-host.error.js';
 export { type UsersApiComposition, UsersApiModule, type UsersApiRoutes } from './users-api.module.js';
 export { InvalidUsersApiOptionsError, type UsersApiOptions } from './config/users-api.options.js';

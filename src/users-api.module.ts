@@ -22,6 +22,7 @@ import { DATABASE } from './database/inject-database.decorator.js';
 import { EventsModule } from './events/events.module.js';
 import { checkedDatabase, refuseLossyParsers, refuseOtherAdapters } from './host-application.js';
 import { UsersCoreModule, UsersModule } from './users/users.module.js';
+import { VerificationCoreModule, VerificationModule } from './verification/verification.module.js';
 
 /** What has to be known before the application starts. */
 export interface UsersApiComposition {
@@ -49,8 +50,15 @@ export interface UsersApiRoutes {
 const DEFAULTS: UsersApiComposition = { dataSource: undefined, routes: true };
 
 /** Modules of the services, for injection. */
-const CORE = [CountersModule, EventsModule, ApiKeysCoreModule, UsersCoreModule, CreditsCoreModule];
-const ROUTES: Type[] = [UsersModule, ApiKeysModule, CreditsModule, AuditModule];
+const CORE = [
+  CountersModule,
+  EventsModule,
+  ApiKeysCoreModule,
+  UsersCoreModule,
+  CreditsCoreModule,
+  VerificationCoreModule,
+];
+const ROUTES: Type[] = [UsersModule, ApiKeysModule, CreditsModule, VerificationModule, AuditModule];
 
 /** Whether the routes are served. */
 const SERVES_ROUTES = Symbol('whether UsersApiModule serves routes');

@@ -1,3 +1,4 @@
+import { METHODS } from 'node:http';
 import { readFile } from 'node:fs/promises';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { Ajv } from 'ajv';
@@ -7,6 +8,7 @@ import { useTestApp } from './support/app.js';
 
 type Json = Record<string, unknown>;
 interface Operation {
+  readonly 'x-accepts-any-method'?: true;
   readonly operationId: string;
   readonly parameters?: readonly {
     readonly name: string;
@@ -105,6 +107,8 @@ const SAYS_MORE: Readonly<Record<string, string>> = {
   user_id: 'format',
   api_key_id: 'format',
   key_name: 'pattern',
+  scope: 'items',
+  'X-Required-Scope': 'maxLength',
   start_date: 'format',
   end_date: 'format',
   expires_before: 'format',
@@ -398,9 +402,10 @@ describe('The published document', () => {
         : [],
     );
 
-    const documented = (await operations()).map(
-      ({ method, path }) => `${method} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`,
-    );
+    const documented = (await operations()).flatMap(({ method, path, operation }) => {
+      const methods = operation['x-accepts-any-method'] ? METHODS.map((name) => name.toLowerCase()) : [method];
+      return methods.map((name) => `${name} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`);
+    });
 
     expect(served.sort()).toEqual(documented.sort());
   });

@@ -162,6 +162,9 @@ describe('A connection that is lost between any two statements of a request', ()
       { expires_at: FUTURE, overlap_seconds: 60 },
     ],
     'POST /v1/leaked-keys': async () => ['post', '/v1/leaked-keys', { keys: [(await app.given.user()).key] }],
+    'POST /v1/verify': () =>
+      Promise.resolve(['post', '/v1/verify', { key: admin.key, charge: { amount: 1, transaction_id: unique() } }]),
+    'GET /v1/forward-auth': () => Promise.resolve(['get', '/v1/forward-auth']),
     'GET /v1/audit-events': () => Promise.resolve(['get', '/v1/audit-events']),
     'POST /v1/billing/credits-add': () =>
       Promise.resolve(['post', '/v1/billing/credits-add', { user_id: admin.id, amount: 5, transaction_id: unique() }]),

@@ -41,6 +41,8 @@ const TABLE: Readonly<Record<string, Answers>> = {
   'DELETE /v1/users/{user_id}/api-keys/{key_name}': [401, 403, 404, 'ua:users:keys:write'],
   'POST /v1/users/{user_id}/api-keys/{key_name}/rotate': [401, 403, 404, 'ua:users:keys:write'],
   'POST /v1/leaked-keys': [401, 403, 200, 'ua:users:keys:write'],
+  'POST /v1/verify': [401, 403, 200, 'ua:verify'],
+  'GET /v1/forward-auth': [401, 200, 200, null],
   'GET /v1/audit-events': [401, 403, 200, 'ua:audit:read'],
   'GET /v1/billing/credit-history': [401, 200, 200, 'ua:credits:read'],
   'POST /v1/billing/credits-add': [401, 403, 200, 'ua:credits:add'],
@@ -55,6 +57,7 @@ const BODIES: Readonly<Record<string, (other: GivenUser) => object>> = {
   'POST /v1/api-keys/{key_name}/rotate': () => ({ expires_at: '2100-01-01T00:00:00Z' }),
   'POST /v1/users/{user_id}/api-keys/{key_name}/rotate': () => ({ expires_at: '2100-01-01T00:00:00Z' }),
   'POST /v1/leaked-keys': () => ({ keys: ['nothing'] }),
+  'POST /v1/verify': ({ key }) => ({ key, scopes: ['jobs:write'] }),
   'POST /v1/billing/credits-add': ({ id }) => ({ user_id: id, amount: 1, transaction_id: randomUUID() }),
   'POST /v1/billing/credits-deduct': ({ id }) => ({ user_id: id, amount: 1, transaction_id: randomUUID() }),
   'POST /v1/users': () => ({ name: 'New', email: `${randomUUID()}@example.com` }),
@@ -81,7 +84,10 @@ describe('Who may do what', () => {
       const [method = '', path = ''] = route.split(' ');
       const operation = paths[path]?.[method.toLowerCase() as 'get'];
       expect([route, operation?.security]).toEqual([route, nobody === 401 ? [{ ApiKeyAuth: [] }] : undefined]);
-      expect([route, '403' in (operation?.responses ?? {})]).toEqual([route, scope !== null]);
+      expect([route, '403' in (operation?.responses ?? {})]).toEqual([
+        route,
+        scope !== null || route === 'GET /v1/forward-auth', // for the scopes that the proxy names
+      ]);
       expect([route, '401' in (operation?.responses ?? {})]).toEqual([route, nobody === 401]);
     }
   });

@@ -10,11 +10,11 @@ const MANY = '&'.repeat(1_500);
 describe('A query', () => {
   const app = useTestApp();
 
-  /** The path of every operation that takes one. Listed keys are those of the caller. */
+  /** The path of every list. Listed keys are those of the caller. */
   const lists = async ({ id }: GivenUser): Promise<string[]> => {
     const { paths } = (await app.anyone().get('/docs-json')).body as OpenAPIObject;
     return Object.entries(paths).flatMap(([path, { get }]) =>
-      get?.parameters?.some((parameter) => 'in' in parameter && parameter.in === 'query')
+      get?.parameters?.some((parameter) => 'name' in parameter && parameter.name === 'page')
         ? [path.replace('{user_id}', id)]
         : [],
     );

@@ -31,9 +31,23 @@ const guardsOf = ({ controller, handler }: Route): string[] =>
     .flatMap((part) => (metadata(GUARDS_METADATA, part) ?? []) as Guard[])
     .map((guard) => (typeof guard === 'function' ? guard.name : guard.constructor.name));
 
-const CALLER = { anyone: [], user: ['ApiKeyGuard'], administrator: ['ApiKeyGuard', 'AdministratorGuard'] };
+const CALLER = {
+  anyone: [],
+  user: ['ApiKeyGuard'],
+  administrator: ['ApiKeyGuard', 'AdministratorGuard'],
+  service: ['UncountedApiKeyGuard', 'AdministratorGuard'],
+  forwarded: ['ForwardedApiKeyGuard'],
+};
 
-const impliedGuards = ({ params, access, scope, administratorQuery, query, body }: OperationDeclaration): string[] => [
+const impliedGuards = ({
+  params,
+  access,
+  scope,
+  administratorQuery,
+  query,
+  body,
+  bodyScope,
+}: OperationDeclaration): string[] => [
   ...(params ? ['PathParametersGuard'] : []),
   ...CALLER[access],
   ...(scope === null ? [] : ['ScopeGuard']),
@@ -41,13 +55,15 @@ const impliedGuards = ({ params, access, scope, administratorQuery, query, body 
   ...(query ? ['QueryGuard'] : []),
   ...(administratorQuery ? ['QueryScopeGuard'] : []),
   ...(body ? ['JsonBodyGuard'] : []),
+  ...(bodyScope ? ['BodyScopeGuard'] : []),
 ];
 
 function impliedStatuses(declaration: OperationDeclaration): Set<number> {
   const { access, scope, query, body, params, condition, status = 200, fails = [] } = declaration;
   return new Set([
     status,
-    ...(access === 'anyone' ? [] : [401, 429, 500, 503]),
+    ...(access === 'anyone' ? [] : [401, 500, 503]),
+    ...(access === 'anyone' || access === 'service' ? [] : [429]),
     ...(scope === null ? [] : [403]),
     ...(params ? [404] : []),
     ...(query ? [400] : []),

@@ -65,6 +65,12 @@ describe('The SQL of', () => {
         .as(admin)
         .post('/v1/leaked-keys')
         .send({ keys: [ada.key] }),
+    verify: () =>
+      app
+        .as(admin)
+        .post('/v1/verify')
+        .send({ key: ada.key, charge: { amount: 1, transaction_id: randomUUID() } }),
+    forwardAuth: () => app.as(ada).get('/v1/forward-auth?scope=jobs:write'),
     listAuditEvents: () => app.as(admin).get('/v1/audit-events'),
     addCredits: () => app.as(admin).post('/v1/billing/credits-add').send(credits()),
     deductCredits: () =>

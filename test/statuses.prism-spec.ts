@@ -9,6 +9,8 @@ import { createDatabase, type TestDatabase } from './support/database.js';
 import type { GivenUser } from './support/given.js';
 
 const EXPIRES = { expires_at: '2100-01-01T00:00:00Z' };
+/** Refuses a scope that its own query names, and no key for its scopes alone. */
+const FORWARD_AUTH = 'GET /v1/forward-auth';
 const LARGE = { name: 'x'.repeat(20_000) };
 
 interface Call {
@@ -120,6 +122,8 @@ describe('Every operation, with every status that the document lists', () => {
     transaction_id,
   });
 
+  const charge = (amount: number, transaction_id: string): object => ({ amount, transaction_id });
+
   it('refuses whoever it does not know, or may not do it, and requests that are none', async () => {
     for (const operation of operations()) {
       if (lists(operation, 401)) await expectStatus(401, operation, { as: null });
@@ -131,7 +135,8 @@ describe('Every operation, with every status that the document lists', () => {
       }
       if (messagesOf(operation, '403').includes('Only administrators may do this'))
         await expectStatus(403, operation, { as: user, query: { user_id: other.id } });
-      if (lists(operation, 403)) await expectStatus(403, operation, { as: await withScopes([]) });
+      if (lists(operation, 403) && operation !== FORWARD_AUTH)
+        await expectStatus(403, operation, { as: await withScopes([]) });
       if (lists(operation, 415))
         await expectStatus(415, operation, { body: {}, headers: { 'content-type': 'text/plain' } });
       if (lists(operation, 413)) await expectStatus(413, operation, { body: LARGE });
@@ -154,6 +159,9 @@ describe('Every operation, with every status that the document lists', () => {
     await expectStatus(400, 'POST /v1/users/{user_id}/api-keys', { as: keys, body: make('phone') });
     const activation = { as: await withScopes(['ua:users:write']), body: { status: 'ACTIVE' } };
     await expectStatus(403, 'PATCH /v1/users/{user_id}', activation);
+    const charged = { key: user.key, charge: charge(1, 'job') };
+    await expectStatus(403, 'POST /v1/verify', { as: await withScopes(['ua:verify']), body: charged });
+    await expectStatus(403, 'GET /v1/forward-auth', { as: await withScopes([]), query: { scope: 'jobs:write' } });
     const history = { as: await withScopes(['ua:credits:read']), query: { user_id: other.id } };
     await expectStatus(403, 'GET /v1/billing/credit-history', history);
   });
@@ -243,6 +251,12 @@ describe('Every operation, with every status that the document lists', () => {
       [201, 'POST /v1/api-keys/{key_name}/rotate', { body: EXPIRES }],
       [400, 'POST /v1/leaked-keys', { body: { keys: [] } }],
       [200, 'POST /v1/leaked-keys', { body: { keys: ['nothing'] } }],
+      [400, 'POST /v1/verify', { body: { key: 7 } }],
+      [400, 'POST /v1/verify', { body: { key: 'k', scopes: ['A'] } }],
+      [200, 'POST /v1/verify', { body: { key: 'k' } }],
+      [200, 'POST /v1/verify', { body: { key: user.key, charge: charge(1, 'job') } }],
+      [200, 'GET /v1/forward-auth'],
+      [403, 'GET /v1/forward-auth', { query: { scope: 'A' } }],
       [400, 'POST /v1/billing/credits-add', { body: credit(0) }],
       [400, 'POST /v1/billing/credits-add', { body: { ...credit(1), transaction_type: 'lower' } }],
       [404, 'POST /v1/billing/credits-add', { body: credit(5, 'one', randomUUID()) }],
@@ -255,6 +269,8 @@ describe('Every operation, with every status that the document lists', () => {
       [402, 'POST /v1/billing/credits-deduct', { body: credit(6) }],
       [200, 'POST /v1/billing/credits-deduct', { body: credit(1, 'two') }],
       [409, 'POST /v1/billing/credits-deduct', { body: credit(2, 'two') }],
+      [200, 'POST /v1/verify', { body: { key: other.key, charge: charge(1, 'three') } }],
+      [409, 'POST /v1/verify', { body: { key: other.key, charge: charge(1, 'two') } }],
       [400, 'GET /v1/billing/credit-history', { query: { start_date: 'yesterday' } }],
       [404, 'GET /v1/billing/credit-history', { query: nobody }],
       [200, 'GET /v1/billing/credit-history', { query: { user_id: other.id } }],

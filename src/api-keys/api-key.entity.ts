@@ -48,8 +48,8 @@ export class ApiKey {
   readonly scopes!: string[] | null;
 
   /**
-   * The budget of this key alone: 0 for none; null for the default, or for none where the user has a
-   * budget.
+   * The budget of this key alone: 0 for none; null for the default, or for none where the user has
+   * a budget.
    */
   @Column({ name: 'rate_limit_per_minute', type: 'integer', nullable: true })
   readonly rateLimitPerMinute!: number | null;

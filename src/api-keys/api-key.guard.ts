@@ -1,5 +1,5 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
-import type { Request } from 'express';
+import type { Request, Response } from 'express';
 import { DatabaseUnreachableError, isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
 import { isRequestId } from '../audit-trail/actor.js';
 import { type Caller, callerAddress } from '../common/http/caller-address.js';
@@ -9,10 +9,11 @@ import {
   InvalidApiKeyError,
   MissingApiKeyError,
   NotAdministratorError,
+  NotOneApiKeyError,
 } from './api-keys.errors.js';
 import { AuthenticationService } from './authentication.service.js';
 import type { Principal } from './principal.js';
-import { rateLimitHeaders } from './rate-limit.headers.js';
+import { rateLimitHeaders, type RateLimitState } from './rate-limit.headers.js';
 import { RateLimits } from './rate-limits.service.js';
 
 /**
@@ -87,7 +88,7 @@ export class ApiKeyGuard implements CanActivate {
     const principal = await this.authenticate(request);
     // In another application, the id of a request may be anything.
     request.principal = { ...principal, requestId: isRequestId(request.id) ? request.id : null };
-    const limits = await this.limits.countCall(principal);
+    const limits = await this.countCall(principal);
     const headers = { ...rateLimitHeaders(limits), ...supersessionHeaders(principal) };
     for (const [name, value] of Object.entries(headers)) response?.setHeader(name, value);
     return true;
@@ -98,15 +99,69 @@ export class ApiKeyGuard implements CanActivate {
     return requestOf(context);
   }
 
+  /** The API key of the request, undefined without one. */
+  protected presentedKey({ headers }: AuthenticatedRequest): string | undefined {
+    return headers['x-api-key']?.toString();
+  }
+
+  /** @throws RateLimitedError */
+  protected countCall(principal: Principal): Promise<readonly RateLimitState[]> {
+    return this.limits.countCall(principal);
+  }
+
+  /** @throws RateLimitedError */
+  protected countFailure(request: AuthenticatedRequest): Promise<void> {
+    return this.limits.countFailure(callerAddress(request));
+  }
+
   private async authenticate(request: AuthenticatedRequest): Promise<Principal> {
     try {
-      return await this.authentication.authenticate(request.headers['x-api-key']?.toString());
+      return await this.authentication.authenticate(this.presentedKey(request));
     } catch (error) {
       const refused = error instanceof MissingApiKeyError || error instanceof InvalidApiKeyError;
-      if (refused) await this.limits.countFailure(callerAddress(request));
+      if (refused) await this.countFailure(request);
       // An unavailable database is 503 in a host application too, which does not map these errors.
       throw isDatabaseUnavailable(error) ? new DatabaseUnreachableError(error) : error;
     }
+  }
+}
+
+/**
+ * Authenticates a service that verifies the keys of others. Its requests and its failures count for
+ * no rate limit: they are those of its own callers.
+ */
+@Injectable()
+export class UncountedApiKeyGuard extends ApiKeyGuard {
+  protected override countCall(): Promise<readonly RateLimitState[]> {
+    return Promise.resolve([]);
+  }
+
+  protected override countFailure(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/**
+ * Authenticates the caller of a proxy, which sends its key in `x-api-key` or as a bearer token (RFC
+ * 6750). A request with both has two identities, so it has none.
+ */
+@Injectable()
+export class ForwardedApiKeyGuard extends ApiKeyGuard {
+  override async canActivate(context: ExecutionContext): Promise<boolean> {
+    context.switchToHttp().getResponse<Response>().vary('authorization');
+    try {
+      return await super.canActivate(context);
+    } catch (error) {
+      throw error instanceof MissingApiKeyError ? new NotOneApiKeyError() : error;
+    }
+  }
+
+  protected override presentedKey(request: AuthenticatedRequest): string | undefined {
+    const { headersDistinct } = request as unknown as Request; // `headers` has only the first Authorization
+    const { 'x-api-key': keys = [], authorization: authorizations = [] } = headersDistinct;
+    const tokens = authorizations.flatMap((text) => /^Bearer +(.*)$/i.exec(text)?.[1] ?? []);
+    const [key, ...others] = [...keys, ...tokens];
+    return others.length === 0 ? key : undefined;
   }
 }
 
@@ -132,6 +187,21 @@ export class ScopeGuard implements CanActivate {
     const scopes = principal ? principal.scopes : [];
     if (scopes === null || (this.scope !== undefined && scopes.includes(this.scope))) return true;
     throw new InsufficientScopeError(this.scope);
+  }
+}
+
+/** Requires the scope for a property of the body, which may be absent. */
+export class BodyScopeGuard extends ScopeGuard {
+  constructor(
+    private readonly property: string,
+    scope: string,
+  ) {
+    super(scope);
+  }
+
+  override canActivate(context: ExecutionContext): boolean {
+    const body = context.switchToHttp().getRequest<Request>().body as Readonly<Record<string, unknown>>;
+    return body[this.property] === undefined || super.canActivate(context);
   }
 }
 

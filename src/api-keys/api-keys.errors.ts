@@ -10,6 +10,15 @@ export class MissingApiKeyError extends DomainError {
   }
 }
 
+/** For a request that may have its key in either of two header fields: it has none, or several. */
+export class NotOneApiKeyError extends DomainError {
+  readonly kind = 'unauthenticated';
+
+  constructor() {
+    super('One API key is required, in the x-api-key header or as a bearer token in Authorization');
+  }
+}
+
 /**
  * One message for malformed, unknown, expired and revoked keys and for keys of inactive users:
  * which it is helps only a thief.
@@ -41,6 +50,25 @@ export class InsufficientScopeError extends DomainError {
         ? 'This needs a key whose scopes are null'
         : `The key does not have the scope ${scope}, which this needs`,
     );
+  }
+}
+
+export class InvalidRequiredScopesError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super(
+      'scopes must be at most 32 names of 1 to 64 characters a-z, 0-9, ".", "_", ":", "/" and "-"; those that begin with "ua:" must be scopes of this API',
+    );
+  }
+}
+
+/** What a proxy requires for a route is not the name of a scope. */
+export class InvalidRequiredScopeError extends DomainError {
+  readonly kind = 'forbidden';
+
+  constructor() {
+    super('A scope that this requires is not the name of a scope');
   }
 }
 

@@ -159,7 +159,11 @@ export class ApiKeysRepository {
     { expiresAt, overlapSeconds, prefix, digest }: Rotation,
     by: Actor,
   ): Promise<KeyView | null> {
-    const overlapEnd = sql`clock_timestamp() + make_interval(secs => ${overlapSeconds}::int)`;
+    // Without an overlap no clock that is set back revives the old secret.
+    const overlapEnd =
+      overlapSeconds === 0
+        ? sql`'-infinity'::timestamptz`
+        : sql`clock_timestamp() + make_interval(secs => ${overlapSeconds}::int)`;
     const change = sql`UPDATE api_keys
        SET secret_digest = ${digest}, prefix = ${prefix}, expires_at = ${expiresAt}
       FROM ${lockedKey(userId, name)}
@@ -175,17 +179,15 @@ export class ApiKeysRepository {
       ended: sql`DELETE FROM superseded_secrets AS s
      USING changed
      WHERE s.api_key_id = changed.id
-       AND (${overlapSeconds}::int = 0 OR s.expires_at <= statement_timestamp())`,
+       AND s.expires_at <= statement_timestamp()`,
       shortened: sql`UPDATE superseded_secrets AS s
        SET expires_at = ${overlapEnd}
       FROM changed
      WHERE s.api_key_id = changed.id
-       AND ${overlapSeconds}::int > 0
        AND s.expires_at > greatest(statement_timestamp(), ${overlapEnd})`,
       superseded: sql`INSERT INTO superseded_secrets (digest, api_key_id, superseded_at, expires_at)
     SELECT old_digest, id, clock_timestamp(), least(old_expires_at, ${overlapEnd})
-      FROM changed
-     WHERE ${overlapSeconds}::int > 0`,
+      FROM changed`,
     };
     // Locks first: a statement that waits for another rotation does not see the secret which that
     // rotation has superseded.

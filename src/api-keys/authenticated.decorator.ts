@@ -12,12 +12,20 @@ import { API_KEY_SCHEME } from '../common/docs/names.js';
 import { ApiFailureExamples, ApiFailures, type Examples } from '../common/docs/responses.js';
 import type { ErrorKind } from '../common/errors/domain.error.js';
 import { DomainErrorFilter } from '../common/errors/error.filter.js';
-import { AdministratorGuard, ApiKeyGuard, requestOf, ScopeGuard } from './api-key.guard.js';
+import {
+  AdministratorGuard,
+  ApiKeyGuard,
+  ForwardedApiKeyGuard,
+  requestOf,
+  ScopeGuard,
+  UncountedApiKeyGuard,
+} from './api-key.guard.js';
 import {
   InsufficientScopeError,
   InvalidApiKeyError,
   MissingApiKeyError,
   NotAdministratorError,
+  NotOneApiKeyError,
   RateLimitedError,
 } from './api-keys.errors.js';
 import type { Principal } from './principal.js';
@@ -40,6 +48,24 @@ export const KEY: Check = {
     user: new RateLimitedError({ limit: 'user', quota: 9000, remaining: 0, resetSeconds: 60, isExceeded: true }),
   },
   documentation: ApiSecurity(API_KEY_SCHEME),
+};
+
+/** `KEY` for a service whose requests count for no rate limit. */
+export const UNCOUNTED_KEY: Check = {
+  ...KEY,
+  guard: UncountedApiKeyGuard,
+  fails: ['unauthenticated', 'unavailable'],
+  examples: {
+    missing: new MissingApiKeyError(),
+    invalid: new InvalidApiKeyError(),
+  },
+};
+
+/** `KEY` for the caller of a proxy, which may send it as a bearer token. */
+export const FORWARDED_KEY: Check = {
+  ...KEY,
+  guard: ForwardedApiKeyGuard,
+  examples: { ...KEY.examples, missing: new NotOneApiKeyError() },
 };
 
 /** Requires `KEY` before it. */

@@ -5,7 +5,7 @@ import type { AuthenticationRefusal } from '../common/counters/counters.js';
 import { Counters } from '../common/counters/counters.js';
 import { InvalidApiKeyError, MissingApiKeyError } from './api-keys.errors.js';
 import type { Principal } from './principal.js';
-import { SecretsRepository } from './secrets.repository.js';
+import { type LiveSecret, type SecretRefusal, SecretsRepository } from './secrets.repository.js';
 import { KeyUsage } from './key-usage.service.js';
 
 /** Authenticates API keys, on any transport. */
@@ -28,15 +28,14 @@ export class AuthenticationService {
    */
   async authenticate(presented: string | undefined): Promise<Principal> {
     if (presented === undefined) throw this.refusal('missing');
-    if (!isApiKey(presented)) throw this.refusal('malformed');
-    const secret = await this.secrets.find(digestOf(presented));
+    const secret = await this.find(presented);
     if (typeof secret === 'string') throw this.refusal(secret);
-    this.usage.record(secret.keyId);
     const { supersededAt: at, supersededUntil: until } = secret;
     return {
       type: 'API_KEY',
       userId: secret.userId,
       keyId: secret.keyId,
+      keyName: secret.keyName,
       isAdmin: secret.isAdmin,
       scopes: secret.scopes,
       keyExpiresAt: secret.expiresAt,
@@ -45,6 +44,19 @@ export class AuthenticationService {
       userRateLimitPerMinute: secret.userRateLimitPerMinute,
       requestId: null,
     };
+  }
+
+  /**
+   * The key of a secret, or why it does not work, which the one who presents the secret must not be
+   * told. Otherwise like `authenticate`; a refusal is not counted.
+   *
+   * @throws IncompleteResultError, and errors of an unavailable database
+   */
+  async find(presented: string): Promise<LiveSecret | SecretRefusal | 'malformed'> {
+    if (!isApiKey(presented)) return 'malformed';
+    const secret = await this.secrets.find(digestOf(presented));
+    if (typeof secret !== 'string') this.usage.record(secret.keyId);
+    return secret;
   }
 
   /** Counts it by its reason, which the caller is not told. */

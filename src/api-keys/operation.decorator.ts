@@ -2,7 +2,7 @@ import { applyDecorators, Controller, HttpCode, type Type, UseFilters, VERSION_N
 import { METHOD_METADATA } from '@nestjs/common/constants.js';
 import { Reflector } from '@nestjs/core';
 import { ApiConsumes, ApiExtension, ApiOperation, ApiParam, ApiResponse } from '@nestjs/swagger';
-import { nameSchemas, operationId } from '../common/docs/names.js';
+import { ANY_METHOD, nameSchemas, operationId } from '../common/docs/names.js';
 import {
   ApiCondition,
   ApiFailureExamples,
@@ -21,9 +21,17 @@ import { NotAnObjectError } from '../common/http/json-object.js';
 import { type PathParameters, PathParametersGuard } from '../common/http/path-parameters.guard.js';
 import { NoSuchRouteError } from '../common/http/route-miss.js';
 import { QueryGuard, UnknownPropertyError } from '../common/validation/request-validation.js';
-import { AdministratorQueryGuard, QueryScopeGuard } from './api-key.guard.js';
+import { AdministratorQueryGuard, BodyScopeGuard, QueryScopeGuard } from './api-key.guard.js';
 import { InsufficientScopeError } from './api-keys.errors.js';
-import { ADMINISTRATOR, type Check, Checks, KEY, scopeChecks } from './authenticated.decorator.js';
+import {
+  ADMINISTRATOR,
+  type Check,
+  Checks,
+  FORWARDED_KEY,
+  KEY,
+  scopeChecks,
+  UNCOUNTED_KEY,
+} from './authenticated.decorator.js';
 import type { OwnScope } from './scopes.js';
 
 export type { PathParameter } from '../common/http/path-parameters.guard.js';
@@ -33,6 +41,10 @@ const ACCESS = {
   anyone: [],
   user: [KEY],
   administrator: [KEY, ADMINISTRATOR],
+  /** An administrator whose requests count for no rate limit. */
+  service: [UNCOUNTED_KEY, ADMINISTRATOR],
+  /** A user whose key a proxy forwards, also as a bearer token. */
+  forwarded: [FORWARDED_KEY],
 } as const satisfies Record<string, readonly Check[]>;
 
 const UNKNOWN_PARAMETER: Examples = { parameter: new UnknownPropertyError('limit') };
@@ -44,7 +56,7 @@ const BODY_FAILURES: Examples = {
 };
 
 /** The failures that no check, condition or path parameter implies. */
-type HandlerFailure = Extract<ErrorKind, 'payment_required' | 'not_found' | 'conflict' | 'unavailable'>;
+type HandlerFailure = Extract<ErrorKind, 'forbidden' | 'payment_required' | 'not_found' | 'conflict' | 'unavailable'>;
 
 /** A route: the requests that it accepts and the responses that it returns. */
 export interface OperationDeclaration<R = unknown> {
@@ -67,7 +79,11 @@ export interface OperationDeclaration<R = unknown> {
    * The class of the handler's `@Body()`, a JSON object; without it, the route ignores its body.
    */
   readonly body?: Type;
+  /** The property of the body that needs a further scope. */
+  readonly bodyScope?: { readonly property: string; readonly scope: OwnScope };
   readonly condition?: Condition;
+  /** For a handler with `@All()`, which the document lists as GET. */
+  readonly acceptsAnyMethod?: boolean;
   /**
    * The class of the response body, which is the return type of the handler; undefined for a
    * response without a body.
@@ -92,7 +108,7 @@ export const Declared = Reflector.createDecorator<OperationDeclaration>();
  */
 export const Operation = <R = void>(declaration: OperationDeclaration<R>): OperationDecorator<R> => {
   const { id, summary, details, returns, status = 200, description, headers, condition, fails = [] } = declaration;
-  const { params = {}, examples = {}, scope, body } = declaration;
+  const { params = {}, examples = {}, scope, body, acceptsAnyMethod } = declaration;
   nameSchemas(...[body, returns].filter((type) => type !== undefined));
   const response = {
     status,
@@ -110,6 +126,7 @@ export const Operation = <R = void>(declaration: OperationDeclaration<R>): Opera
       description: scope === null ? details : `${details}\n\nScope: \`${scope}\``,
     }),
     ...(scope === null ? [] : [ApiExtension('x-required-scope', scope)]),
+    ...(acceptsAnyMethod ? [ApiExtension(ANY_METHOD, true)] : []),
     ...Object.entries(params).map(([name, { description: text, example, schema }]) =>
       ApiParam({ name, description: text, schema: { type: 'string', example, ...schema } }),
     ),
@@ -130,7 +147,15 @@ type OperationDecorator<R> = <H extends (...args: never[]) => R | Promise<R>>(
  * The checks of a route, in the order in which they run: the caller is checked before its query and
  * its body.
  */
-function checksOf({ params, access, scope, administratorQuery, query, body }: OperationDeclaration): Check[] {
+function checksOf({
+  params,
+  access,
+  scope,
+  administratorQuery,
+  query,
+  body,
+  bodyScope,
+}: OperationDeclaration): Check[] {
   const checks: (Check | undefined)[] = [
     params && {
       guard: new PathParametersGuard(params),
@@ -151,6 +176,11 @@ function checksOf({ params, access, scope, administratorQuery, query, body }: Op
       fails: ['unsupported_media_type', 'too_large', 'invalid'],
       examples: BODY_FAILURES,
       documentation: ApiConsumes(...MEDIA_TYPES),
+    },
+    bodyScope && {
+      guard: new BodyScopeGuard(bodyScope.property, bodyScope.scope),
+      fails: ['forbidden'],
+      examples: { property_scope: new InsufficientScopeError(bodyScope.scope) },
     },
   ];
   return checks.filter((check) => check !== undefined);

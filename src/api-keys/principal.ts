@@ -6,6 +6,7 @@ export interface Principal extends Actor {
   readonly type: 'API_KEY';
   readonly userId: string;
   readonly keyId: string;
+  readonly keyName: string;
   readonly isAdmin: boolean;
   readonly scopes: Scopes;
   readonly keyExpiresAt: Date;

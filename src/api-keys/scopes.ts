@@ -47,6 +47,15 @@ export function checkedScopes(scopes: Scopes): Scopes {
   return unique;
 }
 
+/**
+ * Whether a key may do what needs a scope: its scopes and the role of its owner must both allow it.
+ */
+export const mayUse = (
+  { scopes, isAdmin }: { readonly scopes: Scopes; readonly isAdmin: boolean },
+  needed: string,
+): boolean =>
+  allows(scopes, needed) && (isAdmin || !(needed in OWN_SCOPES) || OWN_SCOPES[needed as OwnScope] === 'user');
+
 /** Whether these scopes allow what needs the given one; null needs none. */
 export const allows = (scopes: Scopes, needed: string | null): boolean =>
   scopes === null || needed === null || scopes.includes(needed);

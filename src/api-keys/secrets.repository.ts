@@ -10,7 +10,7 @@ import type { Scopes } from './scopes.js';
 
 /**
  * Why a secret does not work. `superseded`: a rotation has replaced it, and its overlap is over;
- * without overlap it is `unknown`.
+ * after a further rotation it is `unknown`.
  */
 export type SecretRefusal = 'unknown' | 'revoked' | 'expired' | 'superseded' | 'user_inactive';
 
@@ -18,11 +18,14 @@ export type SecretRefusal = 'unknown' | 'revoked' | 'expired' | 'superseded' | '
 export interface LiveSecret {
   readonly digest: Buffer;
   readonly keyId: string;
+  readonly keyName: string;
   readonly userId: string;
   readonly isAdmin: boolean;
   readonly scopes: Scopes;
   /** The expiry of the key. */
   readonly expiresAt: Date;
+  /** The credits of the user, as text, since a bigint fits no number. */
+  readonly creditsBalance: string;
   /** Set while the secret is one that a rotation replaced. */
   readonly supersededAt: Date | null;
   readonly supersededUntil: Date | null;
@@ -42,10 +45,12 @@ export const DIGESTS = new Rows<Buffer>({ digest: ['bytea', (digest) => digest] 
 /** The columns of a secret that works, by their properties. */
 const LIVE_COLUMNS = {
   keyId: 'k.id',
+  keyName: 'k.name',
   userId: 'k.user_id',
   isAdmin: 'u.is_admin',
   scopes: 'k.scopes',
   expiresAt: 'k.expires_at',
+  creditsBalance: 'u.credits_balance',
   supersededAt: 's.superseded_at',
   supersededUntil: 'CASE WHEN s.digest IS NOT NULL THEN least(s.expires_at, k.expires_at) END',
   keyRateLimitPerMinute: 'k.rate_limit_per_minute',

@@ -1,6 +1,9 @@
 import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 
-/** A secret that a rotation replaced, while it remains valid beside the new one. */
+/**
+ * A secret that a rotation replaced. It may remain valid beside the new one for a while, and is
+ * kept until the next rotation after that.
+ */
 @Entity('superseded_secrets')
 @Check('ck_superseded_secrets_digest', `octet_length(digest) = 32`)
 export class SupersededSecret {
@@ -15,7 +18,10 @@ export class SupersededSecret {
   @Column({ name: 'superseded_at', type: 'timestamptz', precision: 3 })
   readonly supersededAt!: Date;
 
-  /** The first instant at which the secret no longer works, according to the database clock. */
+  /**
+   * The first instant at which the secret no longer works, according to the database clock;
+   * `-infinity` after a rotation without overlap.
+   */
   @Column({ name: 'expires_at', type: 'timestamptz', precision: 3 })
   readonly expiresAt!: Date;
 }

@@ -10,6 +10,7 @@ export const principal = (fields: Partial<Principal> = {}): Principal => ({
   type: 'API_KEY',
   userId: '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90',
   keyId: '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c91',
+  keyName: 'test-key',
   isAdmin: false,
   scopes: null,
   keyExpiresAt: new Date('2099-01-01T00:00:00Z'),

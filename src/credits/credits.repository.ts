@@ -52,10 +52,11 @@ const COLUMNS = {
   ...ACTOR_COLUMNS,
 } as const satisfies Columns<CreditEntry>;
 
-const SELECTED = selectList(COLUMNS, 'credit_entries');
+/** The select list of an entry, from a table or alias `credit_entries`. */
+export const SELECTED_ENTRY = selectList(COLUMNS, 'credit_entries');
 
 /** A row as `pg` returns it: bigint columns are text. */
-type EntryRow = Omit<CreditEntry, 'credits' | 'balanceAfter'> & {
+export type EntryRow = Omit<CreditEntry, 'credits' | 'balanceAfter'> & {
   readonly credits: string;
   readonly balanceAfter: string;
 };
@@ -126,7 +127,7 @@ export class CreditsRepository {
                               ${actorColumnNames})
   SELECT updated_at, id, ${credits}, credits_balance, ${transactionId}, ${transactionType}, ${apiKeyId}, ${actorValues(by)}
     FROM moved
-  RETURNING ${SELECTED}`,
+  RETURNING ${SELECTED_ENTRY}`,
     );
     return row ? toEntry(row) : null;
   }
@@ -138,7 +139,7 @@ export class CreditsRepository {
   ): Promise<CreditEntry | null> {
     const [row] = await query<EntryRow>(
       manager,
-      sql`SELECT ${SELECTED} FROM credit_entries WHERE user_id = ${userId} AND transaction_id = ${transactionId}`,
+      sql`SELECT ${SELECTED_ENTRY} FROM credit_entries WHERE user_id = ${userId} AND transaction_id = ${transactionId}`,
     );
     return row ? toEntry(row) : null;
   }
@@ -154,7 +155,7 @@ export class CreditsRepository {
       AND (${startDate}::date IS NULL OR created_at >= ${startDate}::date::timestamp AT TIME ZONE 'UTC')
       AND (${endDate}::date IS NULL OR created_at < (${endDate}::date + 1)::timestamp AT TIME ZONE 'UTC')${ofKey}`;
     const list: List = {
-      columns: SELECTED,
+      columns: SELECTED_ENTRY,
       table: 'credit_entries',
       filter,
       order: apiKeyId === undefined ? NEWEST : NEWEST_NULLS_LAST,
@@ -190,7 +191,7 @@ export class CreditsRepository {
   }
 }
 
-const toEntry = (row: EntryRow): CreditEntry => ({
+export const toEntry = (row: EntryRow): CreditEntry => ({
   id: row.id,
   createdAt: row.createdAt,
   userId: row.userId,

@@ -26,8 +26,8 @@ import {
 import { type CreditFilter, CreditsRepository, type Difference, type Movement } from './credits.repository.js';
 import { DEFAULT_TRANSACTION_TYPE, isTransactionType } from './transaction-type.js';
 
-export interface CreditRequest {
-  readonly userId: string;
+/** A movement of credits, of a user that is known otherwise. */
+export interface Transaction {
   /** Credits; an integer from 1. */
   readonly amount: number;
   /** 1 to 255 characters, unique per user: the same request with it again moves nothing. */
@@ -37,6 +37,10 @@ export interface CreditRequest {
    * default.
    */
   readonly transactionType?: string | undefined;
+}
+
+export interface CreditRequest extends Transaction {
+  readonly userId: string;
   /** The user's key for which the credits are spent, if they are spent for one. */
   readonly apiKeyId?: string | undefined;
 }
@@ -120,9 +124,7 @@ export class CreditsService {
     { by = APPLICATION, manager = this.entries.manager }: ChangeOptions = {},
   ): Promise<Receipt> {
     const { userId, amount, transactionId, transactionType = DEFAULT_TRANSACTION_TYPE, apiKeyId } = request;
-    if (!Number.isSafeInteger(amount) || amount < 1) throw new InvalidAmountError();
-    if (!isTransactionId(transactionId)) throw new InvalidTransactionIdError();
-    if (!isTransactionType(transactionType)) throw new InvalidTransactionTypeError();
+    checkTransaction(request);
     if (apiKeyId !== undefined && !isUuid(apiKeyId)) throw new InvalidKeyIdError();
     if (!isUuid(userId)) throw new UserNotFoundError({ id: userId });
     const keyId = apiKeyId?.toLowerCase() ?? null;
@@ -164,6 +166,17 @@ export class CreditsService {
       throw error;
     }
   }
+}
+
+/** @throws InvalidAmountError, InvalidTransactionIdError, InvalidTransactionTypeError */
+export function checkTransaction({
+  amount,
+  transactionId,
+  transactionType = DEFAULT_TRANSACTION_TYPE,
+}: Transaction): void {
+  if (!Number.isSafeInteger(amount) || amount < 1) throw new InvalidAmountError();
+  if (!isTransactionId(transactionId)) throw new InvalidTransactionIdError();
+  if (!isTransactionType(transactionType)) throw new InvalidTransactionTypeError();
 }
 
 function replay(entry: CreditEntry, { credits, transactionType, apiKeyId }: Movement): Receipt {

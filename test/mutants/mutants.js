@@ -190,8 +190,8 @@ export const MUTANTS = [
   },
   {
     file: 'src/api-keys/api-keys.repository.ts',
-    from: '(${overlapSeconds}::int = 0 OR s.expires_at <= statement_timestamp())',
-    to: 's.expires_at <= statement_timestamp()',
+    from: 's.expires_at > greatest(statement_timestamp(), ${overlapEnd})',
+    to: 's.expires_at > ${overlapEnd} AND ${overlapSeconds}::int > 0',
     killedBy: 'test/services.e2e-spec.ts',
     title: 'none that follows prolongs an earlier one',
   },
@@ -294,8 +294,8 @@ export const MUTANTS = [
   },
   {
     file: 'src/api-keys/api-key.guard.ts',
-    from: 'if (refused) await this.limits',
-    to: 'if (!refused) await this.limits',
+    from: 'if (refused) await this.countFailure',
+    to: 'if (!refused) await this.countFailure',
     killedBy: 'test/rate-limits.e2e-spec.ts',
     title: '429 with Retry-After, while a good key from there still works',
   },

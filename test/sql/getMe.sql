@@ -1,10 +1,12 @@
 -- prepared: find_secrets
 SELECT coalesce(s.digest, k.secret_digest, request.digest) AS digest, refusal,
        CASE WHEN refusal IS NULL THEN k.id END AS "keyId",
+       CASE WHEN refusal IS NULL THEN k.name END AS "keyName",
        CASE WHEN refusal IS NULL THEN k.user_id END AS "userId",
        CASE WHEN refusal IS NULL THEN u.is_admin END AS "isAdmin",
        CASE WHEN refusal IS NULL THEN k.scopes END AS "scopes",
        CASE WHEN refusal IS NULL THEN k.expires_at END AS "expiresAt",
+       CASE WHEN refusal IS NULL THEN u.credits_balance END AS "creditsBalance",
        CASE WHEN refusal IS NULL THEN s.superseded_at END AS "supersededAt",
        CASE WHEN refusal IS NULL THEN CASE WHEN s.digest IS NOT NULL THEN least(s.expires_at, k.expires_at) END END AS "supersededUntil",
        CASE WHEN refusal IS NULL THEN k.rate_limit_per_minute END AS "keyRateLimitPerMinute",

@@ -34,19 +34,17 @@ WITH changed AS (
     DELETE FROM superseded_secrets AS s
      USING changed
      WHERE s.api_key_id = changed.id
-       AND ($12::int = 0 OR s.expires_at <= statement_timestamp())),
+       AND s.expires_at <= statement_timestamp()),
   shortened AS (
     UPDATE superseded_secrets AS s
-       SET expires_at = clock_timestamp() + make_interval(secs => $13::int)
+       SET expires_at = '-infinity'::timestamptz
       FROM changed
      WHERE s.api_key_id = changed.id
-       AND $14::int > 0
-       AND s.expires_at > greatest(statement_timestamp(), clock_timestamp() + make_interval(secs => $15::int))),
+       AND s.expires_at > greatest(statement_timestamp(), '-infinity'::timestamptz)),
   superseded AS (
     INSERT INTO superseded_secrets (digest, api_key_id, superseded_at, expires_at)
-    SELECT old_digest, id, clock_timestamp(), least(old_expires_at, clock_timestamp() + make_interval(secs => $16::int))
-      FROM changed
-     WHERE $17::int > 0)
+    SELECT old_digest, id, clock_timestamp(), least(old_expires_at, '-infinity'::timestamptz)
+      FROM changed)
   SELECT * FROM changed;
 
 COMMIT;

@@ -72,6 +72,7 @@ export class Traffic {
 
   private victim = '';
   private customer = '';
+  private customerKey = '';
 
   /** Rows that many requests may change again and again. */
   private async prepare(): Promise<void> {
@@ -85,6 +86,11 @@ export class Traffic {
     await this.fetch('POST', '/v1/billing/credits-add', credits);
     for (const path of ['/v1/api-keys', `/v1/users/${this.customer}/api-keys`])
       for (const name of ['rotating', 'changing', 'revoked']) await this.fetch('POST', path, { name, expires_at: FAR });
+    const created = await this.fetch('POST', `/v1/users/${this.customer}/api-keys`, {
+      name: 'charged',
+      expires_at: FAR,
+    });
+    this.customerKey = ((await created.json()) as { key: string }).key;
   }
 
   private requests(): Request[] {
@@ -131,6 +137,13 @@ export class Traffic {
         body: { expires_at: FAR, overlap_seconds: 60 },
       },
       { route: 'POST /v1/leaked-keys', path: '/v1/leaked-keys', body: { keys: [generateApiKey()] } },
+      { route: 'GET /v1/forward-auth', path: '/v1/forward-auth?scope=jobs:write' },
+      { route: 'POST /v1/verify', path: '/v1/verify', body: { key: this.key } },
+      {
+        route: 'POST /v1/verify',
+        path: '/v1/verify',
+        body: { key: this.customerKey, charge: { amount: 1, transaction_id: unique } },
+      },
       { route: 'GET /v1/audit-events', path: '/v1/audit-events' },
       { route: 'POST /v1/billing/credits-add', path: '/v1/billing/credits-add', body: { ...credits, amount: 5 } },
       {

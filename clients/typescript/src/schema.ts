@@ -306,6 +306,56 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Verify the API key of your own caller, and charge for its call; safe to repeat
+         * @description For services and gateways in any language. 200 means that there is a result: decide by `allowed` alone. 401, 403 and 429 are never about the verified key, and while the database is unavailable the response is 503: let no caller through then.
+         *
+         *     The checks run in this order, and nothing is charged unless all earlier ones passed: the shape of the key, its state, its rate limits, its scopes, the credits of its owner. The same charge again returns the same entry with `replayed: true`, takes nothing from the rate limit, and is told of even where the key has stopped working since. 409: the `transaction_id` stands for something else.
+         *
+         *     Requests of this route count for no rate limit of your own key. Nothing is cached: a revoked key is refused by the next call. Do not cache the response either.
+         *
+         *     Scope: `ua:verify`
+         */
+        post: operations["verify"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/forward-auth": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Authenticate a request that a reverse proxy forwards
+         * @description For `auth_request` of nginx, `forward_auth` of Caddy, `forwardAuth` of Traefik and `ext_authz` of Envoy: docs/gateways.md has their configurations. Every method is accepted, and neither the body nor a condition is read.
+         *
+         *     The key is in `x-api-key` or, as a bearer token, in `Authorization`; with both the response is 401. The key must have every scope that a `scope` parameter or an `X-Required-Scope` header names; a value that is not the name of a scope is 403. Other parameters are ignored, so the proxy may append the URL of its caller: more scopes can only refuse more.
+         *
+         *     200 has no body and all four headers, which the proxy sets on the request to its backend, in place of what its caller sent. Nothing is ever charged, because proxies repeat requests.
+         */
+        get: operations["forwardAuth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/audit-events": {
         parameters: {
             query?: never;
@@ -789,11 +839,30 @@ export interface components {
         };
         CreditChange: {
             /**
+             * Format: int64
+             * @description Credits
+             * @example 40
+             */
+            amount: number;
+            /**
+             * @description Chosen by you, unique per user: the same request with it again answers the same entry and moves nothing
+             * @example order-1815
+             */
+            transaction_id: string;
+            /**
+             * @description What the movement is for: any word of your own, such as FINE_TUNING_JOB or STRIPE_CHECKOUT
+             * @default MANUAL_ADJUSTMENT
+             * @example STRIPE_CHECKOUT
+             */
+            transaction_type?: string;
+            /**
              * Format: uuid
              * @description Whose balance moves
              * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
              */
             user_id: string;
+        };
+        CreditTransaction: {
             /**
              * Format: int64
              * @description Credits
@@ -811,6 +880,87 @@ export interface components {
              * @example STRIPE_CHECKOUT
              */
             transaction_type?: string;
+        };
+        VerifyRequest: {
+            /**
+             * @description What your caller sent as its API key, of any shape
+             * @example ua_5GhT2zkxR0pQmB7vYw3LdNc8sJf1EaUo9iXtHnKgS4qD6Vr0A
+             */
+            key: string;
+            /**
+             * @description What your caller needs: the key must have all of them, unless its scopes are null
+             * @example [
+             *       "jobs:write"
+             *     ]
+             */
+            scopes?: string[];
+            /** @description Credits to take from the owner of the key, where it is allowed. Needs the scope `ua:credits:charge` too. `transaction_id` is yours, one for each unit of work: never take it from your caller */
+            charge?: components["schemas"]["CreditTransaction"];
+        };
+        VerificationResponse: {
+            /**
+             * @description Whether to serve the call: the only field to decide by
+             * @example true
+             */
+            allowed: boolean;
+            /**
+             * @description Null where it is allowed. malformed: not of the shape of a key. unknown: no key has this secret. revoked: the key has been revoked. expired: the key has expired. superseded: a rotation has replaced the secret, and its overlap is over. user_inactive: the owner is inactive. insufficient_scope: the key lacks a scope, or its owner the role for one. rate_limited: the key or its owner has called too often: `retry_after` has the seconds to wait. insufficient_credits: the owner cannot pay the charge
+             * @example null
+             * @enum {string|null}
+             */
+            reason: "malformed" | "unknown" | "revoked" | "expired" | "superseded" | "user_inactive" | "insufficient_scope" | "rate_limited" | "insufficient_credits" | null;
+            /**
+             * Format: uuid
+             * @description The owner of the key
+             * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+             */
+            user_id: string | null;
+            /**
+             * Format: uuid
+             * @description The key
+             * @example 0198c5a2-9d3f-4b8e-8c21-5e7f9a0b3d46
+             */
+            api_key_id: string | null;
+            /** @example laptop */
+            api_key_name: string | null;
+            /**
+             * @description The scopes of the key; for a key that works, null is everything that its owner may do
+             * @example [
+             *       "jobs:write"
+             *     ]
+             */
+            scopes: string[] | null;
+            /**
+             * Format: date-time
+             * @description The expiry of the key
+             * @example 2026-01-01T09:30:00.000Z
+             */
+            expires_at: string | null;
+            /**
+             * Format: date-time
+             * @description Where a rotation has replaced the secret: until when it works
+             * @example null
+             */
+            superseded_until: string | null;
+            /**
+             * Format: int64
+             * @description What the owner can spend after this call
+             * @example 35
+             */
+            credits_available: number | null;
+            /**
+             * Format: int32
+             * @description Seconds to wait, where `reason` is `rate_limited`
+             * @example null
+             */
+            retry_after: number | null;
+            /** @description The entry of the charge; null where nothing was charged */
+            charge: components["schemas"]["CreditEntryResponse"] | null;
+            /**
+             * @description Whether an earlier request made the charge; null where nothing was charged
+             * @example false
+             */
+            replayed: boolean | null;
         };
         AuditEventResponse: {
             /**
@@ -2404,6 +2554,148 @@ export interface operations {
             };
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    verify: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VerifyRequest"];
+            };
+        };
+        responses: {
+            /** @description The result. Every field other than `allowed` and `reason` is null for a key that does not work */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VerificationResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    forwardAuth: {
+        parameters: {
+            query?: {
+                /**
+                 * @description A scope that the key must have; repeatable
+                 * @example [
+                 *       "jobs:write"
+                 *     ]
+                 */
+                scope?: string[];
+            };
+            header?: {
+                /**
+                 * @description More scopes that the key must have, with commas or blanks between them
+                 * @example jobs:write
+                 */
+                "X-Required-Scope"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key may do it */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description The owner of the key */
+                    "X-User-Id"?: string;
+                    /** @description The key */
+                    "X-Api-Key-Id"?: string;
+                    /** @description The name of the key */
+                    "X-Api-Key-Name"?: string;
+                    /** @description The scopes of the key with blanks between them; `*` for null, `-` for none */
+                    "X-Api-Key-Scopes"?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description The scheme and the header field that carries the key */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];

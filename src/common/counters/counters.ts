@@ -33,6 +33,13 @@ export class Counters {
     registers: [this.registry],
   });
 
+  readonly verifications = new Counter({
+    name: 'users_api_verifications_total',
+    help: 'Keys that other services had verified, by the reason of the refusal, or allowed',
+    labelNames: ['reason'] as const,
+    registers: [this.registry],
+  });
+
   readonly rateLimitFailures = new Counter({
     name: 'users_api_rate_limit_failures_total',
     help: 'Requests that passed uncounted, because the store of the rate limits did not answer',

@@ -24,6 +24,9 @@ export const tagName = (tag: string): string => TAG + tag;
 
 export const isOurOperation = (id: string | undefined): boolean => id?.startsWith(OPERATION) ?? false;
 
+/** The extension of an operation that accepts every method, and is listed once. */
+export const ANY_METHOD = 'x-accepts-any-method';
+
 const named = new WeakSet<Type<unknown>>();
 
 /** Gives classes the names of their schemas. A repeat changes nothing. */

@@ -7,6 +7,7 @@ import { ErrorResponse } from '../errors/error.response.js';
 import { MERGE_PATCH } from '../http/json-body.guard.js';
 import { API_KEY_DESCRIPTION, INTRODUCTION } from './introduction.js';
 import {
+  ANY_METHOD,
   API_KEY_SCHEME,
   componentName,
   isOurOperation,
@@ -93,6 +94,7 @@ export function describeApi(app: INestApplication): OpenAPIObject {
  * @returns the same document
  */
 export function describeUsersApi(document: OpenAPIObject): OpenAPIObject {
+  document.paths = Object.fromEntries(Object.entries(document.paths).map(([path, item]) => [path, listedOnce(item)]));
   const items = Object.values(document.paths).sort((one, other) => rank(one) - rank(other));
   const operations = items.flatMap(operationsOf);
   const ids = operations.map(({ operationId = '' }) => operationId);
@@ -137,6 +139,9 @@ function revocationLast(item: PathItem): PathItem {
   const { delete: revocation, ...others } = item;
   return { ...others, delete: revocation };
 }
+
+/** A path, with a handler of all methods listed as GET alone. */
+const listedOnce = (item: PathItem): PathItem => (item.get && ANY_METHOD in item.get ? { get: item.get } : item);
 
 /** Lists `application/merge-patch+json`, which is for changes, with `PATCH` alone. */
 function omitMergePatch(item: PathItem): void {

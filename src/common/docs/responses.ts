@@ -69,6 +69,8 @@ interface TextSchema {
   readonly enum?: string[];
 }
 
+const UUID_HEADER = { maxLength: 36, format: 'uuid' };
+
 /** The values of the header fields of responses. A field without a schema of its own is text. */
 const HEADER_SCHEMAS: Readonly<Record<string, Omit<TextSchema, 'type'>>> = {
   'Accept-Patch': { maxLength: 50, pattern: '^[a-z/+-]+(, [a-z/+-]+)*$' },
@@ -82,6 +84,10 @@ const HEADER_SCHEMAS: Readonly<Record<string, Omit<TextSchema, 'type'>>> = {
   'Retry-After': { maxLength: 10, pattern: '^[0-9]+$' },
   Sunset: { maxLength: 29, pattern: '^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT$' },
   'WWW-Authenticate': { maxLength: 100, pattern: '^ApiKey ' },
+  'X-Api-Key-Id': UUID_HEADER,
+  'X-Api-Key-Name': { maxLength: 255, pattern: '^[a-z0-9-]+$' },
+  'X-Api-Key-Scopes': { maxLength: 2_079, pattern: '^[*a-z0-9._:/ -]+$' },
+  'X-User-Id': UUID_HEADER,
   'X-Request-Id': { maxLength: 128, pattern: '^[0-9A-Za-z_.:=/+-]{1,128}$' },
 };
 

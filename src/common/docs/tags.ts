@@ -6,6 +6,7 @@ export const TAGS = {
   Users:
     'The user that an API key belongs to. Every failure is `{ status, message }`; each operation says what its own mean',
   Billing: 'Credits, which move only by entries of a ledger',
+  Verification: 'Whether the caller of another service may do something, for services and reverse proxies',
   Administration: 'Users, and the trail of who changed what, for administrators',
   Health: 'Whether the process lives, and whether it can serve',
   'API keys':

@@ -22,6 +22,18 @@ export class UnknownPropertyError extends InvalidRequestError {
   }
 }
 
+/** The properties of a request class by name; those that are objects have a class themselves. */
+type Properties = ReadonlyMap<string, { readonly type: Type | null }>;
+
+/** The kind of the rule of `@ValidateNested()`. */
+const NESTED = 'nestedValidation';
+
+/** The declared class of a property, which its decorators keep. */
+const typeOf = ({ prototype }: Type, property: string): Type =>
+  Reflect.getMetadata('design:type', prototype as object, property) as Type;
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+
 /**
  * Checks a body or a query against its request class: unknown properties first, then the rules on
  * its fields. Answers with one sentence that names the property.
@@ -30,7 +42,7 @@ export class UnknownPropertyError extends InvalidRequestError {
  * other names that every object inherits slip through.
  */
 class RequestValidation extends ValidationPipe {
-  private readonly known = new Map<Type, ReadonlySet<string>>();
+  private readonly known = new Map<Type, Properties>();
 
   constructor() {
     super({
@@ -51,15 +63,21 @@ class RequestValidation extends ValidationPipe {
 
   private refuseUnknownProperties(body: object, metatype: Type): void {
     const known = this.propertiesOf(metatype);
-    const unknown = Object.keys(body).find((property) => !known.has(property));
-    if (unknown !== undefined) throw new UnknownPropertyError(unknown);
+    for (const [name, value] of Object.entries(body)) {
+      const property = known.get(name);
+      if (property === undefined) throw new UnknownPropertyError(name);
+      if (property.type && isObject(value)) this.refuseUnknownProperties(value, property.type);
+    }
   }
 
-  private propertiesOf(metatype: Type): ReadonlySet<string> {
+  private propertiesOf(metatype: Type): Properties {
     let properties = this.known.get(metatype);
     if (!properties) {
       const rules = getMetadataStorage().getTargetValidationMetadatas(metatype, '', false, false);
-      properties = new Set(rules.map(({ propertyName }) => propertyName));
+      const nested = new Set(rules.filter(({ type }) => type === NESTED).map(({ propertyName }) => propertyName));
+      properties = new Map(
+        rules.map(({ propertyName: name }) => [name, { type: nested.has(name) ? typeOf(metatype, name) : null }]),
+      );
       this.known.set(metatype, properties);
     }
     return properties;
@@ -111,6 +129,7 @@ function onceEach(parameters: URLSearchParams): object {
 }
 
 function firstProblem([error]: ValidationError[]): InvalidRequestError {
+  if (error?.children && error.children.length > 0) return firstProblem(error.children);
   const [message] = Object.values(error?.constraints ?? {});
   return new InvalidRequestError(message ?? `${error?.property ?? 'The body'} is not valid`);
 }

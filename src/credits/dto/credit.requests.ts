@@ -8,11 +8,8 @@ import { DEFAULT_TRANSACTION_TYPE, MAX_TRANSACTION_TYPE_LENGTH, TRANSACTION_TYPE
 
 const USER_ID = { ...UUID_SCHEMA, example: EXAMPLE_USER_ID };
 
-export class CreditChange {
-  @ApiProperty({ ...USER_ID, description: 'Whose balance moves' })
-  @IsId()
-  readonly user_id!: string;
-
+/** A movement of the credits of a user whom the request names otherwise. */
+export class CreditTransaction {
   @ApiProperty({
     type: 'integer',
     format: 'int64',
@@ -48,6 +45,12 @@ export class CreditChange {
   @Omittable()
   @IsString()
   readonly transaction_type?: string;
+}
+
+export class CreditChange extends CreditTransaction {
+  @ApiProperty({ ...USER_ID, description: 'Whose balance moves' })
+  @IsId()
+  readonly user_id!: string;
 }
 
 const DATE = { format: 'date', pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}$', maxLength: 10, example: '2026-01-31' };

@@ -1,0 +1,42 @@
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ArrayMaxSize, IsArray, IsString } from 'class-validator';
+import { MAX_SCOPE_LENGTH, MAX_SCOPES, SCOPE } from '../../api-keys/scopes.js';
+import { nameSchemas } from '../../common/docs/names.js';
+import { IsObjectOf } from '../../common/validation/is-object.decorator.js';
+import { Omittable } from '../../common/validation/omittable.decorator.js';
+import { CreditTransaction } from '../../credits/dto/credit.requests.js';
+
+nameSchemas(CreditTransaction);
+
+export class VerifyRequest {
+  @ApiProperty({
+    maxLength: 16_384,
+    description: 'What your caller sent as its API key, of any shape',
+    example: 'ua_5GhT2zkxR0pQmB7vYw3LdNc8sJf1EaUo9iXtHnKgS4qD6Vr0A',
+  })
+  @IsString()
+  readonly key!: string;
+
+  /** `VerificationService` checks the names; the document repeats the rule. */
+  @ApiPropertyOptional({
+    type: 'array',
+    items: { type: 'string', pattern: SCOPE, maxLength: MAX_SCOPE_LENGTH },
+    maxItems: MAX_SCOPES,
+    description: 'What your caller needs: the key must have all of them, unless its scopes are null',
+    example: ['jobs:write'],
+  })
+  @Omittable()
+  @ArrayMaxSize(MAX_SCOPES)
+  @IsString({ each: true, message: 'scopes must be texts' })
+  @IsArray()
+  readonly scopes?: readonly string[];
+
+  @ApiPropertyOptional({
+    type: CreditTransaction,
+    description:
+      'Credits to take from the owner of the key, where it is allowed. Needs the scope `ua:credits:charge` too. `transaction_id` is yours, one for each unit of work: never take it from your caller',
+  })
+  @Omittable()
+  @IsObjectOf(() => CreditTransaction)
+  readonly charge?: CreditTransaction;
+}

@@ -1,0 +1,1 @@
+-- prepared: find_secrets, see getMe.sql
