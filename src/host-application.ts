@@ -6,13 +6,16 @@ import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import type { DataSource } from 'typeorm';
 import { RefuseOtherTables1767225540000 } from '../migrations/1767225540000-refuse-other-tables.js';
 import { UnsuitableHostError } from './common/errors/unsuitable-host.error.js';
+import { type Destination, destinationProblem } from './config/one-server.js';
 import { refuseUnsuitableSettings } from './database/session-settings.js';
 
 /* The mistakes of a host application that are reported at the start, each with its remedy. */
 
 /** The options of a connection that are checked. */
-interface ConnectionOptions {
+interface ConnectionOptions extends Destination {
   readonly type: string;
+  readonly extra?: Destination | undefined;
+  readonly replication?: { readonly master: Destination } | undefined;
   readonly schema?: string | undefined;
   readonly entityPrefix?: string | undefined;
 }
@@ -25,7 +28,7 @@ export async function checkedDatabase(database: DataSource | undefined, name = '
         (name === 'default' ? '.' : `, with name: '${name}'.`),
     );
   }
-  const { type, schema, entityPrefix } = database.options as ConnectionOptions;
+  const { type, schema, entityPrefix, url, host, port, extra, replication } = database.options as ConnectionOptions;
   if (type !== 'postgres')
     throw new UnsuitableHostError(
       `UsersApiModule needs PostgreSQL, and its TypeORM connection is of type "${type}": give it a connection of its own by the option dataSource.`,
@@ -40,6 +43,10 @@ export async function checkedDatabase(database: DataSource | undefined, name = '
       `UsersApiModule does not support TypeORM's entityPrefix: give it a connection without one by the option dataSource, with extra: { options: '-c search_path=…' } if its tables need a schema of their own.`,
     );
   }
+  const destinations = [{ url, host, port }, extra ?? {}, replication?.master ?? {}];
+  const [problem] = destinations.flatMap((destination) => destinationProblem(destination) ?? []);
+  if (problem !== undefined)
+    throw new UnsuitableHostError(`The TypeORM connection "${name}" of UsersApiModule ${problem}.`);
   if (!database.isInitialized) return database; // an application may choose to connect later
   await refuseUnsuitableSettings(database);
   await new RefuseOtherTables1767225540000().up(database);

@@ -43,6 +43,7 @@ import {
   InvalidApiKeyError,
   InvalidUserNameError,
   MIGRATIONS,
+  poolOptions,
   MissingApiKeyError,
   NotAdministratorError,
   type Principal,
@@ -315,6 +316,52 @@ describe('UsersApiModule in another Nest application', () => {
       ) as string,
     });
     await shared.drop();
+  });
+
+  it.each([
+    ['is ignored', (url: string) => ({ url: `${url}?target_session_attrs=read-write` })],
+    ['is connected to later', () => ({ host: 'a,b', manualInitialization: true })],
+    [
+      'has a list of servers for reads',
+      (url: string) => ({ replication: { master: { url: `${url}?hostaddr=127.0.0.1` }, slaves: [{ url }] } }),
+    ],
+  ])('does not start on a connection that needs what `pg` does not support and that %s', async (_, options) => {
+    const starting = start([
+      TypeOrmModule.forRoot({ type: 'postgres', retryAttempts: 0, ...options(database.directUrl) }),
+      UsersApiModule.forRoot({}),
+    ]);
+
+    await expect(starting).rejects.toMatchObject({
+      name: 'UnsuitableHostError',
+      message: expect.stringMatching(/^The TypeORM connection "default" of UsersApiModule must /) as string,
+    });
+  });
+
+  it("sends every statement to the master of TypeORM's replication, since a standby may lag behind a revocation", async () => {
+    const standby = await createDatabase('empty');
+    const url = database.directUrl;
+    const host = await start([
+      TypeOrmModule.forRoot({
+        type: 'postgres',
+        replication: { master: { url }, slaves: [{ url: standby.directUrl }] },
+      }),
+      UsersApiModule.forRoot({}),
+    ]);
+    const { key } = await callerOf(host);
+    const get = (path: string) => request(host.getHttpServer()).get(path).set('x-api-key', key);
+
+    for (const path of ['/v1/users/me', '/v1/api-keys', '/v1/billing/credit-history']) await get(path).expect(200);
+
+    await host.close();
+    await standby.drop();
+  });
+
+  it('has no pool for a URL with several hosts, and names the remedy', () => {
+    const options = { databasePoolSize: 2, transactionPooler: false };
+
+    expect(() => poolOptions('postgres://app@a,b/app', options)).toThrow(
+      /^The URL for poolOptions must lead to one server, .*: give one address that follows the primary: .*\.$/,
+    );
   });
 
   it("gives our controllers the host's decorators, for its global guards", async () => {

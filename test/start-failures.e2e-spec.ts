@@ -72,6 +72,15 @@ describe('A start that cannot succeed', () => {
       );
     });
 
+    it('several hosts, between which the driver cannot choose', async () => {
+      const ended = await programs.failToStart({ DATABASE_URL: 'postgres://app:secret@a:5432,b:5432/x' });
+
+      expectRefusal(
+        ended,
+        'The environment is not valid:\n  DATABASE_URL must lead to one server, without target_session_attrs and load_balance_hosts, which the driver does not support: give one address that follows the primary: that of HAProxy, a Kubernetes Service or a virtual address',
+      );
+    });
+
     it.each([
       ['a web server', () => createHttpServer((_, response) => response.end())],
       [

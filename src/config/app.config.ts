@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
 import { OperatorError } from '../common/errors/operator.error.js';
+import { variableProblems } from './one-server.js';
 import { type Variable, VARIABLES, type VariableValues } from './variables.js';
 
 /**
@@ -29,6 +30,7 @@ function read(env: NodeJS.ProcessEnv): VariableValues {
     problems.push(
       'DATABASE_POOL_SIZE must be 2 or more where METRICS_PORT is set: checking the ledger takes one for a while',
     );
+  if (values.databaseUrl !== undefined) problems.push(...variableProblems(values.databaseUrl, env));
   if (problems.length > 0) throw new InvalidEnvironmentError(problems);
   return values;
 }

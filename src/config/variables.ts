@@ -1,6 +1,7 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { isApiKey } from '../common/api-key-format.js';
 import { isEmailAddress } from '../common/validation/email.js';
+import { hasNoDetour, leadsToOneServer, NO_DETOUR, ONE_SERVER } from './one-server.js';
 import {
   DEFAULT_KEY_DAYS,
   FLAG,
@@ -83,7 +84,9 @@ export const VARIABLES = {
         must: 'must be a URL that begins with postgres:// or postgresql://',
         holds: (value) => /^postgres(ql)?:\/\//.test(value),
       },
+      { must: ONE_SERVER, holds: leadsToOneServer },
       { must: `${WELL_FORMED_URL}, or the password left to PGPASSWORD`, holds: isWellFormedUrl },
+      { must: NO_DETOUR, holds: hasNoDetour },
     ),
     description: 'PostgreSQL 13 or newer, encoding UTF8; not set: an embedded server',
     mayHaveHash: true,

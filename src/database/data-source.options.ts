@@ -7,6 +7,8 @@ import {
   POOL_WAIT_MS,
   STATEMENT_TIMEOUT_MS,
 } from '../common/time-limits.js';
+import { UnsuitableHostError } from '../common/errors/unsuitable-host.error.js';
+import { destinationProblem } from '../config/one-server.js';
 import { BoundedPool } from './bounded-pool.js';
 import { MIGRATIONS } from './migrations.js';
 import { PoolClient } from './pool-client.js';
@@ -44,13 +46,14 @@ type Connections = abstract new (...options: never[]) => object;
  * Options of the application's pool, whose waits are bounded.
  *
  * @param Client the class of its connections
+ * @throws UnsuitableHostError for a URL with what `pg` does not support, such as several hosts
  */
 export const poolOptions = (
   url: string,
   { databasePoolSize, transactionPooler }: PoolSettings,
   Client: Connections = PoolClient,
 ): PostgresOptions => ({
-  ...dataSourceOptions(url, transactionPooler),
+  ...dataSourceOptions(oneServer(url), transactionPooler),
   poolSize: databasePoolSize,
   connectTimeoutMS: POOL_WAIT_MS,
   driver: { ...pg, Pool: BoundedPool },
@@ -63,6 +66,12 @@ export const poolOptions = (
     keepAlive: true,
   },
 });
+
+function oneServer(url: string): string {
+  const problem = destinationProblem({ url });
+  if (problem !== undefined) throw new UnsuitableHostError(`The URL for poolOptions ${problem}.`);
+  return url;
+}
 
 /**
  * Options for migrations and commands, whose statements have no timeout.

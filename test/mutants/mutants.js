@@ -939,6 +939,25 @@ export const MUTANTS = [
     killedBy: 'src/config/app.config.spec.ts',
   },
   {
+    file: 'src/config/one-server.ts',
+    from: '/,|%2c/i',
+    to: '/,/',
+    killedBy: 'src/config/one-server.spec.ts',
+  },
+  {
+    file: 'src/config/one-server.ts',
+    from: "(hasHost ? [] : ['PGHOST'])",
+    to: "['PGHOST']",
+    killedBy: 'src/config/one-server.spec.ts',
+  },
+  {
+    file: 'src/host-application.ts',
+    from: 'const destinations = [{ url, host, port }, ',
+    to: 'const destinations = [',
+    killedBy: 'test/host-module.e2e-spec.ts',
+    title: 'does not start on a connection that needs what `pg` does not support',
+  },
+  {
     file: 'src/config/misspelled-variables.ts',
     from: 'variable.length < 9 ? 1 : 2',
     to: 'variable.length < 9 ? 2 : 2',
