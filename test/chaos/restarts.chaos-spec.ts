@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -6,8 +5,9 @@ import { generateApiKey } from '../../src/common/api-key-format.js';
 import { type OpenDatabase, openEmbeddedPostgres } from '../../src/embedded-postgres/open-embedded-postgres.js';
 import { Administrator } from '../support/administrator.js';
 import { Connection } from '../support/connection.js';
+import { answersReady, startHaproxy } from '../support/haproxy.js';
 import { freePort } from '../support/ports.js';
-import { type OwnProcess, startProcess } from '../support/processes.js';
+import { type OwnProcess } from '../support/processes.js';
 import { Programs, type RunningServer } from '../support/server-process.js';
 
 /** Restarts of each kind, and repetitions. */
@@ -52,29 +52,16 @@ const start = (drainMs: number, env: NodeJS.ProcessEnv = {}): Promise<RunningSer
  * HAProxy with the configuration of `deploy`; where `close` is set, with one request for each
  * connection on both sides.
  */
-async function startHaproxy(close: boolean, callers: number, instances: readonly number[]): Promise<OwnProcess> {
+async function startProxy(close: boolean, callers: number, instances: readonly number[]): Promise<OwnProcess> {
   const configuration = await readFile('deploy/haproxy.cfg', 'utf8');
   const file = join(programs.cwd, 'haproxy.cfg');
   await writeFile(file, close ? configuration.replace('mode http\n', '$&  option httpclose\n') : configuration);
-  const haproxy = startProcess('haproxy', ['-db', '-f', file], {
-    env: {
-      PATH: `${process.env.PATH ?? ''}:/usr/sbin`,
-      LISTEN: `127.0.0.1:${String(callers)}`,
-      INSTANCE_1: `127.0.0.1:${String(instances[0])}`,
-      INSTANCE_2: `127.0.0.1:${String(instances[1])}`,
-    },
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  await once(haproxy.child, 'spawn').catch((error: unknown) => {
-    throw new Error('HAProxy is missing: apt-get install -y haproxy', { cause: error });
-  });
-  const ended = once(haproxy.child, 'exit').then(() => Promise.reject(new Error('HAProxy has ended')));
-  const ready = async (): Promise<void> => {
-    while (!(await fetch(`${url(callers)}/readyz`).catch(() => null))?.ok) await sleep(50);
+  const env = {
+    LISTEN: `127.0.0.1:${String(callers)}`,
+    INSTANCE_1: `127.0.0.1:${String(instances[0])}`,
+    INSTANCE_2: `127.0.0.1:${String(instances[1])}`,
   };
-  await Promise.race([ready(), ended]);
-  ended.catch(() => undefined); // at the end of the test
-  return haproxy;
+  return startHaproxy(file, env, () => answersReady(url(callers)));
 }
 
 describe(`${String(RESTARTS)} rolling restarts of two instances behind HAProxy, at ${String(REQUESTS_PER_SECOND)} requests a second`, () => {
@@ -88,7 +75,7 @@ describe(`${String(RESTARTS)} rolling restarts of two instances behind HAProxy, 
       const startAt = (port: number): Promise<RunningServer> =>
         start(DRAIN_MS, { PORT: String(port), TRUST_PROXY: '1' });
       const instances: [RunningServer, RunningServer] = [await startAt(ports[0]), await startAt(ports[1])];
-      const haproxy = await startHaproxy(close, callers, ports);
+      const haproxy = await startProxy(close, callers, ports);
 
       // Many callers: one row takes one commit after the other, and no more of them than the disk
       // allows.

@@ -108,9 +108,14 @@ export class DatabaseServer {
 
   /** Sends a signal to the server and to each process of it. */
   async signal(signal: NodeJS.Signals): Promise<void> {
-    const pidFile = join(this.directory, 'postmaster.pid');
-    const postmaster = Number((await readFile(pidFile, 'utf8')).split('\n')[0]);
-    for (const pid of [postmaster, ...(await childrenOf(postmaster))]) process.kill(pid, signal);
+    await signalServer(this.directory, signal);
+  }
+
+  /** The time of a CPU that its processes have used, in milliseconds. */
+  async cpuMs(): Promise<number> {
+    const postmaster = await postmasterOf(this.directory);
+    const times = await Promise.all([postmaster, ...(await childrenOf(postmaster))].map(cpuMsOf));
+    return times.reduce((sum, ms) => sum + ms, 0);
   }
 
   /** Whether the application's role can write now. */
@@ -134,21 +139,42 @@ export class DatabaseServer {
   }
 }
 
+/** The process of the server that uses a data directory. */
+export const postmasterOf = async (directory: string): Promise<number> =>
+  Number((await readFile(join(directory, 'postmaster.pid'), 'utf8')).split('\n')[0]);
+
+/** Sends a signal to the server of a data directory and to each process of it. */
+export async function signalServer(directory: string, signal: NodeJS.Signals): Promise<void> {
+  const postmaster = await postmasterOf(directory);
+  for (const pid of [postmaster, ...(await childrenOf(postmaster))]) process.kill(pid, signal);
+}
+
 async function emptyHome(): Promise<string> {
   const home = await realpath((await temporaryDirectory()).path);
   await chmod(home, 0o755);
   return home;
 }
 
+/**
+ * The fields of `/proc/<pid>/stat` from the third on, which is the state; none for a process that
+ * has ended.
+ */
+async function statOf(pid: number): Promise<string[]> {
+  const stat = await readFile(`/proc/${String(pid)}/stat`, 'utf8').catch(() => '');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+}
+
+/** Linux counts in hundredths of a second, whatever its timer does. */
+const TICK_MS = 10;
+
+/** The time of a CPU that a process and its ended children have used, in milliseconds. */
+export async function cpuMsOf(pid: number): Promise<number> {
+  const [user = 0, system = 0, children = 0, childrenSystem = 0] = (await statOf(pid)).slice(11, 15).map(Number);
+  return (user + system + children + childrenSystem) * TICK_MS;
+}
+
 async function childrenOf(parent: number): Promise<number[]> {
   const pids = (await readdir('/proc')).map(Number).filter((pid) => pid > 0);
-  const parents = await Promise.all(
-    pids.map((pid) =>
-      readFile(`/proc/${String(pid)}/stat`, 'utf8').then(
-        (stat) => Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]),
-        () => 0,
-      ),
-    ),
-  );
+  const parents = await Promise.all(pids.map(async (pid) => Number((await statOf(pid))[1])));
   return pids.filter((_, index) => parents[index] === parent);
 }
