@@ -58,7 +58,10 @@ async function renamed(): Promise<OpenAPIObject> {
       .replace(/"\$ref": "#\/components\/(\w+)\//g, '$&UsersApi')
       .replace(/"ApiKeyAuth"/g, '"UsersApiApiKeyAuth"')
       .replace(new RegExp(`(?<="operationId": "|\`)(?=(${ids.join('|')})["\`])`, 'g'), 'usersApi_')
-      .replace(/(?<="tags": \[\s*")|(?<="name": ")(?=(Users|Billing|Verification|Administration|Health|API keys)")/g, 'Users API: '),
+      .replace(
+        /(?<="tags": \[\s*")|(?<="name": ")(?=(Users|Billing|Verification|Administration|Health|API keys)")/g,
+        'Users API: ',
+      ),
   ) as OpenAPIObject;
   const { securitySchemes = {}, ...components } = document.components as Components;
   const named = Object.entries(components).map(([kind, parts]) => [
