@@ -1,15 +1,17 @@
 /*
  * The load, in a process of its own: each connection has users of its own and renames them in turn,
- * so that the last name of each is known. Takes its orders as JSON in its only argument, and prints
- * what it saw as JSON.
+ * so that the last name of each is known, or spends a credit of one account after the other. Takes
+ * its orders as JSON in its only argument, and prints what it saw as JSON.
  */
 import autocannon from 'autocannon';
 
 export interface Load {
   readonly urls: readonly string[];
-  readonly method: 'GET' | 'PATCH';
+  readonly method: 'GET' | 'PATCH' | 'POST';
   /** One for each user. */
   readonly keys: readonly string[];
+  /** Users who are charged by `POST`, with the first key. */
+  readonly accounts: readonly string[];
   readonly connections: number;
   /** Requests of all connections together. */
   readonly amount: number;
@@ -18,7 +20,7 @@ export interface Load {
    * compiled.
    */
   readonly unmeasured: number;
-  /** Tells the names of one run from those of another. */
+  /** Tells the names and transactions of one run from those of another. */
   readonly run: string;
 }
 
@@ -35,7 +37,8 @@ export interface Seen {
 /** Names that each user gets in turn: consecutive ones differ, so every request is a change. */
 const NAMES = 4;
 
-async function load({ urls, method, keys, connections, amount, unmeasured, run }: Load): Promise<Seen> {
+async function load(order: Load): Promise<Seen> {
+  const { urls, method, keys, connections, amount, unmeasured, run } = order;
   const names: Record<string, string> = {};
   let connection = 0;
   let failed = 0;
@@ -55,12 +58,14 @@ async function load({ urls, method, keys, connections, amount, unmeasured, run }
         own.map((key) => ({ key, name: `${run} ${String(turn)}` })),
       ).flat();
       client.setRequests(
-        turns.map(({ key, name }) => ({
-          method,
-          path: '/v1/users/me',
-          headers: { 'x-api-key': key, ...(method === 'PATCH' && { 'content-type': 'application/json' }) },
-          ...(method === 'PATCH' && { body: JSON.stringify({ name }) }),
-        })),
+        method === 'POST'
+          ? charges(order, connection)
+          : turns.map(({ key, name }) => ({
+              method,
+              path: '/v1/users/me',
+              headers: { 'x-api-key': key, ...(method === 'PATCH' && { 'content-type': 'application/json' }) },
+              ...(method === 'PATCH' && { body: JSON.stringify({ name }) }),
+            })),
       );
       let answered = 0;
       client.on('response', (status, _bytes, ms) => {
@@ -86,6 +91,22 @@ async function load({ urls, method, keys, connections, amount, unmeasured, run }
     failed: failed + result.errors + result.timeouts + (amount - seen),
     names,
   };
+}
+
+/** A request for each account of the connection, or for the only one, with a new id each time. */
+function charges({ keys: [key = ''], accounts, connections, run }: Load, connection: number): autocannon.Request[] {
+  const own = accounts.filter((_, index) => accounts.length === 1 || index % connections === connection % connections);
+  let sent = 0;
+  return own.map((user_id) => ({
+    method: 'POST',
+    path: '/v1/billing/credits-deduct',
+    headers: { 'x-api-key': key, 'content-type': 'application/json' },
+    setupRequest: (request) => {
+      sent += 1;
+      const transaction_id = `${run} ${String(connection)} ${String(sent)}`;
+      return { ...request, body: JSON.stringify({ user_id, amount: 1, transaction_id }) };
+    },
+  }));
 }
 
 console.log(JSON.stringify(await load(JSON.parse(process.argv[2] ?? '{}') as Load)));

@@ -7,6 +7,8 @@
  * how often each is measured --seconds 8        about how long each time, after a second of warming
  * up --only PATCH       one method --no-naive         without the second reference --users 10000000
  * instead: ours on a small database and on one of so many users, and the lists of the large one
+ * --ledger           instead: charges over many accounts and of one, also with two processes of
+ * ours; with --against, --batches, --instances and --profile what these compare
  * --instances 2      instead: one process of ours, and so many --batches          instead: ours
  * with each question to the database alone, and with batches --traces           instead: ours
  * without traces, and with a trace of every request --profile          instead: where the time of
@@ -27,7 +29,7 @@ import { runMigrations } from '../src/database/run-migrations.js';
 import type { Load, Seen } from './load.js';
 import { summarize } from './profile.js';
 import { fill, HEAVY_USER } from './fill.js';
-import { query, seedCallers, storedNames } from './seed.js';
+import { checkLedger, query, seedAccounts, seedCallers, storedNames } from './seed.js';
 import { buildRevision, versionIn } from './version.js';
 
 const CONNECTIONS = 32;
@@ -39,7 +41,19 @@ const CONNECTIONS = 32;
 const WARM_UP_SECONDS = 1;
 
 const METHODS = ['PATCH', 'GET'] as const;
-type Method = (typeof METHODS)[number];
+
+/** What is requested: a request for each caller in turn, or a charge of each account in turn. */
+interface Task {
+  readonly title: string;
+  readonly method: Load['method'];
+  /** By default all. */
+  readonly accounts?: number;
+}
+
+const LEDGER: readonly Task[] = [
+  { title: 'Charges over many accounts', method: 'POST' },
+  { title: 'Charges of one account', method: 'POST', accounts: 1 },
+];
 
 const { values: options } = parseArgs({
   options: {
@@ -51,6 +65,7 @@ const { values: options } = parseArgs({
     users: { type: 'string' },
     instances: { type: 'string' },
     batches: { type: 'boolean', default: false },
+    ledger: { type: 'boolean', default: false },
     traces: { type: 'boolean', default: false },
     profile: { type: 'boolean', default: false },
   },
@@ -83,6 +98,8 @@ class Server {
     readonly urls: readonly string[],
     readonly databaseUrl: string,
     readonly keys: readonly string[],
+    /** Ids of users with credits. */
+    private readonly accounts: readonly string[],
     readonly startMs: number,
     private readonly children: readonly ChildProcess[],
   ) {}
@@ -99,6 +116,7 @@ class Server {
       });
     }
     const keys = await seedCallers(databaseUrl);
+    const accounts = options.ledger ? await seedAccounts(databaseUrl) : [];
     const children: ChildProcess[] = [];
     const urls: string[] = [];
     let startMs = NaN;
@@ -110,7 +128,7 @@ class Server {
       children.push(child);
       urls.push(url);
     }
-    return new Server(name, urls, databaseUrl, keys, startMs, children);
+    return new Server(name, urls, databaseUrl, keys, accounts, startMs, children);
   }
 
   /** Resident memory in MB, of all its processes. */
@@ -119,26 +137,69 @@ class Server {
     return status.reduce((sum, text) => sum + Number(/VmRSS:\s+(\d+)/.exec(text)?.[1]) / 1024, 0);
   }
 
-  async load(method: Method, amount: number, run: string, unmeasured = 0): Promise<Seen> {
-    const order: Load = { urls: this.urls, method, keys: this.keys, connections: CONNECTIONS, amount, unmeasured, run };
+  /** @param run begins with no other run */
+  async load({ method, accounts }: Task, amount: number, run: string, unmeasured = 0): Promise<Measured> {
+    const { urls, keys } = this;
+    const charged = this.accounts.slice(0, accounts);
+    const order: Load = { urls, method, keys, accounts: charged, connections: CONNECTIONS, amount, unmeasured, run };
+    const before = await this.cpu();
     const child = spawn(process.execPath, [join(import.meta.dirname, 'load.js'), JSON.stringify(order)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let text = '';
     child.stdout.on('data', (chunk) => (text += String(chunk)));
     await once(child, 'close');
+    const after = await this.cpu();
     const seen = JSON.parse(text) as Seen;
     if (seen.failed > 0) throw new Error(`${this.name}: ${String(seen.failed)} requests were not answered 200`);
+    if (method === 'POST') await checkLedger(this.databaseUrl, `${run} `, amount);
     const stored = await storedNames(this.databaseUrl, Object.keys(seen.names));
     for (const [key, name] of Object.entries(seen.names)) {
       if (stored.get(key) !== name)
         throw new Error(`${this.name} stored "${stored.get(key) ?? ''}" instead of "${name}"`);
     }
-    return seen;
+    const perRequest = (ms: number): number => ms / amount;
+    return {
+      ...seen,
+      processMs: perRequest(after.processMs - before.processMs),
+      databaseMs: perRequest(after.databaseMs - before.databaseMs),
+    };
+  }
+
+  /**
+   * CPU time until now: of its processes, and of its sessions in the database. A session that the
+   * pool closes after 10 idle seconds is one of another load.
+   */
+  private async cpu(): Promise<{ readonly processMs: number; readonly databaseMs: number }> {
+    const sessions = await query<{ pid: number }>(
+      this.databaseUrl,
+      'SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
+    );
+    return {
+      processMs: this.children.reduce((sum, { pid }) => sum + cpuMs(pid), 0),
+      databaseMs: sessions.reduce((sum, { pid }) => sum + cpuMs(pid), 0),
+    };
   }
 
   async stop(): Promise<void> {
     for (const child of this.children) await stop(child);
+  }
+}
+
+/** What a load has seen, and the CPU time that each of its requests took. */
+interface Measured extends Seen {
+  readonly processMs: number;
+  readonly databaseMs: number;
+}
+
+/** User and system time of a process, of which Linux counts hundredths of a second; 0 for none. */
+function cpuMs(pid: number | undefined): number {
+  try {
+    const [, fields = ''] = readFileSync(`/proc/${String(pid)}/stat`, 'utf8').split(') ');
+    const [user, system] = fields.split(' ').slice(11, 13);
+    return (Number(user) + Number(system)) * 10;
+  } catch {
+    return 0; // it has ended
   }
 }
 
@@ -195,7 +256,12 @@ process.once('exit', () => {
 });
 
 const seconds = Number(options.seconds);
-const methods = METHODS.filter((method) => options.only === undefined || method === options.only.toUpperCase());
+const tasks: readonly Task[] = options.ledger
+  ? LEDGER
+  : METHODS.filter((method) => options.only === undefined || method === options.only.toUpperCase()).map((method) => ({
+      title: `${method} /v1/users/me`,
+      method,
+    }));
 console.log(
   `Node ${process.version}, ${String(cpus().length)} × ${cpus()[0]?.model ?? '?'}, ${new Date().toISOString().slice(0, 10)}`,
 );
@@ -231,6 +297,12 @@ else if (options.users !== undefined) {
     { name: 'now', ...OURS },
     { name: 'bare', program: BARE },
   ]);
+} else if (options.ledger) {
+  await compare([
+    { name: 'bare', program: BARE },
+    { name: 'ours', ...OURS },
+    { name: 'two', ...OURS, instances: 2 },
+  ]);
 } else {
   await compare([
     { name: 'bare', program: BARE },
@@ -261,14 +333,14 @@ async function compare(contenders: readonly Contender[]): Promise<void> {
   await sleep(5_000);
   const idle = new Map(servers.map((server) => [server.name, server.memory()]));
 
-  for (const method of methods) {
+  for (const task of tasks) {
     const rates = new Map<string, number>(); // requests in a second
     for (const server of servers) {
-      await server.load(method, 4_000, 'warm');
-      const { perSecond } = await server.load(method, 4_000, 'warmer');
+      await server.load(task, 4_000, `${task.title}, warm`);
+      const { perSecond } = await server.load(task, 4_000, `${task.title}, warmer`);
       rates.set(server.name, Math.ceil(perSecond / CONNECTIONS) * CONNECTIONS);
     }
-    const seen = new Map<string, Seen[]>(servers.map(({ name }) => [name, []]));
+    const seen = new Map<string, Measured[]>(servers.map(({ name }) => [name, []]));
     for (let round = 0; round < Number(options.rounds); round += 1) {
       // Each begins as often as the others.
       const turn = servers.map((_, index) => servers[(index + round) % servers.length]);
@@ -276,13 +348,12 @@ async function compare(contenders: readonly Contender[]): Promise<void> {
         if (!server) continue;
         const rate = rates.get(server.name) ?? 0;
         const amount = rate * (seconds + WARM_UP_SECONDS);
-        seen
-          .get(server.name)
-          ?.push(await server.load(method, amount, `round ${String(round)}`, rate * WARM_UP_SECONDS));
+        const run = `${task.title}, round ${String(round)}`;
+        seen.get(server.name)?.push(await server.load(task, amount, run, rate * WARM_UP_SECONDS));
       }
     }
     console.log(
-      `\n${method} /v1/users/me, ${String(CONNECTIONS)} connections, ${options.rounds} rounds: median (least to most)`,
+      `\n${task.title}, ${String(CONNECTIONS)} connections, ${options.rounds} rounds: median (least to most)`,
     );
     const first = servers[0]?.name ?? '';
     const reference = seen.get(first) ?? [];
@@ -290,11 +361,11 @@ async function compare(contenders: readonly Contender[]): Promise<void> {
       Object.fromEntries(
         servers.map((server) => {
           const rounds = seen.get(server.name) ?? [];
-          const spread = (pick: (seen: Seen) => number, digits: number): string => {
+          const spread = (pick: (seen: Measured) => number, digits: number): string => {
             const values = rounds.map(pick);
             return `${median(values).toFixed(digits)} (${Math.min(...values).toFixed(digits)} to ${Math.max(...values).toFixed(digits)})`;
           };
-          const ratio = (pick: (seen: Seen) => number): string => {
+          const ratio = (pick: (seen: Measured) => number): string => {
             const ratios = rounds.map((one, round) => pick(one) / (reference[round] ? pick(reference[round]) : NaN));
             return `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`;
           };
@@ -306,6 +377,8 @@ async function compare(contenders: readonly Contender[]): Promise<void> {
               'p99 ms': spread(({ p99 }) => p99, 1),
               [`times ${first}`]: ratio(({ perSecond }) => perSecond),
               [`p99 times ${first}`]: ratio(({ p99 }) => p99),
+              'CPU ms': spread(({ processMs }) => processMs, 2),
+              'CPU ms of the database': spread(({ databaseMs }) => databaseMs, 2),
               'idle MB': (idle.get(server.name) ?? NaN).toFixed(0),
               MB: server.memory().toFixed(0),
             },
@@ -366,10 +439,10 @@ async function profile(): Promise<void> {
     ...UNBUNDLED,
     flags: [...UNBUNDLED.flags, '--cpu-prof', `--cpu-prof-dir=${home}`],
   });
-  for (const method of methods) await server.load(method, 4_000, 'warm');
-  for (const method of methods) {
-    const { perSecond } = await server.load(method, 20_000, 'profiled');
-    console.log(`${method}: ${perSecond.toFixed(0)} requests/s under the profiler`);
+  for (const task of tasks) await server.load(task, 4_000, `${task.title}, warm`);
+  for (const task of tasks) {
+    const { perSecond } = await server.load(task, 20_000, `${task.title}, profiled`);
+    console.log(`${task.title}: ${perSecond.toFixed(0)} requests/s under the profiler`);
   }
   await server.stop();
   for (const file of readdirSync(home).filter((name) => name.endsWith('.cpuprofile'))) {

@@ -24,6 +24,46 @@ export async function seedCallers(url: string): Promise<string[]> {
   return keys;
 }
 
+/** Makes the first caller an administrator, and gives each caller credits. @returns their ids */
+export async function seedAccounts(url: string): Promise<string[]> {
+  await query(url, `UPDATE users SET is_admin = true WHERE email = 'caller-1@example.com'`);
+  const rows = await query<{ user_id: string }>(
+    url,
+    `WITH given AS (UPDATE users SET credits_balance = 1000000000 RETURNING id, credits_balance, updated_at)
+     INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type, actor)
+     SELECT updated_at, id, credits_balance, credits_balance, 'first', 'MANUAL_ADJUSTMENT', 'APPLICATION' FROM given
+     RETURNING user_id`,
+  );
+  await query(url, 'VACUUM ANALYZE');
+  return rows.map(({ user_id }) => user_id);
+}
+
+/**
+ * Compares the ledger with what was answered: an entry for each, balances that are the sums of the
+ * entries, and each `balance_after` the sum up to it.
+ *
+ * @param run the begin of the transaction ids
+ * @throws when anything differs
+ */
+export async function checkLedger(url: string, run: string, answered: number): Promise<void> {
+  const [row] = await query<{ entries: number; differences: number }>(
+    url,
+    `SELECT (SELECT count(*)::int FROM credit_entries WHERE starts_with(transaction_id, $1)) AS entries,
+            (SELECT count(*)::int
+               FROM (SELECT balance_after, sum(credits) OVER (PARTITION BY user_id ORDER BY created_at, id) AS expected
+                       FROM credit_entries) AS running
+              WHERE balance_after <> expected)
+            + (SELECT count(*)::int
+                 FROM users
+                 LEFT JOIN (SELECT user_id, sum(credits) AS credits FROM credit_entries GROUP BY user_id) AS sums
+                   ON user_id = id
+                WHERE credits_balance <> coalesce(credits, 0)) AS differences`,
+    [run],
+  );
+  if (row?.entries !== answered || row.differences !== 0)
+    throw new Error(`${String(answered)} movements were answered, and the ledger has ${JSON.stringify(row)}`);
+}
+
 /** The column of the digests, which has another name in versions before 2.0. */
 async function digestColumn(url: string): Promise<string> {
   const [row] = await query<{ name: string }>(
