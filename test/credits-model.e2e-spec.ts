@@ -4,7 +4,32 @@ import { InsufficientCreditsError, TransactionIdTakenError } from '../src/credit
 import { CreditsService, type Receipt } from '../src/credits/credits.service.js';
 import { startTestApp, type TestApp } from './support/app.js';
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
-import { patient } from './support/patience.js';
+import { isUnavailable, patient } from './support/patience.js';
+
+/** Movements, about; `npm run test:ledger` makes a million. */
+const STEPS = Number(process.env.LEDGER_STEPS ?? 3_000);
+/** Far more than they take (ms). */
+const TIMEOUT_MS = Math.max(120_000, 40 * STEPS);
+
+interface Entry {
+  readonly credits: number;
+  readonly balanceAfter: number;
+}
+
+interface Movement {
+  readonly user: number;
+  /** Negative spends. */
+  readonly credits: number;
+  readonly transaction: number;
+}
+
+/** What a movement has made or found, or why it was refused. */
+type Outcome = (Entry & { readonly replayed: boolean }) | typeof REFUSED | typeof TAKEN;
+const REFUSED = 'refused';
+const TAKEN = 'taken';
+
+const keyOf = ({ user, transaction }: Pick<Movement, 'user' | 'transaction'>): string =>
+  `${String(user)} ${String(transaction)}`;
 
 /**
  * What a ledger must be: balances, and for each transaction of a user what it moved and what it
@@ -12,8 +37,53 @@ import { patient } from './support/patience.js';
  */
 class Model {
   readonly balances = [0, 0];
-  readonly transactions = new Map<string, { readonly credits: number; readonly balanceAfter: number }>();
+  readonly transactions = new Map<string, Entry>();
+
+  /** Movements one after the other. */
+  move(movement: Movement): Outcome {
+    const { user, credits } = movement;
+    const before = this.transactions.get(keyOf(movement));
+    if (before) return before.credits === credits ? { ...before, replayed: true } : TAKEN;
+    const balanceAfter = (this.balances[user] ?? 0) + credits;
+    if (balanceAfter < 0) return REFUSED;
+    this.transactions.set(keyOf(movement), { credits, balanceAfter });
+    this.balances[user] = balanceAfter;
+    return { credits, balanceAfter, replayed: false };
+  }
+
+  /**
+   * Movements of one moment: as one after the other, but that equal ones share a refusal, until
+   * another one of their id separates them.
+   */
+  moveTogether(movements: readonly Movement[]): Outcome[] {
+    const groups = this.balances.map(() => new Map<number, { readonly credits: number; readonly outcome: Outcome }>());
+    return movements.map((movement) => {
+      const group = groups[movement.user];
+      const earlier = group?.get(movement.transaction);
+      if (earlier?.credits === movement.credits && earlier.outcome === REFUSED) return REFUSED;
+      if (earlier && earlier.credits !== movement.credits) group?.clear();
+      const outcome = this.move(movement);
+      group?.set(movement.transaction, { credits: movement.credits, outcome });
+      return outcome;
+    });
+  }
+
+  /** Takes the entries as they are, after movements whose responses were lost. */
+  async read({ app, userIds }: Real): Promise<void> {
+    const rows = (await app.rows(
+      `SELECT user_id AS owner, substr(transaction_id, 3)::int AS transaction, credits::int, balance_after::int AS balance
+         FROM credit_entries WHERE user_id = ANY ($1) ORDER BY created_at, id`,
+      [userIds],
+    )) as { owner: string; transaction: number; credits: number; balance: number }[];
+    for (const { owner, transaction, credits, balance: balanceAfter } of rows) {
+      const user = userIds.indexOf(owner);
+      this.transactions.set(keyOf({ user, transaction }), { credits, balanceAfter });
+      this.balances[user] = balanceAfter;
+    }
+  }
 }
+
+type Command = fc.AsyncCommand<Model, Real>;
 
 /** The real application, which a command may bring down. */
 interface Real {
@@ -28,27 +98,23 @@ const creditsOf = (app: TestApp): CreditsService => patient(app.nest.get(Credits
 /** One movement; the small ranges make repeats, conflicts and empty balances frequent. */
 class Move implements fc.AsyncCommand<Model, Real> {
   constructor(
-    private readonly user: number,
-    private readonly credits: number,
-    private readonly transaction: number,
+    readonly user: number,
+    readonly credits: number,
+    readonly transaction: number,
   ) {}
 
   check = (): boolean => true;
 
   async run(model: Model, { app, userIds }: Real): Promise<void> {
-    const key = `${String(this.user)} ${String(this.transaction)}`;
-    const before = model.transactions.get(key);
-    const balanceAfter = (model.balances[this.user] ?? 0) + this.credits;
     const moving = this.call(creditsOf(app), userIds[this.user] ?? '');
+    const expected = model.move(this);
 
-    if (before && before.credits !== this.credits) await expect(moving).rejects.toThrow(TransactionIdTakenError);
-    else if (before) expect(await moving).toMatchObject({ replayed: true, entry: before });
-    else if (balanceAfter < 0) await expect(moving).rejects.toThrow(InsufficientCreditsError);
+    steps += 1;
+    if (expected === TAKEN) await expect(moving).rejects.toThrow(TransactionIdTakenError);
+    else if (expected === REFUSED) await expect(moving).rejects.toThrow(InsufficientCreditsError);
     else {
-      const expected = { credits: this.credits, balanceAfter };
-      expect(await moving).toMatchObject({ replayed: false, entry: expected });
-      model.transactions.set(key, expected);
-      model.balances[this.user] = balanceAfter;
+      const { replayed, ...entry } = expected;
+      expect(await moving).toMatchObject({ replayed, entry });
     }
   }
 
@@ -90,6 +156,87 @@ class MoveAtOnce implements fc.AsyncCommand<Model, Real> {
   toString = (): string => `moveAtOnce(${String(this.user)}, ${String(this.amount)}, t-${String(this.transaction)})`;
 }
 
+/** Calls the service for each movement in one turn of the event loop. */
+const sendTogether = ({ app, userIds }: Real, movements: readonly Movement[]): Promise<Outcome>[] => {
+  const service = app.nest.get(CreditsService, { strict: false });
+  return movements.map(async ({ user, credits, transaction }) => {
+    const request = {
+      userId: userIds[user] ?? '',
+      amount: Math.abs(credits),
+      transactionId: `t-${String(transaction)}`,
+    };
+    try {
+      const { entry, replayed } = await (credits > 0 ? service.add(request) : service.spend(request));
+      return { credits: entry.credits, balanceAfter: entry.balanceAfter, replayed };
+    } catch (error) {
+      if (error instanceof InsufficientCreditsError) return REFUSED;
+      if (error instanceof TransactionIdTakenError) return TAKEN;
+      throw error;
+    }
+  });
+};
+
+/** What was made is stored, and what is unknown has been made or not: the model has it then. */
+async function readAfterLoss(
+  model: Model,
+  real: Real,
+  movements: readonly Movement[],
+  settled: readonly PromiseSettledResult<Outcome>[],
+): Promise<void> {
+  const before = new Map(model.transactions);
+  // What the application no longer waits for may be committed still.
+  const running = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()`;
+  while ((await administer(running, real.database.url)).length > 0);
+  await model.read(real);
+  for (const [n, movement] of movements.entries()) {
+    const stored = model.transactions.get(keyOf(movement));
+    const outcome = settled[n];
+    if (outcome?.status === 'rejected') expect(isUnavailable(outcome.reason)).toBe(true);
+    else if (typeof outcome?.value === 'object') expect(outcome.value).toMatchObject(stored ?? { lost: movement });
+  }
+  const sent = new Set(movements.map((movement) => `${keyOf(movement)} ${String(movement.credits)}`));
+  for (const [key, { credits }] of model.transactions)
+    if (!before.has(key)) expect(sent).toContain(`${key} ${String(credits)}`);
+  expect(model.transactions).toEqual(new Map([...model.transactions, ...before]));
+}
+
+/**
+ * Movements of one moment: of both users, repeats, and others of an id that is taken. Where every
+ * connection is cut meanwhile, sending them again gives each its outcome.
+ */
+class MoveTogether implements fc.AsyncCommand<Model, Real> {
+  constructor(
+    private readonly movements: readonly Movement[],
+    private readonly cut: boolean,
+  ) {}
+
+  check = (): boolean => true;
+
+  async run(model: Model, real: Real): Promise<void> {
+    let sending = Promise.allSettled(sendTogether(real, this.movements));
+    if (this.cut) {
+      await cutConnections(real);
+      await readAfterLoss(model, real, this.movements, await sending);
+      sending = Promise.allSettled(sendTogether(real, this.movements));
+    }
+    let settled = await sending;
+    while (settled.some(({ status }) => status === 'rejected')) {
+      await readAfterLoss(model, real, this.movements, settled);
+      settled = await Promise.allSettled(sendTogether(real, this.movements));
+    }
+
+    steps += this.movements.length;
+    expect(settled.map((one) => (one.status === 'fulfilled' ? one.value : one.reason) as Outcome)).toEqual(
+      model.moveTogether(this.movements),
+    );
+  }
+
+  toString = (): string => {
+    const each = this.movements.map((one) => `${keyOf(one)} ${String(one.credits)}`);
+    return `moveTogether(${each.join(', ')}${this.cut ? '; cut' : ''})`;
+  };
+}
+
 /**
  * Every connection is cut in the middle of a movement: it has happened or not, and repeating it
  * says which, and makes it so.
@@ -113,10 +260,7 @@ class CrashWhileMoving implements fc.AsyncCommand<Model, Real> {
       .get(CreditsService, { strict: false })
       .add(request)
       .catch(() => undefined);
-    await administer(
-      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
-      real.database.url,
-    );
+    await cutConnections(real);
     await moving;
     await restart(real);
 
@@ -132,44 +276,84 @@ class CrashWhileMoving implements fc.AsyncCommand<Model, Real> {
     `crashWhileMoving(${String(this.user)}, ${String(this.amount)}, t-${String(this.transaction)})`;
 }
 
+const cutConnections = ({ database }: Real): Promise<unknown> =>
+  administer(
+    'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
+    database.url,
+  );
+
 async function restart(real: Real): Promise<void> {
   await real.app.nest.close();
   real.app = await startTestApp(real.database.url);
 }
 
+/** Movements that were made, repeated or refused. */
+let steps = 0;
+
 describe('The ledger', () => {
-  it('does what a model of it does, in any order of adding, spending, repeating, crashing and restarting', async () => {
-    const database = await createDatabase();
-    const real: Real = { app: await startTestApp(database.url), userIds: [], database };
-    const user = fc.nat(1);
-    const transaction = fc.nat(12);
-    const commands = fc.commands(
-      [
-        fc.tuple(user, fc.integer({ min: 1, max: 5 }), transaction).map((given) => new Move(...given)),
-        fc.tuple(user, fc.integer({ min: -8, max: -1 }), transaction).map((given) => new Move(...given)),
-        fc.tuple(user, fc.integer({ min: 1, max: 5 }), transaction).map((given) => new MoveAtOnce(...given)),
-        fc.tuple(user, fc.integer({ min: 1, max: 5 }), transaction).map((given) => new CrashWhileMoving(...given)),
-      ],
-      { maxCommands: 40, size: 'max' },
-    );
+  it(
+    'does what a model of it does, in any order of adding, spending, repeating, crashing and restarting',
+    async () => {
+      const database = await createDatabase();
+      const real: Real = { app: await startTestApp(database.url), userIds: [], database };
+      const user = fc.nat(1);
+      const transaction = fc.nat(12);
+      const amount = fc.integer({ min: 1, max: 5 });
+      const movement = fc.record({
+        user,
+        credits: fc.oneof(amount, fc.integer({ min: -8, max: -1 })),
+        transaction: fc.nat(60),
+      });
+      const together = fc.array(movement, { minLength: 1, maxLength: 40, size: 'max' });
+      const rarely = fc.nat(19).map((n) => n === 0);
+      const commands = fc.commands(
+        [
+          fc.oneof(
+            {
+              weight: 60,
+              arbitrary: fc.tuple(together, rarely).map((given): Command => new MoveTogether(...given)),
+            },
+            {
+              weight: 38,
+              arbitrary: fc
+                .tuple(user, movement, transaction)
+                .map(([of, { credits }, id]): Command => new Move(of, credits, id)),
+            },
+            {
+              weight: 20,
+              arbitrary: fc.tuple(user, amount, transaction).map((given): Command => new MoveAtOnce(...given)),
+            },
+            {
+              weight: 2,
+              arbitrary: fc.tuple(user, amount, transaction).map((given): Command => new CrashWhileMoving(...given)),
+            },
+          ),
+        ],
+        { maxCommands: 40, size: 'max' },
+      );
 
-    await fc.assert(
-      fc.asyncProperty(commands, async (given) => {
-        const users = [await real.app.given.user(), await real.app.given.user()];
-        const model = new Model();
-        Object.assign(real, { userIds: users.map(({ id }) => id) });
+      while (steps < STEPS) {
+        await fc.assert(
+          fc.asyncProperty(commands, async (given) => {
+            const users = [await real.app.given.user(), await real.app.given.user()];
+            const model = new Model();
+            Object.assign(real, { userIds: users.map(({ id }) => id) });
 
-        await fc.asyncModelRun(() => ({ model, real }), given);
+            await fc.asyncModelRun(() => ({ model, real }), given);
 
-        for (const [n, one] of users.entries())
-          expect((await real.app.stored(one)).creditsBalance).toBe(model.balances[n]);
-        const rows = await real.app.rows('SELECT FROM credit_entries WHERE user_id = ANY ($1)', [real.userIds]);
-        expect(rows).toHaveLength(model.transactions.size);
+            for (const [n, one] of users.entries())
+              expect((await real.app.stored(one)).creditsBalance).toBe(model.balances[n]);
+            const rows = await real.app.rows('SELECT FROM credit_entries WHERE user_id = ANY ($1)', [real.userIds]);
+            expect(rows).toHaveLength(model.transactions.size);
+          }),
+          { numRuns: 10, endOnFailure: true },
+        );
         expect(await creditsOf(real.app).reconcile()).toEqual([]);
-      }),
-      { numRuns: 25, endOnFailure: true },
-    );
-    await real.app.nest.close();
-    await database.drop();
-  });
+      }
+      process.stdout.write(`${JSON.stringify({ steps, differences: 0 })}\n`);
+      await real.app.nest.close();
+      await database.drop();
+    },
+    TIMEOUT_MS,
+  );
 });

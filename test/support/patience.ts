@@ -7,7 +7,7 @@ export const ATTEMPTS = 10;
 
 const PAUSE_MS = 200;
 
-const isUnavailable = (error: unknown): boolean =>
+export const isUnavailable = (error: unknown): boolean =>
   error instanceof DomainError ? error.kind === 'unavailable' : isDatabaseUnavailable(error);
 
 /**
