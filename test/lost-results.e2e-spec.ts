@@ -82,6 +82,20 @@ describe('A result that lacks the row which its statement promises', () => {
     expect(await app.stored(ada)).toEqual(ada.row);
   });
 
+  it('503 and not 402 where a movement was not made, and no entry tells of it', async () => {
+    const admin = await app.given.user({ isAdmin: true });
+    await swallow('UPDATE', 'users');
+
+    const { status, body } = await app
+      .as(admin)
+      .post('/v1/billing/credits-add')
+      .send({ user_id: ada.id, amount: 5, transaction_id: 'a' })
+      .retry(0);
+
+    expect([status, body]).toEqual([503, UNAVAILABLE]);
+    expect(await app.rows('SELECT FROM credit_entries WHERE user_id = $1', [ada.id])).toEqual([]);
+  });
+
   it('503 and not 500 where a user was not made', async () => {
     const admin = await app.given.user({ isAdmin: true });
     await swallow('INSERT', 'users');

@@ -149,23 +149,29 @@ describe('GET /metrics', () => {
   });
 
   it('shows the size of batches, and the requests in flight and queued, by statement', async () => {
+    const read = (samples: ReadonlyMap<string, number>, metric: string, statement: string): number =>
+      samples.get(`users_api_${metric}{statement="${statement}"}`) ?? NaN;
     const ada = await app.given.user();
     const release = await app.hold('SELECT FROM users WHERE id = $1 FOR UPDATE', [ada.id]);
-    const credits = { userId: ada.id, amount: 1 };
-    const waiting = Promise.allSettled(
-      ['a', 'b', 'c'].map((transactionId) => app.nest.get(CreditsService).add({ ...credits, transactionId })),
-    );
+    const add = (transactionId: string) =>
+      app.nest
+        .get(CreditsService)
+        .add({ userId: ada.id, amount: 1, transactionId })
+        .catch(() => undefined);
+    const first = ['a', 'b'].map(add); // in one statement, which waits for the row
+    while (read(await scrape(port), 'requests_queued', 'move_credits') > 0);
+    const others = ['c', 'd', 'e'].map(add); // these wait for it
 
     const locked = await scrape(port);
     await release();
-    await waiting;
+    await Promise.all([...first, ...others]);
     await app.as(ada).patch('/v1/users/me').send({ name: 'New' });
     const after = await scrape(port);
 
-    const read = (samples: ReadonlyMap<string, number>, metric: string, statement: string): number =>
-      samples.get(`users_api_${metric}{statement="${statement}"}`) ?? NaN;
-    expect(read(locked, 'requests_in_flight', 'move_credits')).toBe(1);
-    expect(read(locked, 'requests_queued', 'move_credits')).toBe(2);
+    expect(read(locked, 'requests_in_flight', 'move_credits')).toBe(2);
+    expect(read(locked, 'requests_queued', 'move_credits')).toBe(3);
+    expect(read(locked, 'batch_size_count', 'move_credits')).toBe(1);
+    expect(read(locked, 'batch_size_sum', 'move_credits')).toBe(2);
     expect(read(after, 'requests_in_flight', 'move_credits')).toBe(0);
     expect(read(after, 'requests_queued', 'patch_users')).toBe(0);
     expect(read(after, 'batch_size_count', 'patch_users')).toBe(1);

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { Agent, request } from 'node:http';
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -5,6 +6,7 @@ import { Client } from 'pg';
 import type { Response, Test } from 'supertest';
 import sql from 'sql-template-tag';
 import { DataSource } from 'typeorm';
+import { CreditsService } from '../src/credits/credits.service.js';
 import { Statement } from '../src/database/statement.js';
 import { UsersService } from '../src/users/users.service.js';
 import { succeeded } from './support/agent.js';
@@ -316,6 +318,24 @@ describe('The statements of the request path', () => {
     // After five runs that are planned for their values, whatever follows. Planning costs more than
     // these statements do.
     expect(plans.map(({ planned }) => planned)).toEqual([5, 5, 5, 5]);
+  });
+
+  it('find the entries of movements by their ids, however many a user has', async () => {
+    const plans = await explain(app.nest.get(DataSource), async () => {
+      const nobody = { userId: randomUUID(), amount: 1, transactionId: 'a' };
+      await app.nest
+        .get(CreditsService)
+        .add(nobody)
+        .catch(() => undefined);
+    });
+
+    expect(plans).toHaveLength(2); // with others, and alone
+    for (const { nodes, indexes, planned } of plans) {
+      expect(nodes.filter((node) => node === 'Seq Scan')).toEqual([]);
+      expect(indexes).toContain('uq_credit_entries_user_id_transaction_id');
+      expect(indexes).not.toContain('ix_credit_entries_newest');
+      expect(planned).toBe(5);
+    }
   });
 
   // A pooler in transaction mode may use another session for the next run.

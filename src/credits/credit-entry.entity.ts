@@ -19,8 +19,8 @@ export class CreditEntry extends ActorColumns {
   readonly id!: string;
 
   /**
-   * The user's `updated_at` of the same instant, and so in the order of the entries: no two of a
-   * user share one.
+   * The user's `updated_at` of the same instant. Entries of one statement share it, and their ids
+   * are in their order: (created_at, id) is the order in which a user's balance moved.
    */
   @Column({ name: 'created_at', type: 'timestamptz', precision: 3 })
   readonly createdAt!: Date;

@@ -1,25 +1,29 @@
 import { Injectable } from '@nestjs/common';
 import sql, { empty, type Sql } from 'sql-template-tag';
-import { DataSource, type EntityManager } from 'typeorm';
-import type { Actor } from '../audit-trail/actor.js';
-import { ACTOR_COLUMNS, actorColumnNames, actorValues } from '../audit-trail/actor-columns.js';
+import { DataSource, type EntityManager, QueryFailedError } from 'typeorm';
+import { Counters } from '../common/counters/counters.js';
+import { violates } from '../common/errors/constraint.js';
+import { isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
 import type { Page, PageWindow } from '../common/pagination/page.js';
-import { type Columns, selectList } from '../database/columns.js';
 import { query } from '../database/query.js';
 import { findNewest, type List, NEWEST, NEWEST_NULLS_LAST } from '../database/list.js';
+import { RETRIES, retryingConflicts } from '../database/retry.js';
+import { IncompleteResultError, type Statement } from '../database/statement.js';
 import { withoutTimeouts } from '../database/without-timeouts.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import type { CreditEntry } from './credit-entry.entity.js';
-
-export interface Movement {
-  readonly userId: string;
-  /** Negative spends. */
-  readonly credits: number;
-  readonly transactionId: string;
-  readonly transactionType: string;
-  readonly apiKeyId: string | null;
-  readonly by: Actor;
-}
+import {
+  type EntryRow,
+  MOVE,
+  MOVE_UNLOCKED,
+  type MovedRow,
+  type Movement,
+  moveOne,
+  MOVEMENTS,
+  SELECTED_ENTRY,
+  toEntry,
+} from './credits.statements.js';
+import { MovementBatcher, type Outcome, type Outcomes } from './movement-batcher.js';
 
 /** Which entries of a user to list; undefined does not restrict. */
 export interface CreditFilter {
@@ -40,28 +44,9 @@ export interface Difference {
   readonly expected: number;
 }
 
-const COLUMNS = {
-  id: 'id',
-  createdAt: 'created_at',
-  userId: 'user_id',
-  credits: 'credits',
-  balanceAfter: 'balance_after',
-  transactionId: 'transaction_id',
-  transactionType: 'transaction_type',
-  apiKeyId: 'api_key_id',
-  ...ACTOR_COLUMNS,
-} as const satisfies Columns<CreditEntry>;
-
-/** The select list of an entry, from a table or alias `credit_entries`. */
-export const SELECTED_ENTRY = selectList(COLUMNS, 'credit_entries');
-
-/** A row as `pg` returns it: bigint columns are text. */
-export type EntryRow = Omit<CreditEntry, 'credits' | 'balanceAfter'> & {
-  readonly credits: string;
-  readonly balanceAfter: string;
-};
-
 type DifferenceRow = Omit<Difference, 'stored' | 'expected'> & { readonly stored: string; readonly expected: string };
+
+const TRANSACTION_ID = 'uq_credit_entries_user_id_transaction_id';
 
 const RECONCILED_TOGETHER = 5_000;
 
@@ -96,52 +81,134 @@ SELECT u.id, NULL, u.credits_balance, s.expected
 /** Every statement on the ledger. This is the only writer of `users.credits_balance`. */
 @Injectable()
 export class CreditsRepository {
-  constructor(@InjectDatabase() private readonly database: DataSource) {}
+  private readonly movements: MovementBatcher;
 
-  get manager(): EntityManager {
-    return this.database.manager;
+  constructor(
+    @InjectDatabase() private readonly database: DataSource,
+    counters: Counters,
+  ) {
+    this.movements = new MovementBatcher({
+      runMany: async (groups) => {
+        const rows = await this.runMoves(MOVE_UNLOCKED, groups);
+        return Promise.all(
+          groups.map((group) =>
+            this.outcomesOf(group, rows).catch((error: unknown) => group.map(() => error as Error)),
+          ),
+        ); // a missing account may be locked: its movements run alone, and wait for it
+      },
+      runOne: (group) => this.moveGroup(group),
+      onBatch: counters.batchSizeOf('move_credits'),
+    });
+    counters.watchQueue('move_credits', this.movements);
   }
 
   /**
-   * Moves a balance and writes the entry, in one statement: the guard of the update decides, so two
-   * spenders can never both use the last credit. Fails on
-   * `uq_credit_entries_user_id_transaction_id`, and then moves nothing, when the user has a
-   * transaction of that id.
-   *
-   * @returns the entry, or null when the user does not exist or the balance would leave its bounds
+   * Moves a balance and writes the entry, in one statement, which movements of the same moment
+   * share. Its guard decides under the lock of the account, so two spenders can never both use the
+   * last credit. Safe to repeat.
    */
-  async move(
-    { userId, credits, transactionId, transactionType, apiKeyId, by }: Movement,
-    manager: EntityManager,
-  ): Promise<CreditEntry | null> {
-    const [row] = await query<EntryRow>(
-      manager,
-      sql`WITH moved AS (
-    UPDATE users
-       SET credits_balance = credits_balance + ${credits}::bigint,
-           version = version + 1,
-           updated_at = greatest(clock_timestamp(), updated_at + interval '1 ms')
-     WHERE id = ${userId} AND credits_balance + ${credits}::bigint BETWEEN 0 AND 9007199254740991
-    RETURNING id, credits_balance, updated_at)
-  INSERT INTO credit_entries (created_at, user_id, credits, balance_after, transaction_id, transaction_type, api_key_id,
-                              ${actorColumnNames})
-  SELECT updated_at, id, ${credits}, credits_balance, ${transactionId}, ${transactionType}, ${apiKeyId}, ${actorValues(by)}
-    FROM moved
-  RETURNING ${SELECTED_ENTRY}`,
-    );
-    return row ? toEntry(row) : null;
+  move(movement: Movement): Promise<Outcome> {
+    return this.movements.run(movement);
   }
 
-  async findByTransactionId(
-    userId: string,
-    transactionId: string,
-    manager: EntityManager,
-  ): Promise<CreditEntry | null> {
-    const [row] = await query<EntryRow>(
-      manager,
-      sql`SELECT ${SELECTED_ENTRY} FROM credit_entries WHERE user_id = ${userId} AND transaction_id = ${transactionId}`,
+  /** The same in the caller's transaction, which an error leaves usable. */
+  async moveWithin(movement: Movement, manager: EntityManager): Promise<Outcome> {
+    const { userId, transactionId } = movement;
+    try {
+      // A failed statement would end the caller's transaction; behind a savepoint it does not.
+      const [row] = await manager.transaction((inner) => query<EntryRow>(inner, moveOne(movement)));
+      if (row) return { entry: toEntry(row), replayed: false };
+    } catch (error) {
+      if (!violates(error, TRANSACTION_ID)) throw error;
+    }
+    // An earlier entry first: a repeated request must succeed even if the balance has changed
+    // since.
+    const [entry] = await this.findByTransactionIds(userId, [transactionId], manager);
+    if (entry) return { entry, replayed: true };
+    const users = await query(manager, sql`SELECT FROM users WHERE id = ${userId}`);
+    return users.length === 0 ? 'unknown_user' : 'refused';
+  }
+
+  /** The movements of one account. One that the database refuses to store fails alone. */
+  private async moveGroup(group: readonly Movement[]): Promise<Outcomes> {
+    try {
+      return await this.moveAccount(group);
+    } catch (error) {
+      if (group.length === 1 || isDatabaseUnavailable(error) || !(error instanceof QueryFailedError)) throw error;
+    }
+    const outcomes: (Outcome | Error)[] = [];
+    let unavailable: Error | undefined;
+    for (const movement of group) {
+      const [outcome = new IncompleteResultError()] = unavailable
+        ? [unavailable]
+        : await this.moveAccount([movement]).catch((error: unknown) => [error as Error]);
+      if (isDatabaseUnavailable(outcome)) unavailable = outcome as Error;
+      outcomes.push(outcome);
+    }
+    return outcomes;
+  }
+
+  /** Waits for the lock of the account. */
+  private async moveAccount(group: readonly Movement[]): Promise<Outcomes> {
+    for (let violations = 0; ; violations += 1) {
+      try {
+        const rows = await retryingConflicts(() => this.runMoves(MOVE, [group]), RETRIES - 1);
+        return (await this.outcomesOf(group, rows)) ?? group.map(() => 'unknown_user');
+      } catch (error) {
+        // Each time, another transaction has just committed one of these ids, which the next run
+        // finds.
+        if (!violates(error, TRANSACTION_ID) || violations === group.length) throw error;
+      }
+    }
+  }
+
+  private async runMoves(
+    statement: Statement<MovedRow>,
+    groups: readonly (readonly Movement[])[],
+  ): Promise<ReadonlyMap<string, readonly MovedRow[]>> {
+    const placed = groups.flatMap((group) => group.map((movement, index) => ({ ...movement, place: index + 1 })));
+    const byAccount = new Map<string, MovedRow[]>();
+    for (const row of await statement.run(this.database, MOVEMENTS.values(placed))) {
+      const rows = byAccount.get(row.accountId);
+      if (rows) rows.push(row);
+      else byAccount.set(row.accountId, [row]);
+    }
+    return byAccount;
+  }
+
+  /** @returns undefined for an account that the statement has not found, or has skipped */
+  private async outcomesOf(
+    group: readonly Movement[],
+    byAccount: ReadonlyMap<string, readonly MovedRow[]>,
+  ): Promise<Outcomes | undefined> {
+    const [first] = group;
+    const rows = byAccount.get(first?.userId ?? '');
+    const [account] = rows ?? [];
+    if (!rows || !account) return undefined;
+    const found = rows.flatMap((row) =>
+      row.replayed === null ? [] : [{ entry: toEntry(row), replayed: row.replayed }],
     );
-    return row ? toEntry(row) : null;
+    if (found.filter(({ replayed }) => !replayed).length !== account.moves) throw new IncompleteResultError();
+    const receipts = new Map(found.map((receipt) => [receipt.entry.transactionId, receipt]));
+    const refused = group.filter(({ transactionId }) => !receipts.has(transactionId));
+    if (account.stale && refused.length > 0) {
+      const ids = refused.map(({ transactionId }) => transactionId);
+      for (const entry of await this.findByTransactionIds(account.accountId, ids, this.database))
+        receipts.set(entry.transactionId, { entry, replayed: true });
+    }
+    return group.map(({ transactionId }) => receipts.get(transactionId) ?? 'refused');
+  }
+
+  private async findByTransactionIds(
+    userId: string,
+    transactionIds: readonly string[],
+    on: DataSource | EntityManager,
+  ): Promise<CreditEntry[]> {
+    const rows = await query<EntryRow>(
+      on,
+      sql`SELECT ${SELECTED_ENTRY} FROM credit_entries WHERE user_id = ${userId} AND transaction_id = ANY (${transactionIds})`,
+    );
+    return rows.map(toEntry);
   }
 
   /** The user's entries that match the filter, the newest first. */
@@ -190,18 +257,3 @@ export class CreditsRepository {
     });
   }
 }
-
-export const toEntry = (row: EntryRow): CreditEntry => ({
-  id: row.id,
-  createdAt: row.createdAt,
-  userId: row.userId,
-  credits: Number(row.credits),
-  balanceAfter: Number(row.balanceAfter),
-  transactionId: row.transactionId,
-  transactionType: row.transactionType,
-  apiKeyId: row.apiKeyId,
-  actor: row.actor,
-  actorUserId: row.actorUserId,
-  actorKeyId: row.actorKeyId,
-  requestId: row.requestId,
-});

@@ -1,14 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { type Actor, APPLICATION } from '../audit-trail/actor.js';
+import { type Actor, APPLICATION, checkActor } from '../audit-trail/actor.js';
 import type { ChangeOptions } from '../audit-trail/change-options.js';
-import { violates } from '../common/errors/constraint.js';
-import { Counters } from '../common/counters/counters.js';
 import type { Page, PageWindow } from '../common/pagination/page.js';
 import { isDate } from '../common/validation/date.js';
 import { isUuid } from '../common/validation/uuid.js';
-import { retryingConflicts } from '../database/retry.js';
-import { SerialQueue } from '../database/serial-queue.js';
 import { UsersApiEvents } from '../events/users-api-events.js';
 import { UserNotFoundError } from '../users/users.errors.js';
 import { UsersService } from '../users/users.service.js';
@@ -23,7 +19,9 @@ import {
   InvalidTransactionTypeError,
   TransactionIdTakenError,
 } from './credits.errors.js';
-import { type CreditFilter, CreditsRepository, type Difference, type Movement } from './credits.repository.js';
+import { type CreditFilter, CreditsRepository, type Difference } from './credits.repository.js';
+import { isSame } from './credits.statements.js';
+import type { Receipt } from './movement-batcher.js';
 import { DEFAULT_TRANSACTION_TYPE, isTransactionType } from './transaction-type.js';
 
 /** A movement of credits, of a user that is known otherwise. */
@@ -45,11 +43,7 @@ export interface CreditRequest extends Transaction {
   readonly apiKeyId?: string | undefined;
 }
 
-/** The entry of a transaction, and whether an earlier call created it. */
-export interface Receipt {
-  readonly entry: CreditEntry;
-  readonly replayed: boolean;
-}
+export type { Receipt };
 
 export const MAX_TRANSACTION_ID_LENGTH = 255;
 
@@ -59,17 +53,11 @@ export const MAX_TRANSACTION_ID_LENGTH = 255;
  */
 @Injectable()
 export class CreditsService {
-  /** Serializes movements per user, so that a contended balance occupies one connection. */
-  private readonly queue = new SerialQueue();
-
   constructor(
     private readonly entries: CreditsRepository,
     private readonly users: UsersService,
     private readonly events: UsersApiEvents,
-    counters: Counters,
-  ) {
-    counters.watchQueue('move_credits', this.queue);
-  }
+  ) {}
 
   /**
    * @throws InvalidAmountError, InvalidTransactionIdError, InvalidTransactionTypeError,
@@ -121,50 +109,38 @@ export class CreditsService {
   private async move(
     request: CreditRequest,
     sign: 1 | -1,
-    { by = APPLICATION, manager = this.entries.manager }: ChangeOptions = {},
+    { by = APPLICATION, manager }: ChangeOptions = {},
   ): Promise<Receipt> {
-    const { userId, amount, transactionId, transactionType = DEFAULT_TRANSACTION_TYPE, apiKeyId } = request;
+    const { amount, transactionId, transactionType = DEFAULT_TRANSACTION_TYPE, apiKeyId } = request;
     checkTransaction(request);
     if (apiKeyId !== undefined && !isUuid(apiKeyId)) throw new InvalidKeyIdError();
-    if (!isUuid(userId)) throw new UserNotFoundError({ id: userId });
-    const keyId = apiKeyId?.toLowerCase() ?? null;
-    const movement = { userId, credits: sign * amount, transactionId, transactionType, apiKeyId: keyId, by };
+    if (!isUuid(request.userId)) throw new UserNotFoundError({ id: request.userId });
+    checkActor(by);
+    const movement = {
+      userId: request.userId.toLowerCase(), // as the database spells it
+      credits: sign * amount,
+      transactionId,
+      transactionType,
+      apiKeyId: apiKeyId?.toLowerCase() ?? null,
+      by,
+    };
 
-    const entry = await this.attempt(movement, manager);
-    if (entry) {
-      this.publish(entry, by, manager);
-      return { entry, replayed: false };
-    }
-    // Look for a replay first: a repeated request must succeed even if the balance has changed
-    // since.
-    const earlier = await this.entries.findByTransactionId(userId, transactionId, manager);
-    if (earlier) return replay(earlier, movement);
-    await this.users.getById(userId, { manager });
-    throw sign < 0 ? new InsufficientCreditsError() : new BalanceLimitError();
+    const outcome = await (manager?.queryRunner?.isTransactionActive
+      ? this.entries.moveWithin(movement, manager)
+      : this.entries.move(movement));
+    if (outcome === 'unknown_user') throw new UserNotFoundError({ id: request.userId });
+    if (outcome === 'refused') throw sign < 0 ? new InsufficientCreditsError() : new BalanceLimitError();
+    if (!isSame(outcome.entry, movement)) throw new TransactionIdTakenError();
+    if (!outcome.replayed) this.publish(outcome.entry, by, manager);
+    return outcome;
   }
 
-  private publish({ id: entryId, ...entry }: CreditEntry, by: Actor, manager: EntityManager): void {
+  private publish({ id: entryId, ...entry }: CreditEntry, by: Actor, manager?: EntityManager): void {
     const { userId, credits, balanceAfter, transactionId, transactionType } = entry;
     this.events.publish(
       { type: 'credits.moved', userId, entryId, credits, balanceAfter, transactionId, transactionType, by },
       manager,
     );
-  }
-
-  /** @returns null when the movement is refused or its transaction id is taken */
-  private async attempt(movement: Movement, manager: EntityManager): Promise<CreditEntry | null> {
-    const joined = manager.queryRunner?.isTransactionActive;
-    try {
-      // A failed statement would end the caller's transaction; behind a savepoint it does not.
-      return await (joined
-        ? manager.transaction((inner) => this.entries.move(movement, inner))
-        : this.queue.run(movement.userId.toLowerCase(), () =>
-            retryingConflicts(() => this.entries.move(movement, manager)),
-          ));
-    } catch (error) {
-      if (violates(error, 'uq_credit_entries_user_id_transaction_id')) return null;
-      throw error;
-    }
   }
 }
 
@@ -177,12 +153,6 @@ export function checkTransaction({
   if (!Number.isSafeInteger(amount) || amount < 1) throw new InvalidAmountError();
   if (!isTransactionId(transactionId)) throw new InvalidTransactionIdError();
   if (!isTransactionType(transactionType)) throw new InvalidTransactionTypeError();
-}
-
-function replay(entry: CreditEntry, { credits, transactionType, apiKeyId }: Movement): Receipt {
-  const isSame = entry.credits === credits && entry.transactionType === transactionType && entry.apiKeyId === apiKeyId;
-  if (!isSame) throw new TransactionIdTakenError();
-  return { entry, replayed: true };
 }
 
 const isTransactionId = (text: unknown): text is string =>

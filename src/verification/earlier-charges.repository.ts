@@ -5,7 +5,7 @@ import { digestOf } from '../api-keys/api-key.secret.js';
 import { isApiKey } from '../common/api-key-format.js';
 import { Counters } from '../common/counters/counters.js';
 import type { CreditEntry } from '../credits/credit-entry.entity.js';
-import { type EntryRow, SELECTED_ENTRY, toEntry } from '../credits/credits.repository.js';
+import { type EntryRow, SELECTED_ENTRY, toEntry } from '../credits/credits.statements.js';
 import type { Transaction } from '../credits/credits.service.js';
 import { DEFAULT_TRANSACTION_TYPE } from '../credits/transaction-type.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';

@@ -43,7 +43,8 @@ Lists return the newest rows first, in pages of \`items_per_page\`. To read ever
 ## Conditional requests
 
 Every response with a user has an \`ETag\`. With \`If-Match\`, a change is made only if the user has not changed since, otherwise the response is 412. With
-\`If-None-Match\`, a \`GET\` is 304 without a body if nothing has changed.
+\`If-None-Match\`, a \`GET\` is 304 without a body if nothing has changed. Every movement of credits is a change of the user: while one is charged all the time,
+a change with \`If-Match\` is often 412, and is repeated with the new \`ETag\` or sent without \`If-Match\`.
 
 ## Rate limits
 

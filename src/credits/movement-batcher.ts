@@ -1,0 +1,171 @@
+import type { Span } from '@opentelemetry/api';
+import { activeSpans, inSpans } from '../common/active-spans.js';
+import { DatabaseBusyError } from '../database/bounded-pool.js';
+import { IncompleteResultError } from '../database/statement.js';
+import { StatementBatcher } from '../database/statement-batcher.js';
+import type { CreditEntry } from './credit-entry.entity.js';
+import { isSame, type Movement } from './credits.statements.js';
+
+/**
+ * Movements of one account in one statement: enough that the commit costs little, few enough that
+ * a statement of full groups (`StatementBatcher`) is far from its timeout. Their places have room
+ * for 4095.
+ */
+const MAX_GROUP_SIZE = 50;
+
+/** Movements of one account that may wait. Further ones are rejected at once. */
+const MAX_QUEUED = 500;
+
+/** The entry of a transaction, and whether an earlier movement created it. */
+export interface Receipt {
+  readonly entry: CreditEntry;
+  readonly replayed: boolean;
+}
+
+/** A movement's entry, or the reason why there is none. */
+export type Outcome = Receipt | 'refused' | 'unknown_user';
+
+/** What a group's statement returns for each movement. An error is of that movement only. */
+export type Outcomes = readonly (Outcome | Error)[];
+
+export interface MovementHandlers {
+  /**
+   * Runs groups of movements, each of an account of its own, in one statement. Undefined means that
+   * the account is locked, or that its movements must run apart from others for another reason.
+   */
+  readonly runMany: (groups: readonly (readonly Movement[])[]) => Promise<readonly (Outcomes | undefined)[]>;
+  /** Runs the movements of one account, and waits for its lock. */
+  readonly runOne: (group: readonly Movement[]) => Promise<Outcomes>;
+  /** Called with the size of each batch that is sent. */
+  readonly onBatch?: (size: number) => void;
+}
+
+/** Movements of one account that share a statement, in the order of their arrival. */
+class Group {
+  readonly movements: Movement[] = [];
+  readonly spans: Span[] = [];
+  /** The outcome of each movement. */
+  outcomes: Promise<Outcomes> = Promise.resolve([]);
+  isClosed = false;
+  private readonly byTransactionId = new Map<string, { readonly movement: Movement; readonly index: number }>();
+
+  constructor(readonly userId: string) {}
+
+  get isFull(): boolean {
+    return this.movements.length === MAX_GROUP_SIZE;
+  }
+
+  find(transactionId: string): { readonly movement: Movement; readonly index: number } | undefined {
+    return this.byTransactionId.get(transactionId);
+  }
+
+  /** @returns its index */
+  add(movement: Movement): number {
+    const index = this.movements.push(movement) - 1;
+    this.byTransactionId.set(movement.transactionId, { movement, index });
+    this.spans.push(...activeSpans());
+    return index;
+  }
+
+  async outcomeOf(index: number): Promise<Outcome> {
+    const { [index]: outcome = new IncompleteResultError() } = await this.outcomes;
+    if (outcome instanceof Error) throw outcome;
+    return outcome;
+  }
+}
+
+/**
+ * Sends the movements of an account that arrive in one turn of the event loop, or while its
+ * statement before is in flight, together, in the order of their arrival; and those of several
+ * accounts in one statement (`StatementBatcher`).
+ *
+ * - An account that another transaction has locked waits with all its movements, on one connection.
+ * - Of two equal movements in a group, the second takes the outcome of the first. One that has only
+ *   the id of an earlier one begins the next group, where it meets the entry of that one.
+ * - If the database is unavailable, every movement fails with that error. Repeating it is safe.
+ */
+export class MovementBatcher {
+  private readonly batcher: StatementBatcher<Group, Outcomes>;
+  /** The groups that further movements may join, by account. */
+  private readonly open = new Map<string, Group>();
+  /** Movements that wait, by account. */
+  private readonly waiting = new Map<string, number>();
+  private movementsInFlight = 0;
+
+  constructor({ runMany, runOne, onBatch }: MovementHandlers) {
+    this.batcher = new StatementBatcher({
+      runMany: (groups) => {
+        for (const group of groups) this.close(group);
+        const movements = groups.map((group) => group.movements);
+        onBatch?.(movements.flat().length);
+        return inSpans(
+          groups.flatMap(({ spans }) => spans),
+          () => runMany(movements),
+        );
+      },
+      runOne: (group) => {
+        this.close(group);
+        return inSpans(group.spans, () => runOne(group.movements));
+      },
+      keyOf: ({ userId }) => userId,
+    });
+  }
+
+  /** Movements in statements that have been sent. */
+  get inFlight(): number {
+    return this.movementsInFlight;
+  }
+
+  /** Movements that wait to be sent. */
+  get queued(): number {
+    let queued = 0;
+    for (const waiting of this.waiting.values()) queued += waiting;
+    return queued;
+  }
+
+  /**
+   * @param movement its `userId` is as the database spells it
+   * @throws what the statement throws, and DatabaseBusyError when too many movements wait
+   */
+  async run(movement: Movement): Promise<Outcome> {
+    const { userId, transactionId } = movement;
+    const open = this.open.get(userId);
+    const earlier = open?.find(transactionId);
+    if (open && earlier && isSame(earlier.movement, movement)) return repeated(await open.outcomeOf(earlier.index));
+
+    const waiting = this.waiting.get(userId) ?? 0;
+    if (waiting >= MAX_QUEUED) throw new DatabaseBusyError();
+    this.waiting.set(userId, waiting + 1);
+    if (open && !earlier && !open.isFull) return open.outcomeOf(open.add(movement));
+    const group = new Group(userId);
+    const index = group.add(movement);
+    this.open.set(userId, group);
+    group.outcomes = this.send(group);
+    return group.outcomeOf(index);
+  }
+
+  /** At the end of this turn of the event loop, or after the groups of the account before it. */
+  private async send(group: Group): Promise<Outcomes> {
+    try {
+      return await this.batcher.run(group);
+    } finally {
+      this.close(group); // where it was rejected while it waited
+      this.movementsInFlight -= group.movements.length;
+    }
+  }
+
+  /** No further movement joins a group that is sent. */
+  private close(group: Group): void {
+    if (group.isClosed) return;
+    group.isClosed = true;
+    const { userId, movements } = group;
+    if (this.open.get(userId) === group) this.open.delete(userId);
+    const waiting = (this.waiting.get(userId) ?? 0) - movements.length;
+    if (waiting > 0) this.waiting.set(userId, waiting);
+    else this.waiting.delete(userId);
+    this.movementsInFlight += movements.length;
+  }
+}
+
+const repeated = (outcome: Outcome): Outcome =>
+  typeof outcome === 'string' ? outcome : { ...outcome, replayed: true };
