@@ -39,6 +39,7 @@ describe('POST /v1/api-keys', () => {
     expect(key).toEqual({
       id: expect.any(String),
       scopes: null,
+      rate_limit_per_minute: null,
       created_at: expect.any(String),
       last_used_at: null,
       expires_at: FUTURE,

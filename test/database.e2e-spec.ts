@@ -413,6 +413,7 @@ describe('The schema', () => {
     ['ck_users_credits_balance', 'UPDATE users SET credits_balance = -1'],
     ['ck_users_credits_balance', 'UPDATE users SET credits_balance = 9007199254740992'],
     ['ck_users_status', `UPDATE users SET status = 'GONE'`],
+    ['ck_users_rate_limit_per_minute', 'UPDATE users SET rate_limit_per_minute = 0'],
     ['ck_users_name', `UPDATE users SET name = ' Ada'`],
     ['ck_users_name', `UPDATE users SET name = U&'Ame\\0301lie'`],
     ['ck_users_name', `UPDATE users SET name = U&'\\202eAda'`],
@@ -439,6 +440,7 @@ describe('The schema', () => {
     ['ck_api_keys_name', `UPDATE api_keys SET name = 'current'`],
     ['ck_api_keys_name', `UPDATE api_keys SET name = 'Not This'`],
     ['ck_api_keys_digest', `UPDATE api_keys SET secret_digest = 'short'`],
+    ['ck_api_keys_rate_limit_per_minute', 'UPDATE api_keys SET rate_limit_per_minute = -1'],
     [
       'uq_api_keys_user_id_name',
       `INSERT INTO api_keys (user_id, name, expires_at, prefix, secret_digest)

@@ -760,6 +760,8 @@ describe('UsersApiModule in another Nest application', () => {
         scopes: null,
         keyExpiresAt: expect.any(Date) as Date,
         superseded: null,
+        keyRateLimitPerMinute: null,
+        userRateLimitPerMinute: null,
         requestId: null,
       });
       await expect(authentication.authenticate(undefined)).rejects.toThrow(MissingApiKeyError);

@@ -1,10 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { generateApiKey } from '../src/common/api-key-format.js';
+import { ApiKeysService } from '../src/api-keys/api-keys.service.js';
 import { RateLimitedError } from '../src/api-keys/api-keys.errors.js';
 import { type LimitedKey, RateLimits } from '../src/api-keys/rate-limits.service.js';
 import { MetricsServer } from '../src/metrics/metrics.server.js';
 import { startTestApp, type TestApp } from './support/app.js';
+import type { GivenUser } from './support/given.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 import { scrape } from './support/metrics.js';
 import { startProxy } from './support/proxy.js';
@@ -76,6 +78,64 @@ describe('A key that calls too often', () => {
 
     expect(status).toBe(200);
     expect(headers).not.toHaveProperty('ratelimit');
+  });
+});
+
+describe('The budgets of a key and of its user', () => {
+  it.each<[own: number | null, shared: number | null, policy: string | undefined]>([
+    [null, null, '"key";q=60;w=60'],
+    [0, null, undefined],
+    [5, null, '"key";q=5;w=60'],
+    [null, 7, '"user";q=7;w=60'],
+    [0, 7, '"user";q=7;w=60'],
+    [5, 7, '"key";q=5;w=60, "user";q=7;w=60'],
+  ])('%j and %j: RateLimit-Policy names those that apply, on every answer', async (own, shared, policy) => {
+    const app = await start({ RATE_LIMIT_PER_MINUTE: '60' });
+    const ada = await app.given.user();
+    await app.given.sql('UPDATE api_keys SET rate_limit_per_minute = $2 WHERE user_id = $1', [ada.id, own]);
+    await app.given.sql('UPDATE users SET rate_limit_per_minute = $2 WHERE id = $1', [ada.id, shared]);
+
+    const answers = [await app.as(ada).get('/v1/users/me'), await app.as(ada).patch('/v1/users/me').send({ name: '' })];
+
+    expect(answers.map(({ status }) => status)).toEqual([200, 400]);
+    expect(answers.map(({ headers }) => headers['ratelimit-policy'])).toEqual([policy, policy]);
+  });
+
+  it('429 for all keys of a user that is over its budget, and for the key alone that is over its own', async () => {
+    const app = await start({ RATE_LIMIT_PER_MINUTE: '0' });
+    const ada = await app.given.user();
+    await app.given.sql('UPDATE users SET rate_limit_per_minute = 3 WHERE id = $1', [ada.id]);
+    const slow = await keyOf(app, ada, 1);
+    const calls = [slow, slow, ada.key, ada.key, slow];
+
+    const answers = [];
+    for (const key of calls) answers.push(await app.anyone().set('x-api-key', key).get('/v1/users/me'));
+
+    const byKey = 'The API key may make 1 request a minute';
+    const byUser = 'The API keys of this user may make 3 requests a minute together';
+    expect(answers.map(({ status, body }) => [status, (body as { message?: string }).message])).toEqual([
+      [200, undefined],
+      [429, byKey], // counts for the user, too
+      [200, undefined],
+      [429, byUser],
+      [429, expect.stringMatching(/^The API key/)],
+    ]);
+    expect(answers.map(({ headers }) => headers.ratelimit)).toEqual([
+      expect.stringMatching(/^"key";r=0;t=\d+, "user";r=2;t=\d+$/),
+      expect.stringMatching(/^"key";r=0;t=\d+, "user";r=1;t=\d+$/),
+      expect.stringMatching(/^"user";r=0;t=\d+$/),
+      expect.stringMatching(/^"user";r=0;t=\d+$/),
+      expect.stringMatching(/^"key";r=0;t=\d+, "user";r=0;t=\d+$/),
+    ]);
+    expect(answers[3]?.headers['retry-after']).toMatch(/^([1-9]|[1-5]\d|60)$/);
+    const others = await app.given.user();
+    await app.as(others).get('/v1/users/me').expect(200);
+  });
+
+  it('apply to the next request when an administrator changes them', async () => {
+    const app = await start({ RATE_LIMIT_PER_MINUTE: '0' });
+
+    await expectChangesToApply(app, app);
   });
 });
 
@@ -167,6 +227,37 @@ describeWithRedis('Instances with one Redis', () => {
     expect(statuses).toEqual([200, 200, 429, 429]);
   });
 
+  it('apply a changed budget to the next request, whichever instance it reaches', async () => {
+    const env = { RATE_LIMIT_PER_MINUTE: '0', REDIS_URL: redisUrl };
+    const [one, two] = [await start(env), await start(env)];
+    for (const app of [one, two]) await connected(app);
+
+    await expectChangesToApply(one, two);
+  });
+
+  it('send nothing to Redis for a key without a budget', async () => {
+    const proxy = await startProxy(redisUrl);
+    const app = await start({ RATE_LIMIT_PER_MINUTE: '0', REDIS_URL: proxy.url, METRICS_PORT: '0' });
+    const port = await app.nest.get(MetricsServer, { strict: false }).listen(0, '127.0.0.1');
+    const ada = await app.given.user();
+    await connected(app);
+    const before = (await scrape(port)).get('users_api_rate_limit_failures_total');
+    proxy.refuse();
+
+    await app.as(ada).get('/v1/users/me').expect(200);
+    const without = (await scrape(port)).get('users_api_rate_limit_failures_total');
+    await app.given.sql('UPDATE users SET rate_limit_per_minute = 1 WHERE id = $1', [ada.id]);
+    await app.given.sql('UPDATE api_keys SET rate_limit_per_minute = 1 WHERE user_id = $1', [ada.id]);
+    await app.as(ada).get('/v1/users/me').expect(200);
+    await app.as(ada).get('/v1/users/me').expect(200);
+
+    expect(without).toBe(before);
+    expect((await scrape(port)).get('users_api_rate_limit_failures_total')).toBe((before ?? NaN) + 2); // one for each request
+    proxy.restore();
+    await connected(app);
+    await proxy.close();
+  });
+
   // A timer that was late because of our own load switched all limits off for a second, again and
   // again.
   it('limit all the same where they were too busy to read the answer in time', async () => {
@@ -237,6 +328,52 @@ describeWithRedis('Instances with one Redis', () => {
   });
 });
 
+/** The secret of another key of a user. */
+async function keyOf(app: TestApp, { id: userId }: GivenUser, rateLimitPerMinute: number | null): Promise<string> {
+  const request = { userId, name: randomUUID(), expiresAt: new Date('2099-01-01'), rateLimitPerMinute };
+  return (await app.nest.get(ApiKeysService).create(request)).secret;
+}
+
+/** An administrator changes both budgets through one instance, and requests go to both. */
+async function expectChangesToApply(one: TestApp, two: TestApp): Promise<void> {
+  const admin = await one.given.user({ isAdmin: true });
+  const ada = await one.given.user();
+  const change = (path: string, rate_limit_per_minute: number | null) =>
+    one.as(admin).patch(`/v1/users/${ada.id}${path}`).send({ rate_limit_per_minute }).expect(200);
+  const call = async (): Promise<string> => {
+    const { status, headers } = await (calls++ % 2 === 0 ? two : one).as(ada).get('/v1/users/me');
+    return `${String(status)} ${(headers as Record<string, string>).ratelimit?.replace(/;t=\d+/g, '') ?? 'none'}`;
+  };
+  let calls = 0;
+
+  const seen = [await call()];
+  await change('/api-keys/first-key', 1);
+  seen.push(await call(), await call());
+  await change('/api-keys/first-key', 4);
+  seen.push(await call());
+  await change('', 2);
+  seen.push(await call(), await call(), await call());
+  await change('', 5);
+  await change('/api-keys/first-key', 0);
+  seen.push(await call(), await call(), await call());
+  await change('', null);
+  seen.push(await call());
+
+  expect(seen).toEqual([
+    '200 none',
+    '200 "key";r=0',
+    '429 "key";r=0',
+    '200 "key";r=1',
+    '200 "key";r=0, "user";r=1',
+    '429 "key";r=0, "user";r=0', // the fifth of the key, and the second of the user
+    '429 "key";r=0, "user";r=0',
+    '200 "user";r=1',
+    '200 "user";r=0',
+    '429 "user";r=0',
+    '200 none',
+  ]);
+}
+
 /** A key that nothing else counts by, with the default budget. */
 const limitedKey = (budgets: Partial<LimitedKey> = {}): LimitedKey => ({
   keyId: randomUUID(),
@@ -249,7 +386,8 @@ const limitedKey = (budgets: Partial<LimitedKey> = {}): LimitedKey => ({
 /** Until requests are counted. */
 async function connected(app: TestApp): Promise<void> {
   const limits = app.nest.get(RateLimits, { strict: false });
-  while ((await limits.countCall(limitedKey())).length === 0) await new Promise(setImmediate);
+  while ((await limits.countCall(limitedKey({ keyRateLimitPerMinute: 9 }))).length === 0)
+    await new Promise(setImmediate);
 }
 
 async function answers(url: string): Promise<boolean> {

@@ -16,9 +16,18 @@ import {
   KEY_NOT_ACTIVE,
   KEY_NOT_FOUND,
   KEY_REFUSED,
+  HIGHER_RATE_LIMIT,
+  INVALID_RATE_LIMIT,
   STRONGER_KEY,
 } from './documented-failures.js';
-import { ApiKeyCreate, ApiKeyListRequest, ApiKeyRotate, ApiKeyUpdate } from './dto/api-key.requests.js';
+import {
+  ApiKeyCreate,
+  ApiKeyListRequest,
+  ApiKeyRotate,
+  ApiKeyUpdate,
+  changesOf,
+  newKeyOf,
+} from './dto/api-key.requests.js';
 import { ApiKeyPage, ApiKeyResponse, ApiKeyWithSecretResponse } from './dto/api-key.response.js';
 import { ApiController, Operation } from './operation.decorator.js';
 import { KEY_NAME, USER_ID } from './path-parameters.js';
@@ -47,14 +56,22 @@ export class ApiKeysAdminController {
     status: 201,
     description: 'The key with its secret, which no other answer will show',
     fails: ['conflict'],
-    examples: { ...STRONGER_KEY, missing_scopes: new MissingScopesError(), ...KEY_REFUSED, ...NO_USER, ...KEY_LIMIT },
+    examples: {
+      ...STRONGER_KEY,
+      ...HIGHER_RATE_LIMIT,
+      missing_scopes: new MissingScopesError(),
+      ...INVALID_RATE_LIMIT,
+      ...KEY_REFUSED,
+      ...NO_USER,
+      ...KEY_LIMIT,
+    },
   })
   async create(
     @CurrentUser() caller: Principal,
     @Param('user_id') id: string,
-    @Body() { name, expires_at: expiresAt, scopes }: ApiKeyCreate,
+    @Body() body: ApiKeyCreate,
   ): Promise<ApiKeyWithSecretResponse> {
-    const created = await this.apiKeys.create({ userId: id, name, expiresAt, scopes }, { by: caller });
+    const created = await this.apiKeys.create({ userId: id, ...newKeyOf(body) }, { by: caller });
     return ApiKeyWithSecretResponse.withSecret(created);
   }
 
@@ -101,7 +118,7 @@ export class ApiKeysAdminController {
   @Patch(':key_name')
   @Operation({
     id: 'updateApiKeyOfUser',
-    summary: 'Change the name, the scopes or the expiry of an API key of a user',
+    summary: 'Change the name, the scopes, the rate limit or the expiry of an API key of a user',
     details:
       'Changes the given fields alone. After 503 or without a response it may have been made: a repeated renaming is 404 then, as the key is found by its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.',
     access: 'administrator',
@@ -111,16 +128,15 @@ export class ApiKeysAdminController {
     returns: ApiKeyResponse,
     description: 'The key as stored',
     fails: ['conflict'],
-    examples: { ...STRONGER_KEY, ...KEY_REFUSED, ...KEY_NOT_FOUND, ...KEY_NOT_ACTIVE },
+    examples: { ...STRONGER_KEY, ...INVALID_RATE_LIMIT, ...KEY_REFUSED, ...KEY_NOT_FOUND, ...KEY_NOT_ACTIVE },
   })
   async update(
     @CurrentUser() caller: Principal,
     @Param('user_id') userId: string,
     @Param('key_name') name: string,
-    @Body() { name: newName, expires_at: expiresAt, scopes }: ApiKeyUpdate,
+    @Body() changes: ApiKeyUpdate,
   ): Promise<ApiKeyResponse> {
-    const changes = { name: newName, expiresAt, scopes };
-    return ApiKeyResponse.from(await this.apiKeys.update(userId, name, changes, { by: caller }));
+    return ApiKeyResponse.from(await this.apiKeys.update(userId, name, changesOf(changes), { by: caller }));
   }
 
   @Delete(':key_name')

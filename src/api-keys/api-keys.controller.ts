@@ -9,7 +9,14 @@ import { paginated } from '../common/pagination/paginated.js';
 import { invalidInstant } from '../common/validation/instant.decorator.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { CurrentUser } from './authenticated.decorator.js';
-import { ApiKeyCreate, ApiKeyListRequest, ApiKeyRotate, ApiKeyUpdate } from './dto/api-key.requests.js';
+import {
+  ApiKeyCreate,
+  ApiKeyListRequest,
+  ApiKeyRotate,
+  ApiKeyUpdate,
+  changesOf,
+  newKeyOf,
+} from './dto/api-key.requests.js';
 import { ApiKeyPage, ApiKeyResponse, ApiKeyWithSecretResponse } from './dto/api-key.response.js';
 import {
   KEY_EXPIRY_PASSED,
@@ -17,6 +24,8 @@ import {
   KEY_NOT_ACTIVE,
   KEY_NOT_FOUND,
   KEY_REFUSED,
+  HIGHER_RATE_LIMIT,
+  RATE_LIMIT_REFUSED,
   STRONGER_KEY,
 } from './documented-failures.js';
 import { ApiController, Operation } from './operation.decorator.js';
@@ -43,14 +52,14 @@ export class ApiKeysController {
     description: 'The key with its secret, which no other answer will show',
     headers: LOCATION,
     fails: ['conflict'],
-    examples: { ...STRONGER_KEY, ...KEY_REFUSED, ...KEY_LIMIT },
+    examples: { ...STRONGER_KEY, ...RATE_LIMIT_REFUSED, ...HIGHER_RATE_LIMIT, ...KEY_REFUSED, ...KEY_LIMIT },
   })
   async create(
     @CurrentUser() caller: Principal,
-    @Body() { name, expires_at: expiresAt, scopes }: ApiKeyCreate,
+    @Body() body: ApiKeyCreate,
     @Res({ passthrough: true }) response: Response,
   ): Promise<ApiKeyWithSecretResponse> {
-    const created = await this.apiKeys.create({ userId: caller.userId, name, expiresAt, scopes }, { by: caller });
+    const created = await this.apiKeys.create({ userId: caller.userId, ...newKeyOf(body) }, { by: caller });
     response.location(locationOf(response.req, created.key.name));
     return ApiKeyWithSecretResponse.withSecret(created);
   }
@@ -128,7 +137,7 @@ export class ApiKeysController {
   @Patch(':key_name')
   @Operation({
     id: 'updateApiKey',
-    summary: 'Rename an API key, or move the expiry of an active one',
+    summary: 'Change the name, the scopes or the rate limit of an API key, or the expiry of an active one',
     details:
       'Changes the given fields alone. After 503 or without a response it may have been made: a repeated renaming is 404 then, as the key is found by its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.',
     access: 'user',
@@ -138,17 +147,14 @@ export class ApiKeysController {
     returns: ApiKeyResponse,
     description: 'The key as stored',
     fails: ['conflict'],
-    examples: { ...STRONGER_KEY, ...KEY_REFUSED, ...KEY_NOT_FOUND, ...KEY_NOT_ACTIVE },
+    examples: { ...STRONGER_KEY, ...RATE_LIMIT_REFUSED, ...KEY_REFUSED, ...KEY_NOT_FOUND, ...KEY_NOT_ACTIVE },
   })
   async update(
     @CurrentUser() caller: Principal,
     @Param('key_name') name: string,
     @Body() changes: ApiKeyUpdate,
   ): Promise<ApiKeyResponse> {
-    const { name: newName, expires_at: expiresAt, scopes } = changes;
-    return ApiKeyResponse.from(
-      await this.apiKeys.update(caller.userId, name, { name: newName, expiresAt, scopes }, { by: caller }),
-    );
+    return ApiKeyResponse.from(await this.apiKeys.update(caller.userId, name, changesOf(changes), { by: caller }));
   }
 
   @Delete(':key_name')

@@ -1,6 +1,7 @@
 import { DomainError } from '../common/errors/domain.error.js';
 import { API_KEY_NAME_IN_WORDS, MAX_OVERLAP_SECONDS } from './api-key-rules.js';
 import { rateLimitHeaders, type RateLimitState } from './rate-limit.headers.js';
+import { MAX_RATE_LIMIT, MIN_RATE_LIMIT } from './rate-limit-rules.js';
 
 export class MissingApiKeyError extends DomainError {
   readonly kind = 'unauthenticated';
@@ -83,6 +84,23 @@ export class StrongerKeyError extends DomainError {
   }
 }
 
+export class RateLimitReservedError extends DomainError {
+  readonly kind = 'forbidden';
+
+  constructor() {
+    super('Only administrators may set rate_limit_per_minute');
+  }
+}
+
+/** A key may not create a key whose limit is higher than its own. */
+export class HigherRateLimitError extends DomainError {
+  readonly kind = 'forbidden';
+
+  constructor() {
+    super('A key may not create a key with a higher rate_limit_per_minute than its own');
+  }
+}
+
 export class SupersededSecretError extends DomainError {
   readonly kind = 'forbidden';
 
@@ -97,6 +115,17 @@ export class InvalidScopesError extends DomainError {
   constructor() {
     super(
       'scopes must be null or at most 32 names of 1 to 64 characters a-z, 0-9, ".", "_", ":", "/" and "-"; those that begin with "ua:" must be scopes of this API',
+    );
+  }
+}
+
+export class InvalidRateLimitError extends DomainError {
+  readonly kind = 'invalid';
+
+  /** @param of what the limit is for */
+  constructor(of: keyof typeof MIN_RATE_LIMIT) {
+    super(
+      `rate_limit_per_minute must be null or an integer from ${String(MIN_RATE_LIMIT[of])} to ${String(MAX_RATE_LIMIT)}`,
     );
   }
 }

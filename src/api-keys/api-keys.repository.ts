@@ -19,6 +19,7 @@ export interface NewApiKey {
   readonly name: string;
   readonly expiresAt: Date;
   readonly scopes: Scopes;
+  readonly rateLimitPerMinute: number | null;
   readonly prefix: string;
   readonly digest: Buffer;
 }
@@ -28,6 +29,11 @@ export interface ApiKeyChanges {
   readonly expiresAt?: Date | undefined;
   /** Null for everything that the owner may do. */
   readonly scopes?: Scopes | undefined;
+  /**
+   * Requests a minute: 0 for no budget of its own; null for the default, or for none where the user
+   * has a budget.
+   */
+  readonly rateLimitPerMinute?: number | null | undefined;
 }
 
 export interface Rotation {
@@ -87,15 +93,15 @@ export class ApiKeysRepository {
    * @returns the key as stored, or null when `expiresAt` has passed by the database's clock
    */
   async insert(
-    { userId, name, expiresAt, scopes, prefix, digest }: NewApiKey,
+    { userId, name, expiresAt, scopes, rateLimitPerMinute, prefix, digest }: NewApiKey,
     by: Actor,
     manager?: EntityManager,
   ): Promise<KeyView | null> {
-    const change = sql`INSERT INTO api_keys (user_id, name, expires_at, scopes, prefix, secret_digest)
-    SELECT ${userId}, ${name}, ${expiresAt}, ${scopes}::text[], ${prefix}, ${digest}
+    const change = sql`INSERT INTO api_keys (user_id, name, expires_at, scopes, rate_limit_per_minute, prefix, secret_digest)
+    SELECT ${userId}, ${name}, ${expiresAt}, ${scopes}::text[], ${rateLimitPerMinute}::integer, ${prefix}, ${digest}
      WHERE ${expiresAt}::timestamptz > statement_timestamp()
     RETURNING ${keyView('api_keys')}, ${AUDITED_KEY},
-              ${auditSnapshot({ name: 'name', expires_at: instant('expires_at'), prefix: 'prefix', scopes: scopesOf('api_keys') })} AS audit_changes`;
+              ${auditSnapshot({ name: 'name', expires_at: instant('expires_at'), prefix: 'prefix', scopes: scopesOf('api_keys'), rate_limit_per_minute: 'rate_limit_per_minute' })} AS audit_changes`;
     const run = (): Promise<KeyView | null> => this.change('api_key.created', change, by, { manager });
     return manager ? run() : this.serially(userId, run);
   }
@@ -111,10 +117,15 @@ export class ApiKeysRepository {
     const { name: newName, expiresAt } = changes;
     const newExpiry = sql`coalesce(${expiresAt}, target.expires_at)`;
     const newScopes = changes.scopes === undefined ? sql`target.scopes` : sql`${changes.scopes}::text[]`;
+    const newRateLimit =
+      changes.rateLimitPerMinute === undefined
+        ? sql`target.rate_limit_per_minute`
+        : sql`${changes.rateLimitPerMinute}::integer`;
     const change = sql`UPDATE api_keys
        SET name = coalesce(${newName}, target.name),
            expires_at = ${newExpiry},
-           scopes = ${newScopes}
+           scopes = ${newScopes},
+           rate_limit_per_minute = ${newRateLimit}
       FROM ${lockedKey(userId, name)}
      WHERE api_keys.id = target.id
        AND (${expiresAt}::timestamptz IS NULL
@@ -122,7 +133,7 @@ export class ApiKeysRepository {
        AND ${isWithinSql(by, sql`target.scopes`, newExpiry)}
        AND ${isWithinSql(by, newScopes, newExpiry)}
     RETURNING ${keyView('api_keys')}, ${AUDITED_KEY},
-              ${auditDiff({ name: ['target.name', 'api_keys.name'], expires_at: expiryDiff, scopes: [scopesOf('target'), scopesOf('api_keys')] })} AS audit_changes`;
+              ${auditDiff({ name: ['target.name', 'api_keys.name'], expires_at: expiryDiff, scopes: [scopesOf('target'), scopesOf('api_keys')], rate_limit_per_minute: ['target.rate_limit_per_minute', 'api_keys.rate_limit_per_minute'] })} AS audit_changes`;
     return this.serially(userId, () => this.change('api_key.updated', change, by));
   }
 

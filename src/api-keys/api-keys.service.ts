@@ -8,6 +8,7 @@ import type { DomainError } from '../common/errors/domain.error.js';
 import type { Page, PageWindow } from '../common/pagination/page.js';
 import { isInstant } from '../common/validation/date.js';
 import { isUuid } from '../common/validation/uuid.js';
+import { InjectOptions, type UsersApiOptions } from '../config/users-api.options.js';
 import { IncompleteResultError } from '../database/statement.js';
 import { isApiKeyName, isOverlap } from './api-key-rules.js';
 import { digestOf, prefixOf } from './api-key.secret.js';
@@ -19,17 +20,28 @@ import {
   ApiKeyNotFoundError,
   ApiKeyOwnerNotFoundError,
   ApiKeySecretTakenError,
+  HigherRateLimitError,
   InvalidApiKeyExpiryError,
   InvalidApiKeyNameError,
   InvalidInstantError,
   InvalidOverlapError,
+  InvalidRateLimitError,
   MalformedApiKeyError,
+  RateLimitReservedError,
   StrongerKeyError,
   TooManyApiKeysError,
 } from './api-keys.errors.js';
 import { type ApiKeyChanges, ApiKeysRepository, type NewApiKey } from './api-keys.repository.js';
-import { inheritedScopes, isWithin, refuseSuperseded } from './key-limits.js';
+import {
+  inheritedRateLimit,
+  inheritedScopes,
+  isRateLimitWithin,
+  isWithin,
+  maySetRateLimit,
+  refuseSuperseded,
+} from './key-limits.js';
 import type { KeyView } from './key-view.js';
+import { isRateLimit } from './rate-limit-rules.js';
 import { checkedScopes, type Scopes } from './scopes.js';
 
 export interface ApiKeyRequest {
@@ -43,6 +55,11 @@ export interface ApiKeyRequest {
   readonly expiresAt: Date;
   /** What the key may do; by default what the key of the actor may do, or everything. */
   readonly scopes?: Scopes | undefined;
+  /**
+   * Requests a minute: 0 for no budget of its own; null for the default, or for none where the user
+   * has a budget. By default that of the key of the actor, or null.
+   */
+  readonly rateLimitPerMinute?: number | null | undefined;
   /** A secret that was generated elsewhere, for unattended installs; by default a new one. */
   readonly secret?: string | undefined;
 }
@@ -70,6 +87,7 @@ export class ApiKeysService {
   constructor(
     private readonly apiKeys: ApiKeysRepository,
     private readonly lists: ApiKeyListsRepository,
+    @InjectOptions() private readonly options: UsersApiOptions,
   ) {}
 
   /**
@@ -77,14 +95,15 @@ export class ApiKeysService {
    *
    * @throws InvalidApiKeyNameError, InvalidApiKeyExpiryError, MalformedApiKeyError,
    *   InvalidScopesError, MissingScopesError, ApiKeyExpiryError, ApiKeyOwnerNotFoundError,
-   *   SupersededSecretError, StrongerKeyError, ApiKeyNameTakenError, ApiKeySecretTakenError,
-   *   TooManyApiKeysError
+   *   SupersededSecretError, InvalidRateLimitError, StrongerKeyError, RateLimitReservedError,
+   *   HigherRateLimitError, ApiKeyNameTakenError, ApiKeySecretTakenError, TooManyApiKeysError
    */
   async create(request: ApiKeyRequest, { by = APPLICATION, manager }: ChangeOptions = {}): Promise<KeyWithSecret> {
     const { userId, name, expiresAt, secret = generateApiKey() } = request;
     refuseBadName(name);
     refuseBadExpiry(expiresAt);
     const scopes = request.scopes === undefined ? undefined : checkedScopes(request.scopes);
+    refuseBadRateLimit(request.rateLimitPerMinute);
     if (!isApiKey(secret)) throw new MalformedApiKeyError();
     if (!isUuid(userId)) throw new ApiKeyOwnerNotFoundError(userId);
     const row = {
@@ -92,11 +111,14 @@ export class ApiKeysService {
       name,
       expiresAt,
       scopes: scopes === undefined ? inheritedScopes(by, userId) : scopes,
+      rateLimitPerMinute:
+        request.rateLimitPerMinute === undefined ? inheritedRateLimit(by) : request.rateLimitPerMinute,
       prefix: prefixOf(secret),
       digest: digestOf(secret),
     };
     refuseSuperseded(by);
-    if (!isWithin(by, row.scopes, expiresAt)) throw await this.creationRefusal(row, manager);
+    const refusal = this.creationRefusal(request, row, by);
+    if (refusal) throw await this.afterOtherChecks(refusal, row, manager);
     const key = await this.apiKeys.insert(row, by, manager).catch((error: unknown) => {
       if (violates(error, 'uq_api_keys_user_id_name')) throw new ApiKeyNameTakenError(name);
       if (violates(error, 'uq_api_keys_digest')) throw new ApiKeySecretTakenError();
@@ -141,12 +163,13 @@ export class ApiKeysService {
   }
 
   /**
-   * Renames a key, changes its scopes or moves its expiry, of which the last takes an active key.
+   * Renames a key, changes its scopes or its rate limit, or moves its expiry, of which the last
+   * takes an active key.
    * Safe to repeat but for a new name: the key has left its old one.
    *
    * @throws ApiKeyNotFoundError, InvalidApiKeyNameError, InvalidApiKeyExpiryError,
-   *   InvalidScopesError, ApiKeyExpiryError, SupersededSecretError, StrongerKeyError,
-   *   ApiKeyNameTakenError, ApiKeyNotActiveError
+   *   InvalidScopesError, InvalidRateLimitError, ApiKeyExpiryError, SupersededSecretError,
+   *   StrongerKeyError, RateLimitReservedError, ApiKeyNameTakenError, ApiKeyNotActiveError
    */
   async update(
     userId: string,
@@ -158,9 +181,12 @@ export class ApiKeysService {
     if (newName !== undefined) refuseBadName(newName);
     if (expiresAt !== undefined) refuseBadExpiry(expiresAt);
     const scopes = changes.scopes === undefined ? undefined : checkedScopes(changes.scopes);
+    const { rateLimitPerMinute } = changes;
+    refuseBadRateLimit(rateLimitPerMinute);
     if (!canExist(userId, name)) throw new ApiKeyNotFoundError();
     refuseSuperseded(by);
-    const checked = { name: newName, expiresAt, scopes };
+    const checked = { name: newName, expiresAt, scopes, rateLimitPerMinute };
+    if (rateLimitPerMinute !== undefined && !maySetRateLimit(by)) return this.explainRefusal(userId, name, checked, by);
     const key = await this.apiKeys.patch(userId, name, checked, by).catch((error: unknown) => {
       if (newName !== undefined && violates(error, 'uq_api_keys_user_id_name')) throw new ApiKeyNameTakenError(newName);
       throw error;
@@ -210,11 +236,22 @@ export class ApiKeysService {
     return { key: key ?? (await this.explainRefusal(userId, name, { expiresAt }, by)), secret };
   }
 
-  /** Why a key is not created that its creator's key may not create: that comes last. */
-  private async creationRefusal({ userId, expiresAt }: NewApiKey, manager?: EntityManager): Promise<DomainError> {
+  /** Why the creator's key may not create a key; null if it may. */
+  private creationRefusal({ rateLimitPerMinute: asked }: ApiKeyRequest, key: NewApiKey, by: Actor): DomainError | null {
+    if (!isWithin(by, key.scopes, key.expiresAt)) return new StrongerKeyError();
+    if (asked !== undefined && !maySetRateLimit(by)) return new RateLimitReservedError();
+    const { rateLimitPerMinute: defaultLimit = 0 } = this.options;
+    return isRateLimitWithin(by, key.rateLimitPerMinute, defaultLimit) ? null : new HigherRateLimitError();
+  }
+
+  /** What is wrong with a creation that is refused: its other failures come first. */
+  private async afterOtherChecks(
+    refusal: DomainError,
+    { userId, expiresAt }: NewApiKey,
+    manager?: EntityManager,
+  ): Promise<DomainError> {
     if (await this.apiKeys.hasPassed(expiresAt, manager)) return new ApiKeyExpiryError();
-    if (!(await this.apiKeys.ownerExists(userId, manager))) return new ApiKeyOwnerNotFoundError(userId);
-    return new StrongerKeyError();
+    return (await this.apiKeys.ownerExists(userId, manager)) ? refusal : new ApiKeyOwnerNotFoundError(userId);
   }
 
   /**
@@ -227,6 +264,7 @@ export class ApiKeysService {
     const { status, scopes, expiresAt: expiry } = await this.getByName(userId, name);
     const scopesBeforeAndAfter = [scopes, changes.scopes === undefined ? scopes : changes.scopes];
     if (!scopesBeforeAndAfter.every((each) => isWithin(by, each, expiresAt ?? expiry))) throw new StrongerKeyError();
+    if (changes.rateLimitPerMinute !== undefined && !maySetRateLimit(by)) throw new RateLimitReservedError();
     throw status === 'ACTIVE' ? new IncompleteResultError() : new ApiKeyNotActiveError(status);
   }
 }
@@ -239,6 +277,10 @@ function refuseBadName(name: string): void {
 
 function refuseBadExpiry(expiresAt: Date): void {
   if (!isInstant(expiresAt)) throw new InvalidApiKeyExpiryError();
+}
+
+function refuseBadRateLimit(rateLimit: number | null | undefined): void {
+  if (rateLimit !== undefined && !isRateLimit(rateLimit, 'key')) throw new InvalidRateLimitError('key');
 }
 
 function found(key: KeyView | null): KeyView {

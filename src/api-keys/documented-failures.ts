@@ -4,7 +4,10 @@ import {
   ApiKeyNameTakenError,
   ApiKeyNotActiveError,
   ApiKeyNotFoundError,
+  HigherRateLimitError,
   InvalidApiKeyNameError,
+  InvalidRateLimitError,
+  RateLimitReservedError,
   StrongerKeyError,
   SupersededSecretError,
   TooManyApiKeysError,
@@ -30,5 +33,12 @@ export const STRONGER_KEY: Examples = {
   stronger: new StrongerKeyError(),
   superseded: new SupersededSecretError(),
 };
+
+export const INVALID_RATE_LIMIT: Examples = { rate_limit: new InvalidRateLimitError('key') };
+
+/** Failures of requests of users that set the rate limit of a key. */
+export const RATE_LIMIT_REFUSED: Examples = { ...INVALID_RATE_LIMIT, reserved: new RateLimitReservedError() };
+
+export const HIGHER_RATE_LIMIT: Examples = { higher: new HigherRateLimitError() };
 
 export const KEY_LIMIT: Examples = { limit: new TooManyApiKeysError() };

@@ -1,12 +1,14 @@
 import sql, { type Sql } from 'sql-template-tag';
 import type { Actor } from '../audit-trail/actor.js';
 import { MissingScopesError, SupersededSecretError } from './api-keys.errors.js';
+import { keyBudget } from './rate-limit-rules.js';
 import type { Scopes } from './scopes.js';
 
 /*
  * What a caller whose key has scopes may do with keys: create, change and rotate only those whose
  * scopes, before and after, are among its own, and that do not outlive its own. The scopes of the
- * caller are those of its lookup; those of the key are read under its lock.
+ * caller are those of its lookup; those of the key are read under its lock. Whatever its scopes, a
+ * key creates no key with a higher rate limit than its own, and only administrators set limits.
  */
 
 /** The rule for a key with these scopes and this expiry, in SQL. A null column is not within. */
@@ -30,6 +32,32 @@ export function inheritedScopes({ scopes, userId }: Actor, ownerId: string): Sco
   if (scopes && userId !== ownerId.toLowerCase()) throw new MissingScopesError();
   return scopes ?? null;
 }
+
+/** Administrators, the command line and the application itself may set rate limits. */
+export const maySetRateLimit = ({ type, isAdmin }: Actor): boolean => type !== 'API_KEY' || isAdmin === true;
+
+/**
+ * The stored rate limit of a new key that names none: that of the caller's key. 0 is not passed on:
+ * an exemption is given to each key by itself.
+ */
+export const inheritedRateLimit = ({ keyRateLimitPerMinute: own }: Actor): number | null =>
+  own === undefined || own === 0 ? null : own;
+
+/**
+ * Whether a stored rate limit is no higher than that of the caller's key. Null, which follows the
+ * default, is no higher than null and 0. A number is compared with what the caller's key may do at
+ * this moment; 0 is higher than every number.
+ */
+export const isRateLimitWithin = (
+  { type, keyRateLimitPerMinute: own = null, userRateLimitPerMinute: shared = null }: Actor,
+  rateLimit: number | null,
+  defaultLimit: number,
+): boolean => {
+  if (type !== 'API_KEY') return true;
+  if (rateLimit === null) return !own;
+  const budget = keyBudget({ keyRateLimitPerMinute: own, userRateLimitPerMinute: shared }, defaultLimit);
+  return (rateLimit || Infinity) <= budget;
+};
 
 /** @throws SupersededSecretError */
 export function refuseSuperseded({ superseded }: Actor): void {

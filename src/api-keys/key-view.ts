@@ -16,6 +16,8 @@ export interface KeyView {
   readonly name: string;
   readonly prefix: string;
   readonly scopes: Scopes;
+  /** Requests a minute: 0 for no budget of its own, null for the default. */
+  readonly rateLimitPerMinute: number | null;
 }
 
 /** Copies the fields of a `KeyView` only: a statement returns more than these. */
@@ -28,11 +30,13 @@ export const toKeyView = (row: KeyView): KeyView => ({
   name: row.name,
   prefix: row.prefix,
   scopes: row.scopes,
+  rateLimitPerMinute: row.rateLimitPerMinute,
 });
 
 /** The select list of a `KeyView`, from a table or alias that has the columns of `api_keys`. */
 export const keyView = (table: string): Sql =>
   raw(`${table}.id, ${table}.created_at AS "createdAt", ${table}.last_used_at AS "lastUsedAt",
            ${table}.expires_at AS "expiresAt", ${table}.name, ${table}.prefix, ${table}.scopes,
+           ${table}.rate_limit_per_minute AS "rateLimitPerMinute",
            CASE WHEN ${table}.revoked_at IS NOT NULL THEN 'REVOKED'
                 WHEN ${table}.expires_at <= statement_timestamp() THEN 'EXPIRED' ELSE 'ACTIVE' END AS status`);

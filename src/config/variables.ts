@@ -128,12 +128,15 @@ export const VARIABLES = {
     description: 'credits that each new user gets',
     isOption: true,
   },
-  /** Requests of one key, and failed authentications of one address; no limit if 0 or undefined. */
+  /**
+   * Requests of a key that has no limit of its own, and whose user has none, and failed
+   * authentications of one address; no limit if 0 or undefined.
+   */
   rateLimitPerMinute: {
     name: 'RATE_LIMIT_PER_MINUTE',
     rule: integer(0, MAX_COUNT),
     default: 6000,
-    description: 'requests of one key, and failed authentications of one address; `0`: no limit',
+    description: 'default limit of a key, and of failed authentications of one address; `0`: none',
     isOption: true,
   },
   /**

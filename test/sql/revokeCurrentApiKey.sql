@@ -10,6 +10,7 @@ WITH changed AS (
      WHERE api_keys.id = target.id
     RETURNING api_keys.id, api_keys.created_at AS "createdAt", api_keys.last_used_at AS "lastUsedAt",
            api_keys.expires_at AS "expiresAt", api_keys.name, api_keys.prefix, api_keys.scopes,
+           api_keys.rate_limit_per_minute AS "rateLimitPerMinute",
            CASE WHEN api_keys.revoked_at IS NOT NULL THEN 'REVOKED'
                 WHEN api_keys.expires_at <= statement_timestamp() THEN 'EXPIRED' ELSE 'ACTIVE' END AS status, api_keys.user_id AS audit_user_id, api_keys.id AS audit_api_key_id,
               CASE WHEN target.revoked_at IS NULL THEN jsonb_build_object('revoked_at', jsonb_build_object('after', to_char(api_keys.revoked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))

@@ -20,6 +20,7 @@ WITH changed AS (
        AND true
     RETURNING api_keys.id, api_keys.created_at AS "createdAt", api_keys.last_used_at AS "lastUsedAt",
            api_keys.expires_at AS "expiresAt", api_keys.name, api_keys.prefix, api_keys.scopes,
+           api_keys.rate_limit_per_minute AS "rateLimitPerMinute",
            CASE WHEN api_keys.revoked_at IS NOT NULL THEN 'REVOKED'
                 WHEN api_keys.expires_at <= statement_timestamp() THEN 'EXPIRED' ELSE 'ACTIVE' END AS status, api_keys.user_id AS audit_user_id, api_keys.id AS audit_api_key_id, target.secret_digest AS old_digest, target.expires_at AS old_expires_at,
               CASE WHEN target.prefix IS DISTINCT FROM api_keys.prefix THEN jsonb_build_object('prefix', jsonb_build_object('before', target.prefix, 'after', api_keys.prefix)) ELSE '{}' END

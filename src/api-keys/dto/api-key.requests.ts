@@ -1,10 +1,14 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsInt, IsString, Max, Min, ValidateBy } from 'class-validator';
+import { ADMINISTRATORS_ONLY } from '../../common/docs/names.js';
 import { PageRequest } from '../../common/pagination/page.request.js';
 import { INSTANT_SCHEMA, IsInstant } from '../../common/validation/instant.decorator.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
 import { API_KEY_NAME, MAX_API_KEY_NAME_LENGTH, MAX_OVERLAP_SECONDS } from '../api-key-rules.js';
 import { InvalidScopesError } from '../api-keys.errors.js';
+import type { ApiKeyChanges } from '../api-keys.repository.js';
+import type { ApiKeyRequest } from '../api-keys.service.js';
+import { IsRateLimit, rateLimitSchema } from './rate-limit.decorator.js';
 import { isScope, MAX_SCOPE_LENGTH, MAX_SCOPES, SCOPE } from '../scopes.js';
 
 const NAME = {
@@ -39,6 +43,13 @@ const SCOPES = {
   example: ['ua:profile:read', 'jobs:write'],
 } as const;
 
+const RATE_LIMIT = {
+  ...rateLimitSchema('key'),
+  [ADMINISTRATORS_ONLY]: true,
+  description:
+    'Requests a minute of this key: 0 for no limit of its own; null for the default, or for none of its own where its user has a limit. Only administrators may set it',
+} as const;
+
 export class ApiKeyCreate {
   @ApiProperty(NAME)
   @IsString()
@@ -57,6 +68,14 @@ export class ApiKeyCreate {
   @Omittable()
   @IsScopes()
   readonly scopes?: readonly string[] | null;
+
+  @ApiPropertyOptional({
+    ...RATE_LIMIT,
+    description: `${RATE_LIMIT.description}. By default that of the key that makes this request; no higher one is accepted`,
+  })
+  @Omittable()
+  @IsRateLimit('key')
+  readonly rate_limit_per_minute?: number | null;
 }
 
 export class ApiKeyUpdate {
@@ -74,6 +93,11 @@ export class ApiKeyUpdate {
   @Omittable()
   @IsScopes()
   readonly scopes?: readonly string[] | null;
+
+  @ApiPropertyOptional(RATE_LIMIT)
+  @Omittable()
+  @IsRateLimit('key')
+  readonly rate_limit_per_minute?: number | null;
 }
 
 export class ApiKeyRotate {
@@ -108,3 +132,19 @@ export class ApiKeyListRequest extends PageRequest {
   @IsInstant()
   readonly expires_before?: Date;
 }
+
+/** The fields of a new key, in terms of `ApiKeysService`. */
+export const newKeyOf = ({
+  name,
+  expires_at: expiresAt,
+  scopes,
+  rate_limit_per_minute: rateLimitPerMinute,
+}: ApiKeyCreate): Omit<ApiKeyRequest, 'userId'> => ({ name, expiresAt, scopes, rateLimitPerMinute });
+
+/** The changes of a key, in terms of `ApiKeysService`; absent ones are undefined. */
+export const changesOf = ({
+  name,
+  expires_at: expiresAt,
+  scopes,
+  rate_limit_per_minute: rateLimitPerMinute,
+}: ApiKeyUpdate): ApiKeyChanges => ({ name, expiresAt, scopes, rateLimitPerMinute });

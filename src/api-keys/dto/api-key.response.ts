@@ -5,6 +5,7 @@ import { pageOf } from '../../common/pagination/pagination.response.js';
 import type { ApiKeyStatus, KeyView } from '../key-view.js';
 import { API_KEY_NAME, MAX_API_KEY_NAME_LENGTH } from '../api-key-rules.js';
 import type { KeyWithSecret } from '../api-keys.service.js';
+import { rateLimitSchema } from './rate-limit.decorator.js';
 import { MAX_SCOPE_LENGTH, MAX_SCOPES, SCOPE } from '../scopes.js';
 import { UUID_SCHEMA } from '../../common/validation/uuid.js';
 
@@ -54,6 +55,13 @@ export class ApiKeyResponse {
   })
   readonly scopes!: readonly string[] | null;
 
+  @ApiProperty({
+    ...rateLimitSchema('key'),
+    description:
+      'Requests a minute of this key: 0 for no limit of its own; null for the default, or for none of its own where its user has a limit',
+  })
+  readonly rate_limit_per_minute!: number | null;
+
   static from(key: KeyView): ApiKeyResponse {
     return {
       id: key.id,
@@ -64,6 +72,7 @@ export class ApiKeyResponse {
       name: key.name,
       prefix: key.prefix,
       scopes: key.scopes,
+      rate_limit_per_minute: key.rateLimitPerMinute,
     };
   }
 }

@@ -28,7 +28,7 @@ export class Counters {
 
   readonly rateLimited = new Counter({
     name: 'users_api_rate_limited_total',
-    help: 'Requests answered 429, by what was over its limit: an API key, or an address whose requests keep failing to authenticate',
+    help: 'Requests answered 429, by what was over its limit: an API key, the keys of a user together, or an address whose requests keep failing to authenticate',
     labelNames: ['limit'] as const,
     registers: [this.registry],
   });

@@ -48,8 +48,8 @@ a change with \`If-Match\` is often 412, and is repeated with the new \`ETag\` o
 
 ## Rate limits
 
-A key may make a number of requests a minute. \`RateLimit-Policy\` and \`RateLimit\` tell the limit and what is left of it. A request above it is 429 with
-\`Retry-After\` in seconds. So is a request without a valid key from an address that has failed to authenticate too often.
+A key may make a number of requests a minute, and so may all keys of a user together. \`RateLimit-Policy\` and \`RateLimit\` tell each limit that applies, \`"key"\`
+and \`"user"\`, and what is left of it. A request above one of them is 429, with the seconds until that limit allows requests again in \`Retry-After\`; it counts for both. So is a request without a valid key from an address that has failed to authenticate too often.
 
 ## Retries
 

@@ -14,6 +14,9 @@ const TAG = 'Users API: ';
 /** The name of the security scheme. */
 export const API_KEY_SCHEME = componentName('ApiKeyAuth');
 
+/** Marks a property of a request that only administrators may send. */
+export const ADMINISTRATORS_ONLY = 'x-administrators-only';
+
 /** The name of a schema, a response, a header or a security scheme. */
 export function componentName(name: string): string {
   return COMPONENT + name;

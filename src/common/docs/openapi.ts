@@ -7,6 +7,7 @@ import { ErrorResponse } from '../errors/error.response.js';
 import { MERGE_PATCH } from '../http/json-body.guard.js';
 import { API_KEY_DESCRIPTION, INTRODUCTION } from './introduction.js';
 import {
+  ADMINISTRATORS_ONLY,
   ANY_METHOD,
   API_KEY_SCHEME,
   componentName,
@@ -47,15 +48,15 @@ const KEYS_TAG = tagName('API keys');
 const EXTRA_HEADERS: Partial<Record<number, Record<string, string>>> = {
   [STATUS_OF.unauthenticated]: { 'WWW-Authenticate': 'The scheme and the header field that carries the key' },
   [STATUS_OF.unsupported_media_type]: { 'Accept-Patch': 'The media types that this route takes' },
-  [STATUS_OF.rate_limited]: { 'Retry-After': 'Seconds until the next window' },
+  [STATUS_OF.rate_limited]: { 'Retry-After': 'Seconds until the next window of the exceeded limit' },
   [STATUS_OF.unavailable]: { 'Retry-After': 'Seconds after which to try again' },
 };
 
 /** Headers of responses to a key, where they apply. */
 const LIMIT_HEADERS: Readonly<Record<string, string>> = {
   'RateLimit-Policy':
-    'The limit of the key: requests in a window of so many seconds, as `"key";q=6000;w=60`; absent where there is none',
-  RateLimit: 'What is left of it, and the seconds until the next window, as `"key";r=5999;t=60`',
+    'The limits of the key and of its user, as far as they exist: requests in a window of so many seconds, as `"key";q=6000;w=60, "user";q=9000;w=60`',
+  RateLimit: 'What is left of each, and the seconds until its next window, as `"key";r=5999;t=60, "user";r=8999;t=60`',
 };
 const SUPERSEDED_HEADERS: Readonly<Record<string, string>> = {
   Deprecation: 'Where a rotation has replaced the secret: when (RFC 9745)',
@@ -241,15 +242,30 @@ function withTags(tags: Tags, operations: readonly Operation[]): Tags {
   return [...tags, ...ours.filter(({ name }) => used.has(name) && !present.has(name))];
 }
 
-/** Documents that the validation pipe refuses unknown properties. */
+/**
+ * Documents that the validation pipe refuses unknown properties. A body with properties that only
+ * administrators may send gets an example without these, for every caller.
+ */
 function closeRequestBodies({ schemas = {} }: Components, operations: readonly Operation[]): void {
   for (const { requestBody } of operations) {
-    const bodies = Object.values(
-      (requestBody as { content?: Record<string, { schema?: { $ref?: string } }> } | undefined)?.content ?? {},
-    );
-    for (const { schema } of bodies) {
-      const model = schemas[schema?.$ref?.split('/').at(-1) ?? ''];
-      if (model) Object.assign(model, { additionalProperties: false });
+    for (const body of Object.values((requestBody as { content?: Record<string, Body> } | undefined)?.content ?? {})) {
+      const model = schemas[body.schema?.$ref?.split('/').at(-1) ?? ''];
+      if (!model) continue;
+      Object.assign(model, { additionalProperties: false });
+      const properties = Object.entries((model as { properties?: Record<string, Property> }).properties ?? {});
+      const open = properties.filter(([, property]) => property[ADMINISTRATORS_ONLY] !== true);
+      if (open.length < properties.length)
+        body.example = Object.fromEntries(open.map(([name, { example }]) => [name, example]));
     }
   }
+}
+
+interface Body {
+  readonly schema?: { readonly $ref?: string };
+  example?: unknown;
+}
+
+interface Property {
+  readonly example?: unknown;
+  readonly [ADMINISTRATORS_ONLY]?: boolean;
 }

@@ -1,0 +1,24 @@
+import { ValidateBy } from 'class-validator';
+import { InvalidRateLimitError } from '../api-keys.errors.js';
+import { isRateLimit, MAX_RATE_LIMIT, MIN_RATE_LIMIT } from '../rate-limit-rules.js';
+
+/** The field is null or a rate limit of a key or of a user. */
+export const IsRateLimit = (of: keyof typeof MIN_RATE_LIMIT): PropertyDecorator =>
+  ValidateBy({
+    name: 'isRateLimit',
+    validator: {
+      validate: (value: unknown) => isRateLimit(value, of),
+      defaultMessage: () => new InvalidRateLimitError(of).message,
+    },
+  });
+
+/** Its schema, in requests and responses. */
+export const rateLimitSchema = (of: keyof typeof MIN_RATE_LIMIT) =>
+  ({
+    type: 'integer',
+    format: 'int32',
+    minimum: MIN_RATE_LIMIT[of],
+    maximum: MAX_RATE_LIMIT,
+    nullable: true,
+    example: 600,
+  }) as const;
