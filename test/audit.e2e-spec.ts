@@ -57,6 +57,7 @@ describe('The audit trail', () => {
           email: { after: ada.row.email },
           status: { after: 'ACTIVE' },
           is_admin: { after: false },
+          rate_limit_per_minute: { after: null },
         },
       },
       {
@@ -68,6 +69,7 @@ describe('The audit trail', () => {
           prefix: { after: ada.key.slice(0, 8) },
           expires_at: { after: time },
           scopes: { after: '*' },
+          rate_limit_per_minute: { after: null },
         },
       },
       {
@@ -87,6 +89,7 @@ describe('The audit trail', () => {
           prefix: { after: made.prefix },
           expires_at: { after: FUTURE },
           scopes: { after: '*' },
+          rate_limit_per_minute: { after: null },
         },
       },
       {

@@ -36,6 +36,8 @@ describe('users-api', () => {
         name: 'Ada',
         email: 'ada@example.com',
         credits_balance: 0,
+        is_admin: false,
+        rate_limit_per_minute: null,
       },
       api_key: expect.stringMatching(KEY),
       api_key_expires_at: expect.any(String),
@@ -95,6 +97,35 @@ describe('users-api', () => {
       none: [],
       all: null,
     });
+  });
+
+  it('creates users and keys with rate limits, shows these, and refuses limits that the API refuses', async () => {
+    const cli = (...words: string[]) => programs.cli(words, env);
+    const limit = (requests: string) => ['--rate-limit-per-minute', requests];
+    const user = ['--email', 'tim@example.com'];
+
+    await cli('users', 'create', ...user, '--name', 'Tim', ...limit('600'));
+    await cli('keys', 'create', ...user, '--name', 'slow', ...limit('5'));
+    await cli('keys', 'create', ...user, '--name', 'free', ...limit('0'));
+    const refused = [
+      await cli('users', 'create', '--email', 'x@example.com', '--name', 'X', ...limit('0')),
+      await cli('keys', 'create', ...user, '--name', 'bad', ...limit('1000000000')),
+    ];
+
+    expect(refused.map(({ code, stdout }) => [code, stdout])).toEqual(Array(2).fill([1, '']));
+    expect(refused[0]?.stderr).toContain('It must be an integer from 1 to 999999999.');
+    expect(JSON.parse((await cli('users', 'show', ...user, '--json')).stdout)).toMatchObject({
+      rate_limit_per_minute: 600,
+    });
+    const keys = JSON.parse((await cli('keys', 'list', ...user, '--json')).stdout) as Record<string, unknown>[];
+    expect(keys.map((key) => [key.name, key.rate_limit_per_minute])).toEqual([
+      ['free', 0],
+      ['slow', 5],
+      ['first-key', null],
+    ]);
+    const columns = async (command: string): Promise<string> => (await cli(command, 'list', ...user)).stdout;
+    expect(await columns('users')).toMatch(/RATE LIMIT[^]* 600 /);
+    expect(await columns('keys')).toMatch(/RATE LIMIT[^]*free [^]* none [^]*slow [^]* 5 [^]*first-key [^]* default /);
   });
 
   it('makes keys that the API takes, until they expire', async () => {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { succeeded } from './support/agent.js';
 import { useTestApp } from './support/app.js';
-import { wireUser } from './support/given.js';
+import { wireUserForAdministrators } from './support/given.js';
 import { saying } from './support/message.js';
 
 const USERS = '/v1/users';
@@ -26,6 +26,8 @@ describe('Administration of users', () => {
         name: 'Ada',
         email: 'Ada@Example.com',
         credits_balance: 0,
+        is_admin: false,
+        rate_limit_per_minute: null,
       });
       expect(response.headers.location).toBe(`/v1/users/${user.id}`);
       expect((await app.as(admin).get(`/v1/users/${user.id}`)).body).toEqual(user);
@@ -45,6 +47,10 @@ describe('Administration of users', () => {
       [{ name: 'A', email: 'a@ä.example.com' }, 'email must be an e-mail address'],
       [{ name: 'A', email: 'a@example.com\n' }, 'email must be an e-mail address'],
       [{ name: 'A', email: 'a\u0000@example.com' }, 'email must be an e-mail address'],
+      ...[0, -1, 1.5, '5', true, 1_000_000_000].map((rate_limit_per_minute): [object, string] => [
+        { name: 'A', email: 'a@example.com', rate_limit_per_minute },
+        'rate_limit_per_minute must be null or an integer from 1 to 999999999',
+      ]),
       [{ name: 'A', email: 'a@example.com', is_admin: true }, 'The property "is_admin" is not known here'],
       [{ name: 'A', email: 'a@example.com', credits_balance: 5 }, 'The property "credits_balance" is not known here'],
     ])('400 refuses %j', async (body, message) => {
@@ -85,7 +91,7 @@ describe('Administration of users', () => {
 
       const response = await app.as(admin).get(`${USERS}/${ada.id.toUpperCase()}`);
 
-      expect(response.body).toEqual(wireUser(ada));
+      expect(response.body).toEqual(wireUserForAdministrators(ada));
       expect(
         (
           await app
@@ -130,6 +136,53 @@ describe('Administration of users', () => {
       expect((await app.stored(ada)).version).toBe('4');
     });
 
+    it('200 changes the rate limit and takes it away, with another ETag and an event each time', async () => {
+      const admin = await administrator();
+      const ada = await app.given.user();
+      const patch = (rate_limit_per_minute: number | null, etag: string) =>
+        app.as(admin).patch(`${USERS}/${ada.id}`).set('If-Match', etag).send({ rate_limit_per_minute });
+
+      const first = await patch(600, `"${ada.id}.1"`).expect(200);
+      const same = await patch(600, `"${ada.id}.2"`).expect(200);
+      const second = await patch(null, `"${ada.id}.2"`).expect(200);
+      await patch(5, `"${ada.id}.2"`).expect(412);
+
+      expect([first, same, second].map(({ headers }) => headers.etag)).toEqual(
+        [2, 2, 3].map((version) => `"${ada.id}.${String(version)}"`),
+      );
+      expect(first.body).toMatchObject({ rate_limit_per_minute: 600 });
+      expect((same.body as { updated_at: string }).updated_at).toBe((first.body as { updated_at: string }).updated_at);
+      expect(second.body).toMatchObject({ rate_limit_per_minute: null, name: ada.row.name });
+      expect((await app.as(ada).get('/v1/users/me')).headers.etag).toBe(`"${ada.id}.3"`);
+      expect(
+        await app.rows(`SELECT changes FROM audit_events WHERE user_id = $1 AND action = 'user.updated' ORDER BY id`, [
+          ada.id,
+        ]),
+      ).toEqual([
+        { changes: { rate_limit_per_minute: { before: null, after: 600 } } },
+        { changes: { rate_limit_per_minute: { before: 600, after: null } } },
+      ]);
+    });
+
+    it('200 lists and reads the rate limit; the user itself is not told it', async () => {
+      const admin = await administrator();
+      const email = `${randomUUID()}@example.com`;
+      const created = await app
+        .as(admin)
+        .post(USERS)
+        .send({ name: 'Ada', email, rate_limit_per_minute: 5 })
+        .expect(201);
+      const ada = created.body as { id: string };
+      await app.given.sql('UPDATE users SET rate_limit_per_minute = 7 WHERE id = $1', [admin.id]);
+
+      expect(created.body).toMatchObject({ rate_limit_per_minute: 5 });
+      expect((await app.as(admin).get(`${USERS}/${ada.id}`)).body).toEqual(created.body);
+      expect((await app.as(admin).get(USERS).query({ email })).body).toMatchObject({ data: [created.body] });
+      expect(Object.keys((await app.as(admin).get('/v1/users/me')).body as object)).toEqual(
+        'id created_at updated_at status name email credits_balance'.split(' '),
+      );
+    });
+
     it('400, 404 and 412 change nothing', async () => {
       const admin = await administrator();
       const ada = await app.given.user();
@@ -140,6 +193,7 @@ describe('Administration of users', () => {
         message: 'status must be one of ACTIVE, INACTIVE',
       });
       expect((await patch({ status: null })).status).toBe(400);
+      expect((await patch({ name: 'X', rate_limit_per_minute: 0 })).status).toBe(400);
       expect((await patch({ email: 'new@example.com' })).body).toEqual({
         status: 400,
         message: 'The property "email" is not known here',

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { API_KEY_NAME_IN_WORDS, MAX_OVERLAP_SECONDS } from '../api-keys/api-key-rules.js';
 import { ApiKeysService, type KeyWithSecret } from '../api-keys/api-keys.service.js';
+import { MAX_RATE_LIMIT, MIN_RATE_LIMIT } from '../api-keys/rate-limit-rules.js';
 import { COMMAND_LINE } from '../audit-trail/actor.js';
 import { daysFromNow, DEFAULT_KEY_DAYS, MAX_KEY_DAYS } from '../onboarding/onboarding.service.js';
 import { integer } from './integer.js';
@@ -23,6 +24,7 @@ interface Options {
   readonly name: string;
   readonly expiresInDays: number;
   readonly overlapSeconds: number;
+  readonly rateLimitPerMinute?: number;
   readonly limit: number;
   readonly json?: true;
   readonly scope?: readonly string[];
@@ -46,14 +48,18 @@ export function addKeyCommands(keys: Command): void {
         'no scope: the key can be verified, can read and revoke itself, and nothing else',
       ).conflicts('scope'),
     )
+    .option(
+      '--rate-limit-per-minute <requests>',
+      'requests a minute of the key, 0 for no limit of its own; without it, the default',
+      integer(MIN_RATE_LIMIT.key, MAX_RATE_LIMIT),
+    )
     .option('--json', 'print { "api_key", "api_key_expires_at" } instead of text')
-    .action(async ({ email, name, expiresInDays, json, scope, scopes: hasScopes }: Options) => {
+    .action(async ({ email, name, expiresInDays, rateLimitPerMinute, json, scope, scopes: hasScopes }: Options) => {
       const scopes = hasScopes === false ? [] : (scope ?? null);
       const created = await withApp(async (app) => {
         const { id: userId } = await userByEmail(app, email);
-        return app
-          .get(ApiKeysService)
-          .create({ userId, name, expiresAt: daysFromNow(expiresInDays), scopes }, { by: COMMAND_LINE });
+        const request = { userId, name, expiresAt: daysFromNow(expiresInDays), scopes, rateLimitPerMinute };
+        return app.get(ApiKeysService).create(request, { by: COMMAND_LINE });
       });
       printKeyWithSecret(`The API key ${name} of <${email}> was created.`, created, json);
     });

@@ -1,9 +1,10 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { type Command, Option } from 'commander';
+import { MAX_RATE_LIMIT, MIN_RATE_LIMIT } from '../api-keys/rate-limit-rules.js';
 import { COMMAND_LINE } from '../audit-trail/actor.js';
 import { isEmailAddress } from '../common/validation/email.js';
 import { DEFAULT_KEY_DAYS, MAX_KEY_DAYS, OnboardingService } from '../onboarding/onboarding.service.js';
-import { UserResponse } from '../users/dto/user.response.js';
+import { AdminUserResponse } from '../users/dto/user.response.js';
 import type { StopSignal } from '../startup/stop-signal.js';
 import { type User, USER_STATUSES, type UserStatus } from '../users/user.entity.js';
 import { InvalidEmailError, UserNotFoundError } from '../users/users.errors.js';
@@ -12,6 +13,15 @@ import { addImportCommand } from './import-command.js';
 import { integer } from './integer.js';
 import { MAX_LISTED, print, printSecret, printTable, noteMoreRows } from './output.js';
 import { withApp } from './with-app.js';
+
+interface CreateOptions {
+  readonly email: string;
+  readonly name: string;
+  readonly admin?: true;
+  readonly expiresInDays: number;
+  readonly rateLimitPerMinute?: number;
+  readonly json?: true;
+}
 
 interface ListOptions {
   readonly status?: UserStatus;
@@ -35,13 +45,19 @@ export function addUserCommands(users: Command, stop: StopSignal): void {
     .requiredOption('--name <name>', 'display name')
     .option('--admin', 'make the user an administrator')
     .option('--expires-in-days <days>', 'days until the key expires', integer(1, MAX_KEY_DAYS), DEFAULT_KEY_DAYS)
+    .option(
+      '--rate-limit-per-minute <requests>',
+      'requests a minute of all keys of the user together; without it, no limit',
+      integer(MIN_RATE_LIMIT.user, MAX_RATE_LIMIT),
+    )
     .option('--json', 'print { "user", "api_key", "api_key_expires_at" } instead of text')
-    .action(async (options: { email: string; name: string; admin?: true; expiresInDays: number; json?: true }) => {
-      const { email, name, admin: isAdmin = false, expiresInDays: days } = options;
+    .action(async (options: CreateOptions) => {
+      const { email, name, admin: isAdmin = false, expiresInDays: days, rateLimitPerMinute } = options;
+      const request = { email, name, isAdmin, rateLimitPerMinute };
       const created = await withApp((app) =>
-        app.get(OnboardingService).createUserWithKey({ email, name, isAdmin }, { days, by: COMMAND_LINE }),
+        app.get(OnboardingService).createUserWithKey(request, { days, by: COMMAND_LINE }),
       );
-      const user = UserResponse.from(created.user);
+      const user = AdminUserResponse.from(created.user);
       const { expiresAt } = created.key;
       if (options.json) print({ user, api_key: created.secret, api_key_expires_at: expiresAt.toISOString() });
       else printSecret(`User ${user.id} <${user.email}> was created.`, created.secret, expiresAt);
@@ -89,18 +105,18 @@ function addStatusCommand(users: Command, name: string, status: UserStatus, desc
 }
 
 function printUser(user: User, json?: true): void {
-  if (json) print(UserResponse.from(user));
+  if (json) print(AdminUserResponse.from(user));
   else printUsers([user]);
 }
 
 function printUsers(users: readonly User[], json?: true): void {
-  if (json) print(users.map((user) => UserResponse.from(user)));
+  if (json) print(users.map((user) => AdminUserResponse.from(user)));
   else {
     printTable(
-      ['ID', 'E-MAIL', 'NAME', 'STATUS', 'ADMIN', 'CREDITS', 'CREATED'],
-      users.map(({ id, email, name, status, isAdmin, creditsBalance, createdAt }) => [
+      ['ID', 'E-MAIL', 'NAME', 'STATUS', 'ADMIN', 'CREDITS', 'RATE LIMIT', 'CREATED'],
+      users.map(({ id, email, name, status, isAdmin, creditsBalance, rateLimitPerMinute, createdAt }) => [
         ...[id, email, name, status, isAdmin ? 'yes' : 'no'],
-        ...[String(creditsBalance), createdAt.toISOString()],
+        ...[String(creditsBalance), String(rateLimitPerMinute ?? 'none'), createdAt.toISOString()],
       ]),
     );
   }

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { Body, Delete, Get, Headers, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import { CurrentUser } from '../api-keys/authenticated.decorator.js';
-import { InsufficientScopeError } from '../api-keys/api-keys.errors.js';
+import { InsufficientScopeError, InvalidRateLimitError } from '../api-keys/api-keys.errors.js';
 import { ApiController, Operation } from '../api-keys/operation.decorator.js';
 import { USER_ID } from '../api-keys/path-parameters.js';
 import type { Principal } from '../api-keys/principal.js';
@@ -14,8 +14,8 @@ import { EXAMPLE_USER_ID } from '../common/validation/uuid.js';
 import { INVALID_PAGE } from '../common/pagination/page.request.js';
 import { pageWindowOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
-import { UserAdminUpdate, UserCreate, UserListRequest } from './dto/user.requests.js';
-import { UserPage, UserResponse } from './dto/user.response.js';
+import { changesOf, newUserOf, UserAdminUpdate, UserCreate, UserListRequest } from './dto/user.requests.js';
+import { AdminUserResponse, UserPage } from './dto/user.response.js';
 import { NAME_NOT_TEXT, VERSION_MISMATCH } from './documented-failures.js';
 import { respondWithUser } from './respond-with-user.js';
 import { USER_STATUSES } from './user.entity.js';
@@ -30,6 +30,7 @@ import { UsersService } from './users.service.js';
 
 const NOT_FOUND = { user: new UserNotFoundError({ id: EXAMPLE_USER_ID }) };
 const LAST = { last_administrator: new LastAdministratorError() };
+const INVALID_RATE_LIMIT = { rate_limit: new InvalidRateLimitError('user') };
 const INVALID_STATUS = { status: new InvalidUserStatusError(USER_STATUSES) };
 
 @ApiTag('Administration')
@@ -46,21 +47,21 @@ export class UsersAdminController {
     access: 'administrator',
     scope: 'ua:users:write',
     body: UserCreate,
-    returns: UserResponse,
+    returns: AdminUserResponse,
     status: 201,
     description: 'The new user',
     headers: { ...LOCATION, ...ETAG },
     fails: ['conflict'],
-    examples: { ...NAME_NOT_TEXT, email: new InvalidEmailError(), taken: new EmailTakenError() },
+    examples: { ...NAME_NOT_TEXT, email: new InvalidEmailError(), ...INVALID_RATE_LIMIT, taken: new EmailTakenError() },
   })
   async create(
     @CurrentUser() caller: Principal,
     @Body() body: UserCreate,
     @Res({ passthrough: true }) response: Response,
-  ): Promise<UserResponse> {
-    const user = await this.users.create(body, { by: caller });
+  ): Promise<AdminUserResponse> {
+    const user = await this.users.create(newUserOf(body), { by: caller });
     response.location(locationOf(response.req, user.id));
-    return respondWithUser(user, response);
+    return respondWithUser(user, AdminUserResponse, response);
   }
 
   @Get()
@@ -79,7 +80,7 @@ export class UsersAdminController {
   })
   async list(@Query() query: UserListRequest, @Req() request: Request): Promise<UserPage> {
     const page = await this.users.list(query, pageWindowOf(query));
-    return paginated(page, query, (user) => UserResponse.from(user), request);
+    return paginated(page, query, (user) => AdminUserResponse.from(user), request);
   }
 
   @Get(':user_id')
@@ -90,32 +91,33 @@ export class UsersAdminController {
     access: 'administrator',
     scope: 'ua:users:read',
     params: { user_id: USER_ID },
-    returns: UserResponse,
+    returns: AdminUserResponse,
     description: 'The user',
     condition: IF_NONE_MATCH,
     examples: NOT_FOUND,
   })
-  async get(@Param('user_id') id: string, @Res({ passthrough: true }) response: Response): Promise<UserResponse> {
-    return respondWithUser(await this.users.getById(id), response);
+  async get(@Param('user_id') id: string, @Res({ passthrough: true }) response: Response): Promise<AdminUserResponse> {
+    return respondWithUser(await this.users.getById(id), AdminUserResponse, response);
   }
 
   @Patch(':user_id')
   @Operation({
     id: 'updateUser',
-    summary: 'Change the name or the status of a user',
+    summary: 'Change the name, the status or the rate limit of a user',
     details:
       'Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.',
     access: 'administrator',
     scope: 'ua:users:write',
     params: { user_id: USER_ID },
     body: UserAdminUpdate,
-    returns: UserResponse,
+    returns: AdminUserResponse,
     description: 'The user as stored',
     condition: IF_MATCH,
     fails: ['conflict'],
     examples: {
       ...NAME_NOT_TEXT,
       ...INVALID_STATUS,
+      ...INVALID_RATE_LIMIT,
       activation: new InsufficientScopeError(),
       ...NOT_FOUND,
       ...LAST,
@@ -128,11 +130,9 @@ export class UsersAdminController {
     @Headers() headers: IncomingHttpHeaders,
     @Body() changes: UserAdminUpdate,
     @Res({ passthrough: true }) response: Response,
-  ): Promise<UserResponse> {
-    return respondWithUser(
-      await this.users.change(id, changes, { by: caller, ...conditionsOf(headers, id) }),
-      response,
-    );
+  ): Promise<AdminUserResponse> {
+    const options = { by: caller, ...conditionsOf(headers, id) };
+    return respondWithUser(await this.users.change(id, changesOf(changes), options), AdminUserResponse, response);
   }
 
   @Delete(':user_id')

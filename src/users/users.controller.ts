@@ -31,7 +31,7 @@ export class UsersController {
     condition: IF_NONE_MATCH,
   })
   async getMe(@CurrentUser() caller: Principal, @Res({ passthrough: true }) response: Response): Promise<UserResponse> {
-    return respondWithUser(await this.users.getById(caller.userId), response);
+    return respondWithUser(await this.users.getById(caller.userId), UserResponse, response);
   }
 
   @Patch()
@@ -55,6 +55,6 @@ export class UsersController {
     @Res({ passthrough: true }) response: Response,
   ): Promise<UserResponse> {
     const options = { by: caller, ...conditionsOf(headers, caller.userId) };
-    return respondWithUser(await this.users.updateProfile(caller.userId, changes, options), response);
+    return respondWithUser(await this.users.updateProfile(caller.userId, changes, options), UserResponse, response);
   }
 }

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { InsufficientScopeError } from '../api-keys/api-keys.errors.js';
+import { InsufficientScopeError, InvalidRateLimitError } from '../api-keys/api-keys.errors.js';
+import { isRateLimit } from '../api-keys/rate-limit-rules.js';
 import { violates } from '../common/errors/constraint.js';
 import { type Actor, APPLICATION } from '../audit-trail/actor.js';
 import type { AuditOptions, ChangeOptions, TransactionOptions } from '../audit-trail/change-options.js';
@@ -36,6 +37,8 @@ export interface UserRequest {
   /** Stored as given; unique without regard to case. */
   readonly email: string;
   readonly isAdmin?: boolean;
+  /** Requests a minute of all keys together, from 1; by default null, for no limit. */
+  readonly rateLimitPerMinute?: number | null | undefined;
 }
 
 export interface UpdateOptions extends AuditOptions {
@@ -56,12 +59,12 @@ export type CreatedListener = (user: User, manager: EntityManager) => Promise<vo
 /**
  * The row of a request.
  *
- * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError
+ * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, InvalidRateLimitError
  */
-export function checkUser({ name, email, isAdmin = false }: UserRequest): NewUser {
+export function checkUser({ name, email, isAdmin = false, rateLimitPerMinute = null }: UserRequest): NewUser {
   if (!isEmailAddress(email)) throw new InvalidEmailError();
   if (typeof isAdmin !== 'boolean') throw new InvalidUserRoleError();
-  return { name: checkName(name), email, isAdmin };
+  return { name: checkName(name), email, isAdmin, rateLimitPerMinute: checkRateLimit(rateLimitPerMinute) };
 }
 
 function checkName(name: unknown): string {
@@ -74,10 +77,16 @@ function checkStatus(status: UserStatus): UserStatus {
   return status;
 }
 
+function checkRateLimit(rateLimit: number | null): number | null {
+  if (!isRateLimit(rateLimit, 'user')) throw new InvalidRateLimitError('user');
+  return rateLimit;
+}
+
 /** The check of each field that a change may have; a new field does not compile without one. */
 const CHECKS: { readonly [Field in keyof UserChanges]-?: (value: never) => unknown } = {
   name: checkName,
   status: checkStatus,
+  rateLimitPerMinute: checkRateLimit,
 };
 
 /** @returns the fields that are given, as they are stored */
@@ -197,11 +206,12 @@ export class UsersService {
   }
 
   /**
-   * Like `updateProfile`, and also changes the status. An INACTIVE user's keys stop working with
-   * the next request, and work again once the user is ACTIVE, which takes a key without scopes.
+   * Like `updateProfile`, and also changes the status and the rate limit. An INACTIVE user's keys
+   * stop working with the next request, and work again once the user is ACTIVE, which takes a key
+   * without scopes. A rate limit applies to the next request.
    *
-   * @throws what `updateProfile` throws, InvalidUserStatusError, InsufficientScopeError and
-   *   LastAdministratorError
+   * @throws what `updateProfile` throws, InvalidUserStatusError, InvalidRateLimitError,
+   *   InsufficientScopeError and LastAdministratorError
    */
   async change(
     id: string,

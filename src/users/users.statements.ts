@@ -13,11 +13,14 @@ export interface NewUser {
   readonly name: string;
   readonly email: string;
   readonly isAdmin: boolean;
+  readonly rateLimitPerMinute: number | null;
 }
 
 export interface UserChanges {
   readonly name?: string | undefined;
   readonly status?: UserStatus | undefined;
+  /** Requests a minute of all keys together, from 1; null for no limit. */
+  readonly rateLimitPerMinute?: number | null | undefined;
 }
 
 const COLUMNS = {
@@ -41,6 +44,7 @@ const CHANGEABLE = {
   // PostgreSQL's Unicode may be newer than Node's, and the constraint uses PostgreSQL's.
   name: { type: 'text', stored: 'normalize(request.name, NFC)' },
   status: { type: 'text', stored: 'request.status' },
+  rateLimitPerMinute: { type: 'integer', stored: 'request.rate_limit_per_minute' },
 } as const satisfies Record<keyof UserChanges, { type: string; stored: string }>;
 
 /** A row as `pg` returns it: bigint columns are text. */
@@ -130,6 +134,7 @@ const NEW_USERS = new Rows<NewUser>({
   name: ['text', ({ name }) => name],
   email: ['text', ({ email }) => email],
   is_admin: ['boolean', ({ isAdmin }) => isAdmin],
+  rate_limit_per_minute: ['integer', ({ rateLimitPerMinute }) => rateLimitPerMinute],
 });
 
 export const SKIP_TAKEN = sql`ON CONFLICT ((lower(email COLLATE "C"))) DO NOTHING`;
@@ -137,12 +142,12 @@ export const SKIP_TAKEN = sql`ON CONFLICT ((lower(email COLLATE "C"))) DO NOTHIN
 export const insertUsers = (users: readonly NewUser[], by: Actor, onConflict = empty): Sql =>
   withAudit(
     'user.created',
-    sql`INSERT INTO users (name, email, is_admin)
-    SELECT normalize(name, NFC), email, is_admin
+    sql`INSERT INTO users (name, email, is_admin, rate_limit_per_minute)
+    SELECT normalize(name, NFC), email, is_admin, rate_limit_per_minute
       FROM ${NEW_USERS.of(users, 'request')}
     ${onConflict}
     RETURNING ${SELECTED}, id AS audit_user_id, NULL::uuid AS audit_api_key_id,
-              ${auditSnapshot({ name: 'name', email: 'email', status: 'status', is_admin: 'is_admin' })} AS audit_changes`,
+              ${auditSnapshot({ name: 'name', email: 'email', status: 'status', is_admin: 'is_admin', rate_limit_per_minute: 'rate_limit_per_minute' })} AS audit_changes`,
     { by },
   );
 

@@ -1,31 +1,32 @@
 START TRANSACTION;
 
 WITH changed AS (
-    INSERT INTO users (name, email, is_admin)
-    SELECT normalize(name, NFC), email, is_admin
-      FROM unnest($1::text[], $2::text[], $3::boolean[]) AS request (name, email, is_admin)
+    INSERT INTO users (name, email, is_admin, rate_limit_per_minute)
+    SELECT normalize(name, NFC), email, is_admin, rate_limit_per_minute
+      FROM unnest($1::text[], $2::text[], $3::boolean[], $4::integer[]) AS request (name, email, is_admin, rate_limit_per_minute)
     
     RETURNING users.id, users.created_at AS "createdAt", users.updated_at AS "updatedAt", users.version, users.status, users.is_admin AS "isAdmin", users.name, users.email, users.credits_balance AS "creditsBalance", users.rate_limit_per_minute AS "rateLimitPerMinute", id AS audit_user_id, NULL::uuid AS audit_api_key_id,
-              jsonb_build_object('name', jsonb_build_object('after', name), 'email', jsonb_build_object('after', email), 'status', jsonb_build_object('after', status), 'is_admin', jsonb_build_object('after', is_admin)) AS audit_changes),
+              jsonb_build_object('name', jsonb_build_object('after', name), 'email', jsonb_build_object('after', email), 'status', jsonb_build_object('after', status), 'is_admin', jsonb_build_object('after', is_admin), 'rate_limit_per_minute', jsonb_build_object('after', rate_limit_per_minute)) AS audit_changes),
   audited AS (
     INSERT INTO audit_events (created_at, action, user_id, api_key_id, changes, actor, actor_user_id, actor_key_id, request_id)
-    SELECT clock_timestamp(), 'user.created', audit_user_id, audit_api_key_id, audit_changes, $4, $5::uuid, $6::uuid, $7
+    SELECT clock_timestamp(), 'user.created', audit_user_id, audit_api_key_id, audit_changes, $5, $6::uuid, $7::uuid, $8
       FROM changed
      WHERE audit_changes <> '{}')
   SELECT * FROM changed;
 
 WITH changed AS (
-    INSERT INTO api_keys (user_id, name, expires_at, scopes, prefix, secret_digest)
-    SELECT $1, $2, $3, $4::text[], $5, $6
-     WHERE $7::timestamptz > statement_timestamp()
+    INSERT INTO api_keys (user_id, name, expires_at, scopes, rate_limit_per_minute, prefix, secret_digest)
+    SELECT $1, $2, $3, $4::text[], $5::integer, $6, $7
+     WHERE $8::timestamptz > statement_timestamp()
     RETURNING api_keys.id, api_keys.created_at AS "createdAt", api_keys.last_used_at AS "lastUsedAt",
            api_keys.expires_at AS "expiresAt", api_keys.name, api_keys.prefix, api_keys.scopes,
+           api_keys.rate_limit_per_minute AS "rateLimitPerMinute",
            CASE WHEN api_keys.revoked_at IS NOT NULL THEN 'REVOKED'
                 WHEN api_keys.expires_at <= statement_timestamp() THEN 'EXPIRED' ELSE 'ACTIVE' END AS status, api_keys.user_id AS audit_user_id, api_keys.id AS audit_api_key_id,
-              jsonb_build_object('name', jsonb_build_object('after', name), 'expires_at', jsonb_build_object('after', to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')), 'prefix', jsonb_build_object('after', prefix), 'scopes', jsonb_build_object('after', coalesce(to_jsonb(api_keys.scopes), '"*"'))) AS audit_changes),
+              jsonb_build_object('name', jsonb_build_object('after', name), 'expires_at', jsonb_build_object('after', to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')), 'prefix', jsonb_build_object('after', prefix), 'scopes', jsonb_build_object('after', coalesce(to_jsonb(api_keys.scopes), '"*"')), 'rate_limit_per_minute', jsonb_build_object('after', rate_limit_per_minute)) AS audit_changes),
   audited AS (
     INSERT INTO audit_events (created_at, action, user_id, api_key_id, changes, actor, actor_user_id, actor_key_id, request_id)
-    SELECT clock_timestamp(), 'api_key.created', audit_user_id, audit_api_key_id, audit_changes, $8, $9::uuid, $10::uuid, $11
+    SELECT clock_timestamp(), 'api_key.created', audit_user_id, audit_api_key_id, audit_changes, $9, $10::uuid, $11::uuid, $12
       FROM changed
      WHERE audit_changes <> '{}')
   SELECT * FROM changed;

@@ -9,7 +9,7 @@ import {
   FIRST_KEY_NAME,
   OnboardingService,
 } from '../../src/onboarding/onboarding.service.js';
-import { UserResponse } from '../../src/users/dto/user.response.js';
+import { AdminUserResponse, UserResponse } from '../../src/users/dto/user.response.js';
 import type { User } from '../../src/users/user.entity.js';
 import { EmailTakenError } from '../../src/users/users.errors.js';
 import { UsersService } from '../../src/users/users.service.js';
@@ -64,3 +64,6 @@ export class Given {
 
 /** What the API says of a user as it was when it was made. */
 export const wireUser = ({ row }: GivenUser): UserResponse => UserResponse.from(row);
+
+/** The same, as administrators read it. */
+export const wireUserForAdministrators = ({ row }: GivenUser): AdminUserResponse => AdminUserResponse.from(row);

@@ -1,10 +1,13 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsIn, IsString } from 'class-validator';
+import { IsRateLimit, rateLimitSchema } from '../../api-keys/dto/rate-limit.decorator.js';
 import { PageRequest } from '../../common/pagination/page.request.js';
 import { MAX_EMAIL_LENGTH } from '../../common/validation/email.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
 import { USER_STATUSES, type UserStatus } from '../user.entity.js';
 import { InvalidUserStatusError } from '../users.errors.js';
+import type { UserRequest } from '../users.service.js';
+import type { UserChanges } from '../users.statements.js';
 import { EXACT_NAME_PATTERN, MAX_NAME_LENGTH, NAME_RULE, SIMPLE_NAME_PATTERN } from '../user-name.js';
 
 /* `UsersService` holds the rules for names and addresses; the document repeats them. */
@@ -24,6 +27,12 @@ const NAME = {
 const EMAIL = { format: 'email', maxLength: MAX_EMAIL_LENGTH, example: 'ada@example.com' };
 const ONE_OF_STATUSES = { message: new InvalidUserStatusError(USER_STATUSES).message };
 
+const RATE_LIMIT = {
+  ...rateLimitSchema('user'),
+  description:
+    'Requests a minute of all keys of the user together, which then have no limit of their own unless one is set; null for no limit',
+} as const;
+
 /** What users may change in their own row. */
 export class UserUpdate {
   @ApiPropertyOptional({ ...NAME, description: 'The updated name of the user' })
@@ -40,6 +49,11 @@ export class UserCreate {
   @ApiProperty({ ...EMAIL, description: 'Stored as given; unique without regard to case' })
   @IsString()
   readonly email!: string;
+
+  @ApiPropertyOptional({ ...RATE_LIMIT, default: null })
+  @Omittable()
+  @IsRateLimit('user')
+  readonly rate_limit_per_minute?: number | null;
 }
 
 export class UserAdminUpdate extends UserUpdate {
@@ -51,6 +65,11 @@ export class UserAdminUpdate extends UserUpdate {
   @Omittable()
   @IsIn(USER_STATUSES, ONE_OF_STATUSES)
   readonly status?: UserStatus;
+
+  @ApiPropertyOptional(RATE_LIMIT)
+  @Omittable()
+  @IsRateLimit('user')
+  readonly rate_limit_per_minute?: number | null;
 }
 
 export class UserListRequest extends PageRequest {
@@ -64,3 +83,17 @@ export class UserListRequest extends PageRequest {
   @IsString()
   readonly email?: string;
 }
+
+/** A new user, in terms of `UsersService`. */
+export const newUserOf = ({ name, email, rate_limit_per_minute: rateLimitPerMinute }: UserCreate): UserRequest => ({
+  name,
+  email,
+  rateLimitPerMinute,
+});
+
+/** The changes of a user, in terms of `UsersService`; absent ones are undefined. */
+export const changesOf = ({
+  name,
+  status,
+  rate_limit_per_minute: rateLimitPerMinute,
+}: UserAdminUpdate): UserChanges => ({ name, status, rateLimitPerMinute });

@@ -1,4 +1,5 @@
 import { ApiProperty } from '@nestjs/swagger';
+import { rateLimitSchema } from '../../api-keys/dto/rate-limit.decorator.js';
 import { INSTANT } from '../../common/docs/schemas.js';
 import { MAX_EMAIL_LENGTH } from '../../common/validation/email.js';
 import { EXAMPLE_USER_ID, UUID_SCHEMA } from '../../common/validation/uuid.js';
@@ -53,4 +54,25 @@ export class UserResponse {
   }
 }
 
-export class UserPage extends pageOf(UserResponse) {}
+/** What administrators read about a user. */
+export class AdminUserResponse extends UserResponse {
+  @ApiProperty({ description: 'Whether the user is an administrator', example: false })
+  readonly is_admin!: boolean;
+
+  @ApiProperty({
+    ...rateLimitSchema('user'),
+    description:
+      'Requests a minute of all keys of the user together, which then have no limit of their own unless one is set; null for no limit',
+  })
+  readonly rate_limit_per_minute!: number | null;
+
+  static override from(user: User): AdminUserResponse {
+    return {
+      ...UserResponse.from(user),
+      is_admin: user.isAdmin,
+      rate_limit_per_minute: user.rateLimitPerMinute,
+    };
+  }
+}
+
+export class UserPage extends pageOf(AdminUserResponse) {}
