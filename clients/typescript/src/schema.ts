@@ -126,7 +126,7 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Change the name or the status of a user
+         * Change the name, the status or the rate limit of a user
          * @description Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.
          *
          *     Scope: `ua:users:write`
@@ -188,7 +188,7 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Change the name, the scopes or the expiry of an API key of a user
+         * Change the name, the scopes, the rate limit or the expiry of an API key of a user
          * @description Changes the given fields alone. After 503 or without a response it may have been made: a repeated renaming is 404 then, as the key is found by its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.
          *
          *     Scope: `ua:users:keys:write`
@@ -432,7 +432,7 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Rename an API key, or move the expiry of an active one
+         * Change the name, the scopes or the rate limit of an API key, or the expiry of an active one
          * @description Changes the given fields alone. After 503 or without a response it may have been made: a repeated renaming is 404 then, as the key is found by its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.
          *
          *     Scope: `ua:keys:write`
@@ -566,6 +566,61 @@ export interface components {
              * @example ada@example.com
              */
             email: string;
+            /**
+             * Format: int32
+             * @description Requests a minute of all keys of the user together, which then have no limit of their own unless one is set; null for no limit
+             * @default null
+             * @example 600
+             */
+            rate_limit_per_minute?: number | null;
+        };
+        AdminUserResponse: {
+            /**
+             * Format: uuid
+             * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, milliseconds
+             * @example 2026-01-01T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, milliseconds; increases with every change, and only then
+             * @example 2026-01-02T10:00:00.000Z
+             */
+            updated_at: string;
+            /**
+             * @example ACTIVE
+             * @enum {string}
+             */
+            status: "ACTIVE" | "INACTIVE";
+            /** @example Ada Lovelace */
+            name: string;
+            /**
+             * Format: email
+             * @example ada@example.com
+             */
+            email: string;
+            /**
+             * Format: int64
+             * @description The user's current credit balance
+             * @example 40
+             */
+            credits_balance: number;
+            /**
+             * @description Whether the user is an administrator
+             * @example false
+             */
+            is_admin: boolean;
+            /**
+             * Format: int32
+             * @description Requests a minute of all keys of the user together, which then have no limit of their own unless one is set; null for no limit
+             * @example 600
+             */
+            rate_limit_per_minute: number | null;
         };
         Pagination: {
             /**
@@ -586,7 +641,7 @@ export interface components {
             items_per_page: number;
         };
         UserPage: {
-            data: components["schemas"]["UserResponse"][];
+            data: components["schemas"]["AdminUserResponse"][];
             pagination: components["schemas"]["Pagination"];
         };
         UserAdminUpdate: {
@@ -601,6 +656,12 @@ export interface components {
              * @enum {string}
              */
             status?: "ACTIVE" | "INACTIVE";
+            /**
+             * Format: int32
+             * @description Requests a minute of all keys of the user together, which then have no limit of their own unless one is set; null for no limit
+             * @example 600
+             */
+            rate_limit_per_minute?: number | null;
         };
         ApiKeyCreate: {
             /**
@@ -622,6 +683,12 @@ export interface components {
              *     ]
              */
             scopes?: string[] | null;
+            /**
+             * Format: int32
+             * @description Requests a minute of this key: 0 for no limit of its own; null for the default, or for none of its own where its user has a limit. Only administrators may set it. By default that of the key that makes this request; no higher one is accepted
+             * @example 600
+             */
+            rate_limit_per_minute?: number | null;
         };
         ApiKeyWithSecretResponse: {
             /**
@@ -667,6 +734,12 @@ export interface components {
              *     ]
              */
             scopes: string[] | null;
+            /**
+             * Format: int32
+             * @description Requests a minute of this key: 0 for no limit of its own; null for the default, or for none of its own where its user has a limit
+             * @example 600
+             */
+            rate_limit_per_minute: number | null;
             /**
              * @description The key itself, for the x-api-key header. No other response contains it.
              * @example ua_5GhT2zkxR0pQmB7vYw3LdNc8sJf1EaUo9iXtHnKgS4qD6Vr0A
@@ -717,6 +790,12 @@ export interface components {
              *     ]
              */
             scopes: string[] | null;
+            /**
+             * Format: int32
+             * @description Requests a minute of this key: 0 for no limit of its own; null for the default, or for none of its own where its user has a limit
+             * @example 600
+             */
+            rate_limit_per_minute: number | null;
         };
         ApiKeyPage: {
             data: components["schemas"]["ApiKeyResponse"][];
@@ -742,6 +821,12 @@ export interface components {
              *     ]
              */
             scopes?: string[] | null;
+            /**
+             * Format: int32
+             * @description Requests a minute of this key: 0 for no limit of its own; null for the default, or for none of its own where its user has a limit. Only administrators may set it
+             * @example 600
+             */
+            rate_limit_per_minute?: number | null;
         };
         ApiKeyRotate: {
             /**
@@ -1066,7 +1151,7 @@ export interface components {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 RateLimit: components["headers"]["RateLimit"];
-                /** @description Seconds until the next window */
+                /** @description Seconds until the next window of the exceeded limit */
                 "Retry-After"?: string;
                 [name: string]: unknown;
             };
@@ -1188,9 +1273,9 @@ export interface components {
     headers: {
         /** @description Identifies this request in the log */
         "X-Request-Id": string;
-        /** @description The limit of the key: requests in a window of so many seconds, as `"key";q=6000;w=60`; absent where there is none */
+        /** @description The limits of the key and of its user, as far as they exist: requests in a window of so many seconds, as `"key";q=6000;w=60, "user";q=9000;w=60` */
         "RateLimit-Policy": string;
-        /** @description What is left of it, and the seconds until the next window, as `"key";r=5999;t=60` */
+        /** @description What is left of each, and the seconds until its next window, as `"key";r=5999;t=60, "user";r=8999;t=60` */
         RateLimit: string;
         /** @description Where a rotation has replaced the secret: when (RFC 9745) */
         Deprecation: string;
@@ -1479,7 +1564,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["UserResponse"];
+                    "application/json": components["schemas"]["AdminUserResponse"];
                 };
             };
             /** @description Bad request */
@@ -1549,7 +1634,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["UserResponse"];
+                    "application/json": components["schemas"]["AdminUserResponse"];
                 };
             };
             /** @description Not modified */
@@ -1699,7 +1784,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["UserResponse"];
+                    "application/json": components["schemas"]["AdminUserResponse"];
                 };
             };
             /** @description Bad request */
@@ -1846,6 +1931,16 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "name": "laptop",
+                 *       "expires_at": "2030-01-01T00:00:00.000Z",
+                 *       "scopes": [
+                 *         "ua:profile:read",
+                 *         "jobs:write"
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["ApiKeyCreate"];
             };
         };
@@ -2057,7 +2152,27 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "name": "laptop",
+                 *       "expires_at": "2030-01-01T00:00:00.000Z",
+                 *       "scopes": [
+                 *         "ua:profile:read",
+                 *         "jobs:write"
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["ApiKeyUpdate"];
+                /**
+                 * @example {
+                 *       "name": "laptop",
+                 *       "expires_at": "2030-01-01T00:00:00.000Z",
+                 *       "scopes": [
+                 *         "ua:profile:read",
+                 *         "jobs:write"
+                 *       ]
+                 *     }
+                 */
                 "application/merge-patch+json": components["schemas"]["ApiKeyUpdate"];
             };
         };
@@ -2867,6 +2982,16 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "name": "laptop",
+                 *       "expires_at": "2030-01-01T00:00:00.000Z",
+                 *       "scopes": [
+                 *         "ua:profile:read",
+                 *         "jobs:write"
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["ApiKeyCreate"];
             };
         };
@@ -3064,7 +3189,27 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "name": "laptop",
+                 *       "expires_at": "2030-01-01T00:00:00.000Z",
+                 *       "scopes": [
+                 *         "ua:profile:read",
+                 *         "jobs:write"
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["ApiKeyUpdate"];
+                /**
+                 * @example {
+                 *       "name": "laptop",
+                 *       "expires_at": "2030-01-01T00:00:00.000Z",
+                 *       "scopes": [
+                 *         "ua:profile:read",
+                 *         "jobs:write"
+                 *       ]
+                 *     }
+                 */
                 "application/merge-patch+json": components["schemas"]["ApiKeyUpdate"];
             };
         };
