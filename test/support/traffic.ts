@@ -90,7 +90,7 @@ export class Traffic {
       name: 'charged',
       expires_at: FAR,
     });
-    this.customerKey = ((await created.json()) as { key: string }).key;
+    this.customerKey = ((await created.json()) as { secret: string }).secret;
   }
 
   private requests(): Request[] {
