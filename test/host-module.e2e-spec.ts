@@ -756,6 +756,7 @@ describe('UsersApiModule in another Nest application', () => {
         type: 'API_KEY',
         userId: id,
         keyId: expect.any(String) as string,
+        keyName: 'test',
         isAdmin: false,
         scopes: null,
         keyExpiresAt: expect.any(Date) as Date,

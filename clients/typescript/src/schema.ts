@@ -1040,7 +1040,44 @@ export interface components {
              */
             retry_after: number | null;
             /** @description The entry of the charge; null where nothing was charged */
-            charge: components["schemas"]["CreditEntryResponse"] | null;
+            charge?: {
+                /**
+                 * Format: uuid
+                 * @example 7c2f6f5e-0d6a-4f0b-8b39-6f3f5d1c2e4a
+                 */
+                id: string;
+                /**
+                 * Format: date-time
+                 * @description RFC 3339, UTC, milliseconds
+                 * @example 2026-01-01T09:30:00.000Z
+                 */
+                created_at: string;
+                /**
+                 * Format: int64
+                 * @description Negative where credits were spent
+                 * @example 40
+                 */
+                credits: number;
+                /** @example order-1815 */
+                transaction_id: string;
+                /**
+                 * @description What the movement was for, in the words of the API product; not a closed list
+                 * @example STRIPE_CHECKOUT
+                 */
+                transaction_type: string;
+                /**
+                 * Format: int64
+                 * @description The balance right after this entry
+                 * @example 40
+                 */
+                balance_after: number;
+                /**
+                 * Format: uuid
+                 * @description The key of the user for which a verification spent the credits; null for every other entry
+                 * @example null
+                 */
+                api_key_id: string | null;
+            } | null;
             /**
              * @description Whether an earlier request made the charge; null where nothing was charged
              * @example false

@@ -1,13 +1,10 @@
 import { ApiProperty } from '@nestjs/swagger';
 import { API_KEY_NAME, MAX_API_KEY_NAME_LENGTH } from '../../api-keys/api-key-rules.js';
 import { MAX_SCOPE_LENGTH, MAX_SCOPES, SCOPE } from '../../api-keys/scopes.js';
-import { nameSchemas } from '../../common/docs/names.js';
 import { INSTANT } from '../../common/docs/schemas.js';
 import { EXAMPLE_USER_ID, UUID_SCHEMA } from '../../common/validation/uuid.js';
-import { CreditEntryResponse } from '../../credits/dto/credit-entry.response.js';
+import { CREDIT_ENTRY_SCHEMAS, CreditEntryResponse } from '../../credits/dto/credit-entry.response.js';
 import type { Verification, VerificationRefusal } from '../verification.service.js';
-
-nameSchemas(CreditEntryResponse);
 
 /** With the meaning of each. */
 const REASONS = {
@@ -90,8 +87,11 @@ export class VerificationResponse {
   })
   readonly retry_after!: number | null;
 
+  /** Not a reference to the schema of an entry: in OpenAPI 3.0 that could not be null. */
   @ApiProperty({
-    type: CreditEntryResponse,
+    type: 'object',
+    properties: CREDIT_ENTRY_SCHEMAS,
+    required: Object.keys(CREDIT_ENTRY_SCHEMAS),
     nullable: true,
     description: 'The entry of the charge; null where nothing was charged',
   })
