@@ -4,11 +4,12 @@
 WITH RECURSIVE request AS MATERIALIZED (
     SELECT request.*, earlier.id AS earlier_id
       FROM unnest((SELECT $1::uuid[]), (SELECT $2::int[]), (SELECT $3::bigint[]), (SELECT $4::text[]), (SELECT $5::text[]), (SELECT $6::uuid[]), (SELECT $7::text[]), (SELECT $8::uuid[]), (SELECT $9::uuid[]), (SELECT $10::text[])) AS request (user_id, place, credits, transaction_id, transaction_type, api_key_id, actor, actor_user_id, actor_key_id, request_id)
-      LEFT JOIN LATERAL (SELECT id, transaction_id
+      LEFT JOIN LATERAL (SELECT id
                            FROM credit_entries
-                          WHERE user_id = request.user_id AND transaction_id >= request.transaction_id
+                          WHERE user_id = request.user_id
+                            AND transaction_id BETWEEN request.transaction_id AND request.transaction_id
                           ORDER BY transaction_id
-                          LIMIT 1) AS earlier ON earlier.transaction_id = request.transaction_id),
+                          LIMIT 1) AS earlier ON true),
   account AS (
     SELECT id, version, credits_balance, updated_at
       FROM users
