@@ -167,17 +167,20 @@ describe('Movements that arrive together', () => {
     const ada = await app.given.user();
     const refused = expect.any(InsufficientCreditsError) as unknown;
 
-    const first = await Promise.allSettled(
-      send(app, [
-        [ada, 5, 'a'],
-        [ada, 5, 'a'],
-        [ada, 6, 'a'],
-        [ada, -9, 'b'],
-        [ada, -9, 'b'],
-        [ada, -4, 'b'],
-        [ada, 5, 'a'],
-      ]),
-    );
+    let first: PromiseSettledResult<Receipt>[] = [];
+    const statements = await app.statementsDuring(async () => {
+      first = await Promise.allSettled(
+        send(app, [
+          [ada, 5, 'a'],
+          [ada, 5, 'a'],
+          [ada, 6, 'a'],
+          [ada, -9, 'b'],
+          [ada, -9, 'b'],
+          [ada, -4, 'b'],
+          [ada, 5, 'a'],
+        ]),
+      );
+    });
     const again = await outcomes(
       send(app, [
         [ada, 5, 'a'],
@@ -187,6 +190,7 @@ describe('Movements that arrive together', () => {
       ]),
     );
 
+    expect(statements).toBe(3); // another one of an id is in a later statement
     expect(first.map((one) => (one.status === 'fulfilled' ? one.value.replayed : (one.reason as unknown)))).toEqual([
       false,
       true,
@@ -369,6 +373,15 @@ describe('Movements that arrive together', () => {
       expect(receipts.map(({ replayed }) => replayed)).toEqual([false, true, false]);
       expect(receipts.map(({ entry }) => entry.balanceAfter)).toEqual([5, 6, 0]);
       expect(await reconcile()).toEqual([]);
+    });
+
+    it('a repeat that waits alone finds it too', async () => {
+      const ada = await app.given.user();
+      await Promise.all(send(app, [[ada, 10]]));
+
+      const settled = await sendBehind(ada, 4, [[ada, -4, 'job']]);
+
+      expect(settled).toMatchObject([{ value: { replayed: true, entry: { balanceAfter: 6 } } }]);
     });
 
     it('a repeat is not refused for the credits that it took itself', async () => {

@@ -493,7 +493,7 @@ export const MUTANTS = [
     from: '|| violations === group.length',
     to: '|| violations === 0',
     killedBy: 'test/credits-batches.e2e-spec.ts',
-    title: 'a repeat finds the entry that was committed meanwhile',
+    title: 'a repeat that waits alone finds it too',
   },
   {
     file: 'src/credits/credits.repository.ts',
