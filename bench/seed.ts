@@ -7,7 +7,7 @@ export const CALLERS = 960;
 
 /** Makes active users with a key each. @returns the keys */
 export async function seedCallers(url: string): Promise<string[]> {
-  const keys = Array.from({ length: CALLERS }, generateApiKey);
+  const keys = Array.from({ length: CALLERS }, () => generateApiKey());
   const column = await digestColumn(url);
   await query(
     url,

@@ -5,7 +5,7 @@ import type { OpenAPIObject } from '@nestjs/swagger';
 import type { Logger } from 'pino';
 import { AppModule } from './app.module.js';
 import { serveDocs } from './common/docs/docs-page.js';
-import { describeApi } from './common/docs/openapi.js';
+import { describeApi, type DescriptionOptions } from './common/docs/openapi.js';
 import { ErrorFilter } from './common/errors/error.filter.js';
 import { refuseAmbiguous } from './common/http/ambiguous-requests.js';
 import { BoundedExpressAdapter } from './common/http/bounded-express.adapter.js';
@@ -40,6 +40,7 @@ export const createApp = (
     ...options,
     trustProxy: config.trustProxy,
     publicUrl: config.publicUrl,
+    apiKeyPrefixes: config.apiKeyPrefixes,
   });
 
 /** Creates an application of any module with everything between the socket and the controllers. */
@@ -51,7 +52,8 @@ export async function createAppOf(
     preview = false,
     trustProxy,
     publicUrl,
-  }: AppOptions & Partial<Pick<AppConfig, 'trustProxy' | 'publicUrl'>>,
+    apiKeyPrefixes,
+  }: AppOptions & Partial<Pick<AppConfig, 'trustProxy' | 'publicUrl' | 'apiKeyPrefixes'>>,
 ): Promise<NestExpressApplication> {
   const app = await NestFactory.create<NestExpressApplication>(module, new BoundedExpressAdapter(), {
     bodyParser: false, // `JsonBodyGuard` reads bodies, after the other guards
@@ -73,12 +75,13 @@ export async function createAppOf(
   );
   app.useGlobalFilters(new ErrorFilter());
   handleProtocolErrors(app.getHttpServer());
-  serveDocs(app, DOCS, () => documentOf(app));
+  serveDocs(app, DOCS, () => documentOf(app, { apiKeyPrefixes }));
   return app;
 }
 
 /** The OpenAPI document of an application. */
-export const documentOf = (app: NestExpressApplication): OpenAPIObject => describeApi(app);
+export const documentOf = (app: NestExpressApplication, options: DescriptionOptions = {}): OpenAPIObject =>
+  describeApi(app, options);
 
 /**
  * Adapts the function into which Express compiles the setting: it expects addresses without a port.

@@ -20,7 +20,7 @@ export type { Principal } from './api-keys/principal.js';
 export { type Actor, APPLICATION, InvalidActorError } from './audit-trail/actor.js';
 export type { AuditOptions, ChangeOptions, TransactionOptions } from './audit-trail/change-options.js';
 export { API_KEY_SCHEME } from './common/docs/names.js';
-export { describeUsersApi } from './common/docs/openapi.js';
+export { type DescriptionOptions, describeUsersApi } from './common/docs/openapi.js';
 export { DomainError, type ErrorKind, STATUS_OF } from './common/errors/domain.error.js';
 export { DomainErrorFilter, ErrorFilter } from './common/errors/error.filter.js';
 export type { Cursor } from './common/pagination/cursor.js';

@@ -133,6 +133,7 @@ describe('The schema', () => {
       'ValidateTransactionTypes1767226380000',
       'ck_credit_entries_transaction_type',
     ],
+    ['WidenKeyPrefixes1767226860000', 'ValidateKeyPrefixes1767226920000', 'ck_api_keys_prefix'],
   ])('compares constraints with the stored rows in a step of their own: %s, %s', async (adding, validating, name) => {
     const url = await database('empty');
     const isValidAfter = async (last: string): Promise<unknown> => {
@@ -216,6 +217,92 @@ describe('The schema', () => {
 
       const theirs = await administer(`SELECT indexname FROM pg_indexes WHERE schemaname = 'theirs'`, url);
       expect(theirs).toEqual([{ indexname: 'ix_users_created_at' }]);
+    });
+  });
+
+  describe('of a database from before prefixes of keys could be chosen', () => {
+    const index = 'ix_api_keys_prefix';
+    let url: string;
+    beforeEach(async () => {
+      url = await database('migrated');
+      await undoFrom(url, 'IndexKeyPrefixes1767226800000');
+    });
+    const addKey = (prefix: string, expires = "now() + interval '1 day'"): Promise<unknown> =>
+      administer(
+        `WITH owner AS (INSERT INTO users (name, email) VALUES ('U', '${randomUUID()}@example.com') RETURNING id)
+         INSERT INTO api_keys (user_id, name, expires_at, prefix, secret_digest)
+         SELECT id, 'laptop', ${expires}, '${prefix}', sha256(id::text::bytea) FROM owner`,
+        url,
+      );
+    const file = (): Promise<unknown> => administer(`SELECT pg_relation_filenode('api_keys') AS file`, url);
+
+    // PostgreSQL reports at this level that a statement reads a whole table or builds an index.
+    it('neither rewrites nor reads the keys while it locks them', async () => {
+      await addKey('ua_00000');
+      const runner = (await connect(url)).createQueryRunner();
+      const client = (await runner.connect()) as Client;
+      const messages: (string | undefined)[] = [];
+      client.on('notice', ({ message }) => messages.push(message));
+      const run = async (name: string): Promise<void> => {
+        const migration = MIGRATIONS.find((one) => one.name === name);
+        if (!migration) throw new Error(`There is no ${name}`);
+        await runner.startTransaction();
+        await client.query('SET LOCAL client_min_messages = debug1');
+        await new migration().up(runner);
+        messages.push(name);
+        await client.query('SET LOCAL client_min_messages = notice');
+        await runner.commitTransaction();
+      };
+      const before = await file();
+
+      await run('IndexKeyPrefixes1767226800000');
+      messages.length = 0;
+      await run('WidenKeyPrefixes1767226860000');
+      await run('ValidateKeyPrefixes1767226920000');
+      await runner.release();
+
+      expect(messages).toEqual([
+        'WidenKeyPrefixes1767226860000',
+        'verifying table "api_keys"',
+        'ValidateKeyPrefixes1767226920000',
+      ]);
+      expect(await file()).toEqual(before);
+    });
+
+    it('becomes the same with the index that docs/operations.md makes beforehand, and refuses a spoilt one', async () => {
+      const [, beforehand = ''] =
+        /(CREATE INDEX CONCURRENTLY ix_api_keys_prefix[^;]+);/.exec(readFileSync('docs/operations.md', 'utf8')) ?? [];
+      await administer(beforehand, url);
+      await administer(`UPDATE pg_index SET indisvalid = false WHERE indexrelid = '${index}'::regclass`, url);
+
+      await expect(runMigrations(url)).rejects.toThrow(
+        `Drop ${index}: it was not completed, or is not as it should be`,
+      );
+      await administer(`DROP INDEX ${index}`, url);
+      await administer(beforehand, url);
+      await runMigrations(url);
+
+      expect(await schemaOf(url)).toEqual(await schemaOf(await database('migrated')));
+    });
+
+    it('is not restored while a live key has another prefix, and can change one that has ended', async () => {
+      await runMigrations(url);
+      await addKey('acme_live_00000');
+      await addKey('ua_00000');
+
+      await expect(undoFrom(url, 'WidenKeyPrefixes1767226860000')).rejects.toThrow(
+        '1 live keys have a prefix other than ua_, which older versions do not accept',
+      );
+      await administer(`UPDATE api_keys SET expires_at = now() WHERE prefix <> 'ua_00000'`, url);
+      await undoFrom(url, 'WidenKeyPrefixes1767226860000');
+      await administer(`UPDATE api_keys SET name = 'renamed'`, url);
+      await runMigrations(url);
+
+      const keys = await administer('SELECT name, prefix FROM api_keys ORDER BY prefix', url);
+      expect(keys).toEqual([
+        { name: 'renamed', prefix: 'acme_live_00000' },
+        { name: 'renamed', prefix: 'ua_00000' },
+      ]);
     });
   });
 
@@ -439,6 +526,9 @@ describe('The schema', () => {
     ['fk_api_keys_user_id', 'DELETE FROM users'],
     ['ck_api_keys_name', `UPDATE api_keys SET name = 'current'`],
     ['ck_api_keys_name', `UPDATE api_keys SET name = 'Not This'`],
+    ...['ua_0000', 'ua_000000', 'ua-00000', 'Ua_00000', 'a_b_c_00000', 'abcdefghijklm_00000', '00000', '_00000'].map(
+      (prefix): [string, string] => ['ck_api_keys_prefix', `UPDATE api_keys SET prefix = '${prefix}'`],
+    ),
     ['ck_api_keys_digest', `UPDATE api_keys SET secret_digest = 'short'`],
     ['ck_api_keys_rate_limit_per_minute', 'UPDATE api_keys SET rate_limit_per_minute = -1'],
     [

@@ -155,6 +155,21 @@ describe('The document of another application', () => {
     expect(describeUsersApi(plain(host))).toEqual(first);
   });
 
+  it('shows keys with the prefixes of the application, also after a second description', async () => {
+    const options = { apiKeyPrefixes: ['x_ua_', 'ua_'] };
+    const before = plain(await hostWith());
+
+    const document = describeUsersApi(structuredClone(before), options);
+    const first = structuredClone(document);
+
+    expect(describeUsersApi(document, options)).toEqual(first);
+    expect(document.paths['/people/me']).toEqual(before.paths['/people/me']);
+    const text = JSON.stringify(document);
+    expect(text).toContain('"pattern":"^(x_ua_|ua_)[0-9A-Za-z]{49}$"');
+    expect(text).toContain('`x_ua_`, 43 random letters and digits');
+    expect([...new Set(Array.from(text.matchAll(/\w*_5GhT2/g), ([prefix]) => prefix))]).toEqual(['x_ua_5GhT2']);
+  });
+
   it('has our operations below the paths that the host gives them', async () => {
     const database = await createDatabase();
     const host = await hostWith({ prefix: 'accounts' }, database.url);

@@ -211,6 +211,10 @@ describe('UsersApiModule in another Nest application', () => {
     [{ newUserCredits: -1 }, 'newUserCredits must be an integer from 0 to 999999999'],
     [{ rateLimitPerMinute: 1.5 }, 'rateLimitPerMinute must be an integer from 0 to 999999999'],
     [{ redisUrl: 'localhost' }, 'redisUrl must be a well-formed URL that begins with redis:// or rediss://'],
+    [{ apiKeyPrefixes: 'acme_' }, 'apiKeyPrefixes must list one or more prefixes of keys'],
+    [{ apiKeyPrefixes: [] }, 'apiKeyPrefixes must list one or more prefixes of keys'],
+    [{ apiKeyPrefixes: ['acme'] }, 'apiKeyPrefixes must list one or more prefixes of keys'],
+    [{ apiKeyPrefixes: ['a_', 'a_'] }, 'apiKeyPrefixes must not list a prefix twice'],
     [{ newUserCredit: 25 }, 'property newUserCredit should not exist'],
   ])('does not start with the options %j, and says why', async (options, problem) => {
     const refused = `The options of UsersApiModule are not valid: ${problem}`;
@@ -625,12 +629,14 @@ describe('UsersApiModule in another Nest application', () => {
       }),
       UsersApiModule.forRootAsync({
         dataSource: 'accounts',
-        useFactory: () => Promise.resolve({ newUserCredits: 7, rateLimitPerMinute: 2 }),
+        useFactory: () =>
+          Promise.resolve({ newUserCredits: 7, rateLimitPerMinute: 2, apiKeyPrefixes: ['acme_', 'ua_'] }),
       }),
     ]);
     const { id, key } = await callerOf(host);
     const me = () => request(host.getHttpServer()).get('/v1/users/me').set('x-api-key', key);
 
+    expect(key).toMatch(/^acme_[0-9A-Za-z]{49}$/);
     expect((await me().expect(200)).body).toMatchObject({ id, credits_balance: 7 });
     expect((await me().expect(200)).headers.ratelimit).toMatch(/^"key";r=0;/);
     await me().expect(429);

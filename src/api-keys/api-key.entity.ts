@@ -1,4 +1,5 @@
 import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn, Unique } from 'typeorm';
+import { MAX_VISIBLE_LENGTH, VISIBLE_PART } from '../common/api-key-format.js';
 import { API_KEY_NAME_CHECK } from './api-key-rules.js';
 
 @Entity('api_keys')
@@ -6,7 +7,7 @@ import { API_KEY_NAME_CHECK } from './api-key-rules.js';
 @Unique('uq_api_keys_user_id_name', ['userId', 'name'])
 @Index('ix_api_keys_newest', { synchronize: false }) // descending: not expressible in TypeORM, see the migration
 @Check('ck_api_keys_name', API_KEY_NAME_CHECK)
-@Check('ck_api_keys_prefix', `prefix ~ '^ua_[0-9A-Za-z]{5}$'`)
+@Check('ck_api_keys_prefix', `prefix ~ '${VISIBLE_PART}'`)
 @Check('ck_api_keys_digest', `octet_length(secret_digest) = 32`)
 @Check('ck_api_keys_scopes', 'is_scope_list(scopes)')
 @Check('ck_api_keys_rate_limit_per_minute', 'rate_limit_per_minute >= 0')
@@ -36,7 +37,8 @@ export class ApiKey {
   readonly name!: string;
 
   /** The first characters of the secret, by which its owner recognizes it. */
-  @Column({ type: 'varchar', length: 8 })
+  @Index('ix_api_keys_prefix')
+  @Column({ type: 'varchar', length: MAX_VISIBLE_LENGTH })
   readonly prefix!: string;
 
   /** SHA-256 of the whole key, which itself is not stored. */

@@ -1,5 +1,7 @@
 import { Module } from '@nestjs/common';
+import { ApiKeyFormat } from '../common/api-key-format.js';
 import { CountersModule } from '../common/counters/counters.module.js';
+import { USERS_API_OPTIONS, type UsersApiOptions } from '../config/users-api.options.js';
 import { EventsModule } from '../events/events.module.js';
 import { ApiKeyListsRepository } from './api-key-lists.repository.js';
 import { ApiKeysAdminController } from './api-keys.admin.controller.js';
@@ -27,6 +29,11 @@ import { SecretsRepository } from './secrets.repository.js';
     LeakedSecretsRepository,
     KeyUsage,
     RateLimits,
+    {
+      provide: ApiKeyFormat,
+      useFactory: ({ apiKeyPrefixes }: UsersApiOptions) => new ApiKeyFormat(apiKeyPrefixes),
+      inject: [USERS_API_OPTIONS],
+    },
   ],
   exports: [ApiKeysService, AuthenticationService, LeakedSecretsService, RateLimits],
 })

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { type Actor, APPLICATION } from '../audit-trail/actor.js';
 import type { AuditOptions, ChangeOptions } from '../audit-trail/change-options.js';
-import { generateApiKey, isApiKey } from '../common/api-key-format.js';
+import { ApiKeyFormat, visiblePartOf } from '../common/api-key-format.js';
 import { violates } from '../common/errors/constraint.js';
 import type { DomainError } from '../common/errors/domain.error.js';
 import type { Page, PageWindow } from '../common/pagination/page.js';
@@ -11,7 +11,7 @@ import { isUuid } from '../common/validation/uuid.js';
 import { InjectOptions, type UsersApiOptions } from '../config/users-api.options.js';
 import { IncompleteResultError } from '../database/statement.js';
 import { isApiKeyName, isOverlap } from './api-key-rules.js';
-import { digestOf, prefixOf } from './api-key.secret.js';
+import { digestOf } from './api-key.secret.js';
 import { type ApiKeyFilter, ApiKeyListsRepository } from './api-key-lists.repository.js';
 import {
   ApiKeyExpiryError,
@@ -88,6 +88,7 @@ export class ApiKeysService {
     private readonly apiKeys: ApiKeysRepository,
     private readonly lists: ApiKeyListsRepository,
     @InjectOptions() private readonly options: UsersApiOptions,
+    private readonly format: ApiKeyFormat,
   ) {}
 
   /**
@@ -99,12 +100,12 @@ export class ApiKeysService {
    *   HigherRateLimitError, ApiKeyNameTakenError, ApiKeySecretTakenError, TooManyApiKeysError
    */
   async create(request: ApiKeyRequest, { by = APPLICATION, manager }: ChangeOptions = {}): Promise<KeyWithSecret> {
-    const { userId, name, expiresAt, secret = generateApiKey() } = request;
+    const { userId, name, expiresAt, secret = this.format.generate() } = request;
     refuseBadName(name);
     refuseBadExpiry(expiresAt);
     const scopes = request.scopes === undefined ? undefined : checkedScopes(request.scopes);
     refuseBadRateLimit(request.rateLimitPerMinute);
-    if (!isApiKey(secret)) throw new MalformedApiKeyError();
+    if (!this.format.accepts(secret)) throw new MalformedApiKeyError();
     if (!isUuid(userId)) throw new ApiKeyOwnerNotFoundError(userId);
     const row = {
       userId,
@@ -113,7 +114,7 @@ export class ApiKeysService {
       scopes: scopes === undefined ? inheritedScopes(by, userId) : scopes,
       rateLimitPerMinute:
         request.rateLimitPerMinute === undefined ? inheritedRateLimit(by) : request.rateLimitPerMinute,
-      prefix: prefixOf(secret),
+      prefix: visiblePartOf(secret),
       digest: digestOf(secret),
     };
     refuseSuperseded(by);
@@ -230,8 +231,8 @@ export class ApiKeysService {
     if (!isOverlap(overlapSeconds)) throw new InvalidOverlapError();
     if (!canExist(userId, name)) throw new ApiKeyNotFoundError();
     refuseSuperseded(by);
-    const secret = generateApiKey();
-    const rotation = { expiresAt, overlapSeconds, prefix: prefixOf(secret), digest: digestOf(secret) };
+    const secret = this.format.generate();
+    const rotation = { expiresAt, overlapSeconds, prefix: visiblePartOf(secret), digest: digestOf(secret) };
     const key = await this.apiKeys.rotate(userId, name, rotation, by);
     return { key: key ?? (await this.explainRefusal(userId, name, { expiresAt }, by)), secret };
   }

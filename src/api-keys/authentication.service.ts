@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { isApiKey } from '../common/api-key-format.js';
+import { ApiKeyFormat } from '../common/api-key-format.js';
 import { digestOf } from './api-key.secret.js';
 import type { AuthenticationRefusal } from '../common/counters/counters.js';
 import { Counters } from '../common/counters/counters.js';
@@ -15,6 +15,7 @@ export class AuthenticationService {
     private readonly secrets: SecretsRepository,
     private readonly usage: KeyUsage,
     private readonly counters: Counters,
+    private readonly format: ApiKeyFormat,
   ) {}
 
   /**
@@ -53,7 +54,7 @@ export class AuthenticationService {
    * @throws IncompleteResultError, and errors of an unavailable database
    */
   async find(presented: string): Promise<LiveSecret | SecretRefusal | 'malformed'> {
-    if (!isApiKey(presented)) return 'malformed';
+    if (!this.format.accepts(presented)) return 'malformed';
     const secret = await this.secrets.find(digestOf(presented));
     if (typeof secret !== 'string') this.usage.record(secret.keyId);
     return secret;

@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { APPLICATION } from '../audit-trail/actor.js';
 import type { AuditOptions } from '../audit-trail/change-options.js';
-import { isApiKey } from '../common/api-key-format.js';
-import { digestOf, prefixOf } from './api-key.secret.js';
+import { ApiKeyFormat, visiblePartOf } from '../common/api-key-format.js';
+import { digestOf } from './api-key.secret.js';
 import { LeakedSecretsRepository } from './leaked-secrets.repository.js';
 
 /** What became of a leaked secret. */
@@ -22,21 +22,25 @@ export interface LeakedSecret {
  */
 @Injectable()
 export class LeakedSecretsService {
-  constructor(private readonly secrets: LeakedSecretsRepository) {}
+  constructor(
+    private readonly secrets: LeakedSecretsRepository,
+    private readonly format: ApiKeyFormat,
+  ) {}
 
   /**
    * Revokes the keys that leaked secrets belong to, of any users, in one statement. Within the
    * overlap of a rotation, the old secret revokes its whole key; afterwards it leaves the key
-   * alone. A text of another shape costs no SQL. Safe to repeat.
+   * alone. A text of another shape, or with a prefix that is not listed, costs no SQL. Safe to
+   * repeat.
    *
    * @returns an outcome for each text, in their order
    */
   async revoke(leaked: readonly string[], { by = APPLICATION }: AuditOptions = {}): Promise<LeakedSecret[]> {
-    const digests = leaked.filter(isApiKey).map(digestOf);
+    const digests = leaked.filter((text) => this.format.accepts(text)).map(digestOf);
     const found = digests.length > 0 ? await this.secrets.revoke(digests, by) : null;
     return leaked.map((text) => {
-      if (!isApiKey(text)) return { outcome: 'unknown', prefix: null, userId: null, name: null };
-      const prefix = prefixOf(text);
+      if (!this.format.accepts(text)) return { outcome: 'unknown', prefix: null, userId: null, name: null };
+      const prefix = visiblePartOf(text);
       const known = found?.get(digestOf(text).toString('hex'));
       if (!known) return { outcome: 'unknown', prefix, userId: null, name: null };
       const { userId, name, isRevoked } = known;

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { Command } from 'commander';
-import { generateApiKey, redactKeys } from '../common/api-key-format.js';
+import { redactKeys } from '../common/api-key-format.js';
+import { apiKeyFormatFrom, readDotEnv } from '../config/app.config.js';
 import type { StopSignal } from '../startup/stop-signal.js';
 import { addCreditCommands } from './credit-commands.js';
 import { addKeyCommands } from './key-commands.js';
@@ -32,7 +33,8 @@ export function commandLine(stop: StopSignal): Command {
     .command('generate')
     .description('Print a key that is stored nowhere, for BOOTSTRAP_ADMIN_KEY; needs no database')
     .action(() => {
-      printLine(generateApiKey());
+      readDotEnv();
+      printLine(apiKeyFormatFrom(process.env).generate());
     });
   addCreditCommands(program.command('credits').description('Credits'));
   return program;

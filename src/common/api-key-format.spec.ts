@@ -1,17 +1,36 @@
 import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
-import { API_KEY_LENGTH, API_KEY_PATTERN, generateApiKey, isApiKey, redactKeys } from './api-key-format.js';
+import {
+  ApiKeyFormat,
+  generateApiKey,
+  isApiKeyOfAnyPrefix,
+  isVisiblePart,
+  MAX_API_KEY_LENGTH,
+  MAX_VISIBLE_LENGTH,
+  problemOfPrefixes,
+  visiblePartOf,
+} from './api-key-format.js';
 
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+const API_KEY_LENGTH = 52;
+
+const format = new ApiKeyFormat();
+
+const PREFIX = fc.stringMatching(/^[a-z][a-z0-9]{0,11}(_[a-z0-9]{1,8})?_$/);
+/** One prefix or several, some of which begin with another. */
+const PREFIXES = fc.uniqueArray(fc.oneof(PREFIX, fc.constantFrom('a_', 'a_a_', 'aa_', 'aa_a_', 'ua_')), {
+  minLength: 1,
+  maxLength: 5,
+});
 
 describe('An API key', () => {
   it('has the published shape, and is never the same twice', () => {
-    const keys = Array.from({ length: 1000 }, generateApiKey);
+    const keys = Array.from({ length: 1000 }, () => format.generate());
 
     for (const key of keys) {
-      expect(key).toMatch(new RegExp(`^${API_KEY_PATTERN}$`));
+      expect(key).toMatch(/^ua_[0-9A-Za-z]{49}$/);
       expect(key).toHaveLength(API_KEY_LENGTH);
-      expect(isApiKey(key)).toBe(true);
+      expect(format.accepts(key)).toBe(true);
     }
     expect(new Set(keys).size).toBe(1000);
   });
@@ -44,8 +63,8 @@ describe('An API key', () => {
         const key = generateApiKey();
         const mistyped = key.slice(0, at) + digit + key.slice(at + 1);
         const swapped = key.slice(0, at) + (key[at + 1] ?? '') + (key[at] ?? '') + key.slice(at + 2);
-        expect(isApiKey(mistyped)).toBe(mistyped === key);
-        expect(isApiKey(swapped)).toBe(swapped === key);
+        expect(format.accepts(mistyped)).toBe(mistyped === key);
+        expect(format.accepts(swapped)).toBe(swapped === key);
       }),
     );
   });
@@ -53,10 +72,10 @@ describe('An API key', () => {
   it('is nothing made up', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
-        expect(isApiKey(text)).toBe(false);
+        expect(format.accepts(text)).toBe(false);
       }),
     );
-    expect(isApiKey(`${generateApiKey()}\n`)).toBe(false);
+    expect(format.accepts(`${generateApiKey()}\n`)).toBe(false);
   });
 
   it('has its length, whatever checksum is at the end', () => {
@@ -69,14 +88,91 @@ describe('An API key', () => {
     };
     const random = generateApiKey().slice(3, 46);
 
-    const verdicts = [random.slice(1), random, `${random}0`].map((text) => isApiKey(withChecksum(`ua_${text}`)));
+    const verdicts = [random.slice(1), random, `${random}0`].map((text) => format.accepts(withChecksum(`ua_${text}`)));
 
     expect(verdicts).toEqual([false, true, false]);
   });
 
-  it('is hidden wherever it stands in a text', () => {
-    const key = generateApiKey();
+  it('has any prefix that is listed, and is read in one way, also where one begins with another', () => {
+    fc.assert(
+      fc.property(PREFIXES, PREFIXES, fc.nat(), (prefixes, others, choice) => {
+        const prefix = prefixes[choice % prefixes.length] ?? '';
+        const key = generateApiKey(prefix);
+        expect(new ApiKeyFormat(prefixes).accepts(key)).toBe(true);
+        expect(new ApiKeyFormat(others).accepts(key)).toBe(others.includes(prefix));
+        expect(isApiKeyOfAnyPrefix(key)).toBe(true);
+        expect(key.startsWith(visiblePartOf(key))).toBe(true);
+        expect(visiblePartOf(key)).toHaveLength(prefix.length + 5);
+        expect(isVisiblePart(visiblePartOf(key))).toBe(true);
+      }),
+    );
+  });
 
-    expect(redactKeys(`a ${key}, b${key}c`)).toBe('a ua_[redacted], bua_[redacted]c');
+  it('has the first of the prefixes where it is new, and matches the pattern for scanners', () => {
+    fc.assert(
+      fc.property(PREFIXES, (prefixes) => {
+        const { pattern, ...acme } = new ApiKeyFormat(prefixes);
+        const key = new ApiKeyFormat(prefixes).generate();
+        expect(acme.firstPrefix).toBe(prefixes[0]);
+        expect(key.slice(0, -49)).toBe(prefixes[0]);
+        for (const prefix of prefixes) expect(generateApiKey(prefix)).toMatch(new RegExp(`^${pattern}$`));
+      }),
+    );
+    expect(new ApiKeyFormat().pattern).toBe('ua_[0-9A-Za-z]{49}');
+    expect(new ApiKeyFormat(['acme_', 'ua_']).pattern).toBe('(acme_|ua_)[0-9A-Za-z]{49}');
+  });
+
+  it('is nothing whose prefix was exchanged', () => {
+    fc.assert(
+      fc.property(PREFIX, PREFIX, (one, other) => {
+        const exchanged = other + generateApiKey(one).slice(one.length);
+        expect(isApiKeyOfAnyPrefix(exchanged)).toBe(one === other);
+      }),
+    );
+  });
+
+  it('has no more characters than its limits say', () => {
+    const longest = 'abcdefghijkl_mnopqrst_';
+
+    expect(problemOfPrefixes([longest])).toBeUndefined();
+    expect(generateApiKey(longest)).toHaveLength(MAX_API_KEY_LENGTH);
+    expect(visiblePartOf(generateApiKey(longest))).toHaveLength(MAX_VISIBLE_LENGTH);
+  });
+});
+
+describe('The prefixes of keys', () => {
+  const MALFORMED = /^must list one or more prefixes of keys, such as acme_ or acme_live_: each must match \^/;
+
+  it.each([[['ua_']], [['a_']], [['acme_', 'ua_']], [['acme_', 'acme_live_']], [['x9_0_', 'abcdefghijkl_12345678_']]])(
+    'may be %j',
+    (prefixes) => {
+      expect(problemOfPrefixes(prefixes)).toBeUndefined();
+    },
+  );
+
+  it.each([
+    [[]],
+    [['']],
+    [['acme_', '']],
+    [['_']],
+    [['acme']],
+    [['Acme_']],
+    [['1acme_']],
+    [['acme_live_eu_']],
+    [['acme__']],
+    [['acme_', ' ua_']],
+    [['äcme_']],
+    [['acme_\n']],
+    [['abcdefghijklm_']],
+    [['acme_123456789_']],
+    ['acme_'],
+    [[7]],
+    [null],
+  ])('may not be %j', (prefixes) => {
+    expect(problemOfPrefixes(prefixes)).toMatch(MALFORMED);
+  });
+
+  it('may not have one twice', () => {
+    expect(problemOfPrefixes(['acme_', 'ua_', 'acme_'])).toBe('must not list a prefix twice');
   });
 });

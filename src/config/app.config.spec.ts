@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { parseEnv } from 'node:util';
 import { generateApiKey } from '../common/api-key-format.js';
-import { AppConfig, InvalidEnvironmentError } from './app.config.js';
+import { apiKeyFormatFrom, AppConfig, InvalidEnvironmentError } from './app.config.js';
 import { type Variable, VARIABLE_NAMES, VARIABLES } from './variables.js';
 
 const problemsOf = (env: NodeJS.ProcessEnv): readonly string[] => {
@@ -28,6 +28,7 @@ describe('AppConfig', () => {
       newUserCredits: 0,
       rateLimitPerMinute: 6000,
       redisUrl: undefined,
+      apiKeyPrefixes: ['ua_'],
       trustProxy: undefined,
       publicUrl: undefined,
       shutdownDrainMs: 0,
@@ -113,7 +114,13 @@ describe('AppConfig', () => {
     ['LOG_PRETTY', '1'],
     ['BOOTSTRAP_ADMIN_EMAIL', 'nobody'],
     ['BOOTSTRAP_ADMIN_EMAIL', 'adä@example.com'],
+    ['API_KEY_PREFIX', 'acme'],
+    ['API_KEY_PREFIX', 'acme_,'],
+    ['API_KEY_PREFIX', ','],
+    ['API_KEY_PREFIX', 'acme_, ua_'],
+    ['API_KEY_PREFIX', 'acme_,ua_,acme_'],
     ['BOOTSTRAP_ADMIN_KEY', generateApiKey().slice(0, -1)],
+    ['BOOTSTRAP_ADMIN_KEY', generateApiKey('acme_')],
     ['BOOTSTRAP_ADMIN_KEY_DAYS', '0'],
     ['BOOTSTRAP_ADMIN_KEY_DAYS', '3651'],
     ['BOOTSTRAP_ADMIN_KEY_DAYS', '1.5'],
@@ -160,6 +167,24 @@ describe('AppConfig', () => {
     expect(problemsOf({ METRICS_PORT: '9464', DATABASE_POOL_SIZE: '1' })).toEqual([
       expect.stringMatching(/^DATABASE_POOL_SIZE must be 2 or more where METRICS_PORT is set/),
     ]);
+  });
+
+  it('takes a first key with any of the prefixes of keys, and with no other', () => {
+    const withPrefix = (prefix: string, API_KEY_PREFIX: string): readonly string[] =>
+      problemsOf({ API_KEY_PREFIX, BOOTSTRAP_ADMIN_KEY: generateApiKey(prefix) });
+
+    expect([withPrefix('acme_', 'acme_,ua_'), withPrefix('ua_', 'acme_,ua_')]).toEqual([[], []]);
+    expect(withPrefix('acme_live_', 'acme_,ua_')).toEqual([
+      'BOOTSTRAP_ADMIN_KEY must have one of the prefixes of API_KEY_PREFIX',
+    ]);
+  });
+
+  it('reads the prefixes of keys in the order given, whatever else is wrong', () => {
+    const env = { API_KEY_PREFIX: 'acme_,acme_live_,ua_', PORT: 'x' };
+
+    expect(apiKeyFormatFrom(env)).toMatchObject({ firstPrefix: 'acme_' });
+    expect(apiKeyFormatFrom(env).accepts(generateApiKey('acme_live_'))).toBe(true);
+    expect(() => apiKeyFormatFrom({ API_KEY_PREFIX: 'acme' })).toThrow(InvalidEnvironmentError);
   });
 
   it('names every problem at once', () => {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
+import { ApiKeyFormat } from '../common/api-key-format.js';
 import { OperatorError } from '../common/errors/operator.error.js';
 import { variableProblems } from './one-server.js';
 import { type Variable, VARIABLES, type VariableValues } from './variables.js';
@@ -17,12 +18,9 @@ export class InvalidEnvironmentError extends OperatorError {
 /** @throws InvalidEnvironmentError naming every problem at once */
 function read(env: NodeJS.ProcessEnv): VariableValues {
   const problems: string[] = [];
-  const entries = Object.entries<Variable>(VARIABLES).map(([key, { name, rule, default: fallback }]) => {
-    const text = env[name];
-    if (text === undefined || text === '') return [key, fallback]; // `NAME=` in an .env or compose file means "not set"
-    const value = rule.read(text);
-    const problem = rule.problemOf(value);
-    if (problem !== undefined) problems.push(`${name} ${problem}`);
+  const entries = Object.entries<Variable>(VARIABLES).map(([key, variable]) => {
+    const { value, problem } = readVariable(variable, env);
+    if (problem !== undefined) problems.push(problem);
     return [key, value];
   });
   const values = Object.fromEntries(entries) as VariableValues;
@@ -31,8 +29,34 @@ function read(env: NodeJS.ProcessEnv): VariableValues {
       'DATABASE_POOL_SIZE must be 2 or more where METRICS_PORT is set: checking the ledger takes one for a while',
     );
   if (values.databaseUrl !== undefined) problems.push(...variableProblems(values.databaseUrl, env));
+  const { apiKeyPrefixes, bootstrapAdminKey } = values;
+  if (problems.length === 0 && bootstrapAdminKey && !new ApiKeyFormat(apiKeyPrefixes).accepts(bootstrapAdminKey))
+    problems.push('BOOTSTRAP_ADMIN_KEY must have one of the prefixes of API_KEY_PREFIX');
   if (problems.length > 0) throw new InvalidEnvironmentError(problems);
   return values;
+}
+
+function readVariable(
+  { name, rule, default: fallback }: Variable,
+  env: NodeJS.ProcessEnv,
+): { readonly value: unknown; readonly problem?: string | undefined } {
+  const text = env[name];
+  if (text === undefined || text === '') return { value: fallback }; // `NAME=` in an .env or compose file means "not set"
+  const value = rule.read(text);
+  const problem = rule.problemOf(value);
+  return { value, problem: problem === undefined ? undefined : `${name} ${problem}` };
+}
+
+/**
+ * The format of the keys, whatever else is in the environment: a command that makes a key for
+ * `BOOTSTRAP_ADMIN_KEY` must run while that is not valid.
+ *
+ * @throws InvalidEnvironmentError when `API_KEY_PREFIX` is not valid
+ */
+export function apiKeyFormatFrom(env: NodeJS.ProcessEnv): ApiKeyFormat {
+  const { value, problem } = readVariable(VARIABLES.apiKeyPrefixes, env);
+  if (problem !== undefined) throw new InvalidEnvironmentError([problem]);
+  return new ApiKeyFormat(value as VariableValues['apiKeyPrefixes']);
 }
 
 /** Declares a property for each variable; the constructor of `AppConfig` sets them. */

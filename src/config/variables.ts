@@ -1,5 +1,5 @@
 import { isIPv4, isIPv6 } from 'node:net';
-import { isApiKey } from '../common/api-key-format.js';
+import { DEFAULT_PREFIX, isApiKeyOfAnyPrefix, problemOfPrefixes } from '../common/api-key-format.js';
 import { isEmailAddress } from '../common/validation/email.js';
 import { hasNoDetour, leadsToOneServer, NO_DETOUR, ONE_SERVER } from './one-server.js';
 import {
@@ -19,7 +19,7 @@ export interface Variable {
   readonly name: string;
   readonly rule: Rule<unknown>;
   /** The value if the variable is not set; without it, undefined. */
-  readonly default?: string | number | boolean;
+  readonly default?: string | number | boolean | readonly string[];
   /** The text for the table in the README. */
   readonly description: string;
   /** True if `UsersApiModule` has an option of this name and rule, whose default is undefined. */
@@ -67,6 +67,11 @@ const PUBLIC_URL: Rule<string> = {
     typeof value === 'string' && /^https?:\/\/[^/\\?#@\s]+(?:\/[\w.~%-]+)*$/.test(value) && URL.canParse(value)
       ? undefined
       : 'must be a URL that begins with http:// or https://, with a path or none, and without user, query and fragment',
+};
+
+const API_KEY_PREFIXES: Rule<readonly string[]> = {
+  read: (value) => value.split(','),
+  problemOf: problemOfPrefixes,
 };
 
 /**
@@ -152,6 +157,17 @@ export const VARIABLES = {
     isOption: true,
     mayHaveHash: true,
   },
+  /**
+   * The prefixes of keys: new keys get the first one, and keys with any of them are accepted;
+   * `ua_` alone if undefined.
+   */
+  apiKeyPrefixes: {
+    name: 'API_KEY_PREFIX',
+    rule: API_KEY_PREFIXES,
+    default: [DEFAULT_PREFIX],
+    description: 'prefixes of keys, separated by commas: the first for new keys, all of them accepted',
+    isOption: true,
+  },
   trustProxy: {
     name: 'TRUST_PROXY',
     rule: TRUSTED_PROXIES,
@@ -227,7 +243,7 @@ export const VARIABLES = {
     name: 'BOOTSTRAP_ADMIN_KEY',
     rule: text({
       must: 'must be an API key with a valid checksum; `users-api keys generate` makes one',
-      holds: isApiKey,
+      holds: isApiKeyOfAnyPrefix,
     }),
     description: 'its key, for unattended installs; not set: a new one, printed once',
   },

@@ -11,9 +11,12 @@ import { RefuseLineSeparators1767226200000 } from '../../migrations/176722620000
 import { ValidateUserNames1767226260000 } from '../../migrations/1767226260000-validate-user-names.js';
 import { FreeTransactionTypes1767226320000 } from '../../migrations/1767226320000-free-transaction-types.js';
 import { ValidateTransactionTypes1767226380000 } from '../../migrations/1767226380000-validate-transaction-types.js';
-import { AddKeysOfCreditEntries1767226560000 } from '../../migrations/1767226560000-add-keys-of-credit-entries.js';
 import { AddScopes1767226440000 } from '../../migrations/1767226440000-add-scopes.js';
 import { ValidateScopes1767226500000 } from '../../migrations/1767226500000-validate-scopes.js';
+import { AddKeysOfCreditEntries1767226560000 } from '../../migrations/1767226560000-add-keys-of-credit-entries.js';
+import { IndexKeyPrefixes1767226800000 } from '../../migrations/1767226800000-index-key-prefixes.js';
+import { WidenKeyPrefixes1767226860000 } from '../../migrations/1767226860000-widen-key-prefixes.js';
+import { ValidateKeyPrefixes1767226920000 } from '../../migrations/1767226920000-validate-key-prefixes.js';
 import { AddRateLimits1767227160000 } from '../../migrations/1767227160000-add-rate-limits.js';
 import { ValidateRateLimits1767227220000 } from '../../migrations/1767227220000-validate-rate-limits.js';
 
@@ -35,6 +38,9 @@ export const MIGRATIONS = [
   AddScopes1767226440000,
   ValidateScopes1767226500000,
   AddKeysOfCreditEntries1767226560000,
+  IndexKeyPrefixes1767226800000,
+  WidenKeyPrefixes1767226860000,
+  ValidateKeyPrefixes1767226920000,
   AddRateLimits1767227160000,
   ValidateRateLimits1767227220000,
 ];

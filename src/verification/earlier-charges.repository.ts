@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import sql from 'sql-template-tag';
 import { DataSource } from 'typeorm';
 import { digestOf } from '../api-keys/api-key.secret.js';
-import { isApiKey } from '../common/api-key-format.js';
+import { isApiKeyOfAnyPrefix } from '../common/api-key-format.js';
 import { Counters } from '../common/counters/counters.js';
 import type { CreditEntry } from '../credits/credit-entry.entity.js';
 import { type EntryRow, SELECTED_ENTRY, toEntry } from '../credits/credits.statements.js';
@@ -76,11 +76,12 @@ export class EarlierCharges {
   /**
    * What became of the transaction id of a charge, of the owner of a key that may work no longer.
    * Lookups of the same moment share a statement, and a text of another shape costs no SQL.
+   * A prefix that is not listed any more is one of the reasons for which a key works no longer.
    *
    * @returns null where the owner has no transaction of that id, or the key is unknown
    */
   async find(key: string, { amount, transactionId, transactionType }: Transaction): Promise<EarlierCharge | null> {
-    if (!isApiKey(key)) return null;
+    if (!isApiKeyOfAnyPrefix(key)) return null;
     const row = await this.lookups.run({ digest: digestOf(key), transactionId });
     if (row.id === null) return null;
     const entry = toEntry(row);

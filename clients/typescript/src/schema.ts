@@ -722,7 +722,7 @@ export interface components {
             /** @example laptop */
             name: string;
             /**
-             * @description The first characters of the secret, to recognize it by
+             * @description The first characters of the secret, to recognize it by: its prefix and five more
              * @example ua_5GhT2
              */
             prefix: string;
@@ -778,7 +778,7 @@ export interface components {
             /** @example laptop */
             name: string;
             /**
-             * @description The first characters of the secret, to recognize it by
+             * @description The first characters of the secret, to recognize it by: its prefix and five more
              * @example ua_5GhT2
              */
             prefix: string;

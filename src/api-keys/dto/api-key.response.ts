@@ -1,5 +1,6 @@
 import { ApiProperty } from '@nestjs/swagger';
-import { API_KEY_LENGTH, API_KEY_PATTERN } from '../../common/api-key-format.js';
+import { MAX_API_KEY_LENGTH, MAX_VISIBLE_LENGTH, VISIBLE_PART } from '../../common/api-key-format.js';
+import { EXAMPLE_KEY, EXAMPLE_VISIBLE_PART, KEY_PATTERN } from '../../common/docs/key-prefixes.js';
 import { INSTANT } from '../../common/docs/schemas.js';
 import { pageOf } from '../../common/pagination/pagination.response.js';
 import type { ApiKeyStatus, KeyView } from '../key-view.js';
@@ -38,10 +39,10 @@ export class ApiKeyResponse {
   readonly name!: string;
 
   @ApiProperty({
-    pattern: '^ua_[0-9A-Za-z]{5}$',
-    maxLength: 8,
-    description: 'The first characters of the secret, to recognize it by',
-    example: 'ua_5GhT2',
+    pattern: VISIBLE_PART,
+    maxLength: MAX_VISIBLE_LENGTH,
+    description: 'The first characters of the secret, to recognize it by: its prefix and five more',
+    example: EXAMPLE_VISIBLE_PART,
   })
   readonly prefix!: string;
 
@@ -79,10 +80,10 @@ export class ApiKeyResponse {
 
 export class ApiKeyWithSecretResponse extends ApiKeyResponse {
   @ApiProperty({
-    pattern: `^${API_KEY_PATTERN}$`,
-    maxLength: API_KEY_LENGTH,
+    pattern: KEY_PATTERN,
+    maxLength: MAX_API_KEY_LENGTH,
     description: 'The key itself, for the x-api-key header. No other response contains it.',
-    example: 'ua_5GhT2zkxR0pQmB7vYw3LdNc8sJf1EaUo9iXtHnKgS4qD6Vr0A',
+    example: EXAMPLE_KEY,
   })
   readonly secret!: string;
 

@@ -1,5 +1,6 @@
 import { ApiProperty } from '@nestjs/swagger';
 import { ArrayMaxSize, ArrayMinSize, IsArray, IsString } from 'class-validator';
+import { EXAMPLE_KEY } from '../../common/docs/key-prefixes.js';
 
 const MAX_KEYS = 100;
 
@@ -10,7 +11,7 @@ export class LeakedKeys {
     maxItems: MAX_KEYS,
     items: { type: 'string', maxLength: 16_384 },
     description: 'The leaked secrets. A text that is no secret is answered as `unknown`',
-    example: ['ua_5GhT2zkxR0pQmB7vYw3LdNc8sJf1EaUo9iXtHnKgS4qD6Vr0A'],
+    example: [EXAMPLE_KEY],
   })
   @IsString({ each: true, message: 'keys must be texts' })
   @ArrayMaxSize(MAX_KEYS)

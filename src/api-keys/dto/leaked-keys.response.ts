@@ -1,4 +1,6 @@
 import { ApiProperty } from '@nestjs/swagger';
+import { MAX_VISIBLE_LENGTH, VISIBLE_PART } from '../../common/api-key-format.js';
+import { EXAMPLE_VISIBLE_PART } from '../../common/docs/key-prefixes.js';
 import { nameSchemas } from '../../common/docs/names.js';
 import { UUID_SCHEMA } from '../../common/validation/uuid.js';
 import { API_KEY_NAME, MAX_API_KEY_NAME_LENGTH } from '../api-key-rules.js';
@@ -17,10 +19,10 @@ export class LeakedKeyResponse {
   @ApiProperty({
     type: String,
     nullable: true,
-    pattern: '^ua_[0-9A-Za-z]{5}$',
-    maxLength: 8,
+    pattern: VISIBLE_PART,
+    maxLength: MAX_VISIBLE_LENGTH,
     description: 'The first characters of the secret; null for a text that is no secret',
-    example: 'ua_5GhT2',
+    example: EXAMPLE_VISIBLE_PART,
   })
   readonly prefix!: string | null;
 

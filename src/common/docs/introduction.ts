@@ -1,4 +1,4 @@
-import { API_KEY_PATTERN } from '../api-key-format.js';
+import type { ApiKeyFormat } from '../api-key-format.js';
 import { BODY_LIMIT } from '../http/json-body.guard.js';
 
 /** Joins the lines of each paragraph: some readers of Markdown keep single line breaks. */
@@ -59,7 +59,7 @@ deactivations are safe to repeat: the second request has no further effect and t
 \`If-Match\`, and the revocation of the key of the request itself are not. The description of each operation tells what a repeated request returns.`);
 
 /** The security scheme, in Markdown. */
-export const API_KEY_DESCRIPTION =
-  unwrapped(`An API key, in the \`x-api-key\` header: \`ua_\`, 43 random letters and digits, and 6 that are a checksum
-(\`^${API_KEY_PATTERN}$\`). An administrator creates the first key of a user; \`createApiKey\` creates others. Its secret is in the response that creates or
+export const describeKey = ({ firstPrefix, pattern }: ApiKeyFormat): string =>
+  unwrapped(`An API key, in the \`x-api-key\` header: \`${firstPrefix}\`, 43 random letters and digits, and 6 that are a checksum
+(\`^${pattern}$\`). An administrator creates the first key of a user; \`createApiKey\` creates others. Its secret is in the response that creates or
 rotates it, and in no other. Keep it out of URLs, logs and source code.`);

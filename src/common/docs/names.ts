@@ -25,6 +25,9 @@ export function componentName(name: string): string {
 export const operationId = (id: string): string => OPERATION + id;
 export const tagName = (tag: string): string => TAG + tag;
 
+/** Whether a schema is one of ours, by its name. */
+export const isOurComponent = (name: string): boolean => name.startsWith(COMPONENT);
+
 export const isOurOperation = (id: string | undefined): boolean => id?.startsWith(OPERATION) ?? false;
 
 /** The extension of an operation that accepts every method, and is listed once. */

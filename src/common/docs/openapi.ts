@@ -2,15 +2,18 @@ import { STATUS_CODES } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import { ApiKeyFormat } from '../api-key-format.js';
 import { STATUS_OF } from '../errors/domain.error.js';
 import { ErrorResponse } from '../errors/error.response.js';
 import { MERGE_PATCH } from '../http/json-body.guard.js';
-import { API_KEY_DESCRIPTION, INTRODUCTION } from './introduction.js';
+import { describeKey, INTRODUCTION } from './introduction.js';
+import { withKeyPrefixes } from './key-prefixes.js';
 import {
   ADMINISTRATORS_ONLY,
   ANY_METHOD,
   API_KEY_SCHEME,
   componentName,
+  isOurComponent,
   isOurOperation,
   operationId,
   tagName,
@@ -32,12 +35,14 @@ const COMMON_FAILURES: Readonly<Partial<Record<number, Readonly<Record<string, s
   [STATUS_OF.unavailable]: { database: 'The service is temporarily unavailable' },
 };
 
-const SCHEME = {
-  type: 'apiKey',
-  in: 'header',
-  name: 'x-api-key',
-  description: API_KEY_DESCRIPTION,
-} as const;
+const schemeOf = (format: ApiKeyFormat) =>
+  ({ type: 'apiKey', in: 'header', name: 'x-api-key', description: describeKey(format) }) as const;
+
+/** What a document depends on besides the routes. */
+export interface DescriptionOptions {
+  /** The option `apiKeyPrefixes` of `UsersApiModule`. */
+  readonly apiKeyPrefixes?: readonly string[] | undefined;
+}
 
 const ERROR = `#/components/schemas/${componentName(ErrorResponse.name)}`;
 
@@ -67,14 +72,14 @@ const SUPERSEDED_HEADERS: Readonly<Record<string, string>> = {
  * Describes our own application: `describeUsersApi`, with a title and an introduction, and with the
  * names that callers know.
  */
-export function describeApi(app: INestApplication): OpenAPIObject {
+export function describeApi(app: INestApplication, options: DescriptionOptions): OpenAPIObject {
   const config = new DocumentBuilder()
     .setTitle('Users API')
     .setDescription(INTRODUCTION)
     .setVersion('1.0.0')
     .setLicense('MIT', 'https://spdx.org/licenses/MIT.html')
     .addServer('/', 'The server that publishes this document')
-    .addSecurity(API_KEY_SCHEME, SCHEME)
+    .addSecurity(API_KEY_SCHEME, schemeOf(new ApiKeyFormat(options.apiKeyPrefixes)))
     .build();
   const document = SwaggerModule.createDocument(app, config, { extraModels: [ErrorResponse] });
   document.paths = Object.fromEntries(
@@ -83,25 +88,27 @@ export function describeApi(app: INestApplication): OpenAPIObject {
       .map(([path, item]) => [path, revocationLast(item)]),
   );
   document.security = []; // an operation that needs a key declares it
-  return withoutPrefix(describeUsersApi(document));
+  return withoutPrefix(describeUsersApi(document, options));
 }
 
 /**
  * Completes a document of `SwaggerModule.createDocument`, which lists the routes of
  * `UsersApiModule`: adds their examples, headers, failures and tags, closes their request bodies,
- * and adds the security scheme unless the document has it. Changes nothing else; a repeat changes
- * nothing.
+ * and adds the security scheme unless the document has it. Shows keys with the first of the given
+ * prefixes. Changes nothing else; a repeat changes nothing.
  *
  * @returns the same document
  */
-export function describeUsersApi(document: OpenAPIObject): OpenAPIObject {
+export function describeUsersApi(document: OpenAPIObject, { apiKeyPrefixes }: DescriptionOptions = {}): OpenAPIObject {
+  const format = new ApiKeyFormat(apiKeyPrefixes);
   document.paths = Object.fromEntries(Object.entries(document.paths).map(([path, item]) => [path, listedOnce(item)]));
   const items = Object.values(document.paths).sort((one, other) => rank(one) - rank(other));
   const operations = items.flatMap(operationsOf);
   const ids = operations.map(({ operationId = '' }) => operationId);
   const components = (document.components ??= {});
   const schemes = (components.securitySchemes ??= {});
-  schemes[API_KEY_SCHEME] ??= { ...SCHEME, description: withOperationIds(SCHEME.description, ids) };
+  const scheme = schemeOf(format);
+  schemes[API_KEY_SCHEME] ??= { ...scheme, description: withOperationIds(scheme.description, ids) };
   if (operations.length === 0) return document;
   describeKeyHeaders(components, operations);
   describeFailures(components, operations);
@@ -111,6 +118,7 @@ export function describeUsersApi(document: OpenAPIObject): OpenAPIObject {
     moveExamples(operation);
     operation.description = withOperationIds(operation.description ?? '', ids);
   }
+  showPrefixes(components, operations, format);
   document.tags = withTags(document.tags ?? [], operations);
   return document;
 }
@@ -232,6 +240,13 @@ function failure(status: number, { content }: ResponseObject, toKey: boolean): R
       },
     },
   };
+}
+
+/** Shows keys with the prefixes of the application, in our schemas and parameters. */
+function showPrefixes({ schemas = {} }: Components, operations: readonly Operation[], format: ApiKeyFormat): void {
+  for (const operation of operations) operation.parameters = withKeyPrefixes(operation.parameters ?? [], format);
+  for (const [name, schema] of Object.entries(schemas))
+    if (isOurComponent(name)) schemas[name] = withKeyPrefixes(schema, format);
 }
 
 /** Adds the tags of our operations in the order of `TAGS`, unless the document has them. */

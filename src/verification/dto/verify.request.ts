@@ -1,6 +1,7 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { ArrayMaxSize, IsArray, IsString } from 'class-validator';
 import { MAX_SCOPE_LENGTH, MAX_SCOPES, SCOPE } from '../../api-keys/scopes.js';
+import { EXAMPLE_KEY } from '../../common/docs/key-prefixes.js';
 import { nameSchemas } from '../../common/docs/names.js';
 import { IsObjectOf } from '../../common/validation/is-object.decorator.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
@@ -12,7 +13,7 @@ export class VerifyRequest {
   @ApiProperty({
     maxLength: 16_384,
     description: 'What your caller sent as its API key, of any shape',
-    example: 'ua_5GhT2zkxR0pQmB7vYw3LdNc8sJf1EaUo9iXtHnKgS4qD6Vr0A',
+    example: EXAMPLE_KEY,
   })
   @IsString()
   readonly key!: string;

@@ -1,0 +1,13 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+
+/** Reads every key, while requests go on reading and writing them. */
+export class ValidateKeyPrefixes1767226920000 implements MigrationInterface {
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE api_keys VALIDATE CONSTRAINT ck_api_keys_prefix');
+  }
+
+  /** The constraint stays as valid as it is; undoing the step before replaces it. */
+  async down(): Promise<void> {
+    return Promise.resolve();
+  }
+}
