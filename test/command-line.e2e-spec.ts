@@ -162,7 +162,9 @@ describe('users-api', () => {
   it('users list filters by status and by the whole address, as HTTP does', async () => {
     const own = await createDatabase();
     await administer(
-      `INSERT INTO users (name, email, status) VALUES ('A', 'a@example.com', 'ACTIVE'), ('B', 'B@example.com', 'INACTIVE')`,
+      `INSERT INTO users (name, email, status) VALUES ('A', 'a@example.com', 'ACTIVE'), ('B', 'B@example.com', 'INACTIVE');
+       INSERT INTO api_keys (user_id, name, expires_at, prefix, secret_digest)
+       SELECT id, 'laptop', now(), 'acme_00000', sha256(email::bytea) FROM users WHERE name = 'B'`,
       own.directUrl,
     );
     const listed = async (...filter: string[]): Promise<unknown> => {
@@ -172,6 +174,8 @@ describe('users-api', () => {
 
     expect(await listed('--status', 'INACTIVE')).toEqual({ code: 0, emails: ['B@example.com'] });
     expect(await listed('--email', 'b@EXAMPLE.com')).toEqual({ code: 0, emails: ['B@example.com'] });
+    expect(await listed('--api-key-prefix', 'acme_00000')).toEqual({ code: 0, emails: ['B@example.com'] });
+    expect(await listed('--api-key-prefix', 'acme_00000', '--status', 'ACTIVE')).toEqual({ code: 0, emails: [] });
     expect(await listed('--email', 'b@example.com', '--status', 'ACTIVE')).toEqual({ code: 0, emails: [] });
     await own.drop();
   });

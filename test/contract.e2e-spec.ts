@@ -104,6 +104,7 @@ const SAYS_MORE: Readonly<Record<string, string>> = {
   status: 'enum',
   action: 'enum',
   email: 'format',
+  api_key_prefix: 'pattern',
   user_id: 'format',
   api_key_id: 'format',
   key_name: 'pattern',
@@ -318,6 +319,7 @@ describe('The published document', () => {
     expect(found.get('listUsers 400')).toEqual([
       'status must be one of ACTIVE, INACTIVE',
       'email must be an e-mail address',
+      'api_key_prefix must be the first characters of a key: its prefix, up to the last _, and five more',
       'page must not be less than 1',
       'The property "limit" is not known here',
     ]);

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { DataSource } from 'typeorm';
 import { InvalidInstantError } from '../src/api-keys/api-keys.errors.js';
 import { ApiKeysService } from '../src/api-keys/api-keys.service.js';
+import { FIRST_KEY_NAME } from '../src/onboarding/onboarding.service.js';
 import { useTestApp } from './support/app.js';
 import { explain } from './support/explain.js';
 import type { GivenUser } from './support/given.js';
@@ -314,6 +315,123 @@ describe('Every list', () => {
         .list(ada.id, { limit: 1, offset: 0, after: null }, { expiresBefore: new Date(time) });
 
       await expect(listing).rejects.toThrow(InvalidInstantError);
+    });
+  });
+
+  describe('/v1/users?api_key_prefix=', () => {
+    const ownersOf = async (prefix: string, filter = ''): Promise<string[]> =>
+      (await get(`/v1/users?api_key_prefix=${prefix}${filter}`)).data.map(({ id }) => id);
+    const keys = (): ApiKeysService => app.nest.get(ApiKeysService);
+    /** Many of them with the same first characters, which chance would not bring about. */
+    const SHARED = 'ua_share';
+    let owners: string[];
+    beforeAll(async () => {
+      await app.given.sql(
+        `WITH made AS (INSERT INTO users (name, email, status, created_at)
+                       SELECT 'U', 'share-' || n || '@example.com', CASE n % 3 WHEN 0 THEN 'INACTIVE' ELSE 'ACTIVE' END,
+                              now() - n / 2 * interval '1 day'
+                         FROM generate_series(1, 12) AS n RETURNING id)
+         INSERT INTO api_keys (user_id, name, expires_at, prefix, secret_digest)
+         SELECT id, name, '2100-01-01', $1, sha256((name || id)::bytea) FROM made, (VALUES ('one'), ('two')) AS k (name)`,
+        [SHARED],
+      );
+      const rows = await app.rows(`SELECT id FROM users WHERE email LIKE 'share-%' ORDER BY created_at DESC, id DESC`);
+      owners = (rows as { id: string }[]).map(({ id }) => id);
+    });
+
+    it('finds the owner of the first characters that a customer quotes, whatever became of the key', async () => {
+      const [ada, bob, eve] = [await app.given.user(), await app.given.user(), await app.given.user()];
+      await keys().revoke(bob.id, FIRST_KEY_NAME);
+      await app.given.sql('UPDATE api_keys SET expires_at = now() WHERE user_id = $1', [eve.id]);
+      await app.as(admin).delete(`/v1/users/${eve.id}`);
+
+      for (const { id, key } of [ada, bob, eve]) expect(await ownersOf(key.slice(0, 8))).toEqual([id]);
+    });
+
+    it('finds a rotated key by its new characters, and nobody by those of the old secret', async () => {
+      const ada = await app.given.user();
+      const rotation = { expiresAt: new Date('2999-01-01'), overlapSeconds: 3600 };
+      const { key } = await keys().rotate(ada.id, FIRST_KEY_NAME, rotation);
+
+      expect(await ownersOf(key.prefix)).toEqual([ada.id]);
+      expect(await ownersOf(ada.key.slice(0, 8))).toEqual([]);
+    });
+
+    it('finds nobody for characters of no key, also with another prefix', async () => {
+      const { key } = await app.given.user();
+      const visible = key.slice(0, 8);
+
+      expect(await ownersOf('ua_zzzzz')).toEqual([]);
+      expect(await ownersOf(visible.replace('ua_', 'ua_ua_'))).toEqual([]);
+      expect(await ownersOf('acme_live_zzzzz')).toEqual([]);
+    });
+
+    it('lists each owner once over its pages, the newest first, by number and by Link, with other filters too', async () => {
+      const all = `/v1/users?api_key_prefix=${SHARED}`;
+
+      const byNumber = [
+        ...(await get(`${all}&items_per_page=7`)).data,
+        ...(await get(`${all}&items_per_page=7&page=2`)).data,
+      ].map(({ id }) => id);
+      const byLink: string[] = [];
+      let next: string | undefined = `${all}&items_per_page=5`;
+      while (next !== undefined) {
+        const { data, link, pagination }: Awaited<ReturnType<typeof get>> = await get(next);
+        expect(pagination).toMatchObject({ total_pages: 3 });
+        byLink.push(...data.map(({ id }) => id));
+        next = /^<([^>]+)>/.exec(link ?? '')?.[1];
+      }
+
+      expect(owners).toHaveLength(12);
+      expect([byNumber, byLink]).toEqual([owners, owners]);
+      expect(await ownersOf(SHARED, '&status=INACTIVE')).toHaveLength(4);
+      expect(await ownersOf(SHARED, '&email=SHARE-7@example.com')).toHaveLength(1);
+      expect(await ownersOf(SHARED, '&email=share-7@example.com&status=INACTIVE')).toEqual([]);
+    });
+
+    it('finds them by the index, and reads no other users', async () => {
+      await app.given.sql('ANALYZE api_keys, users');
+
+      const plans = await explain(app.nest.get(DataSource), async () => {
+        expect(await ownersOf(SHARED, '&items_per_page=2')).toHaveLength(2);
+      });
+
+      const lists = plans.filter(({ text }) => text.includes('prefix = $'));
+      expect(lists).toHaveLength(2); // the page and the total
+      for (const { indexes } of lists) expect(new Set(indexes)).toEqual(new Set(['ix_api_keys_prefix', 'pk_users']));
+    });
+
+    it.each([
+      '',
+      'ua_',
+      'ua_5GhT',
+      'ua_5GhT2z',
+      '5GhT2',
+      'UA_5GhT2',
+      'ua_5Gh%25',
+      'a_b_c_5GhT2',
+      '%20ua_5GhT2',
+      'ua_5GhT2%00',
+      'ua_5GhT2%0A',
+    ])('400 refuses what no key begins with: %s', async (value) => {
+      const { status, message } = (await get(`/v1/users?api_key_prefix=${value}`)) as unknown as Record<
+        string,
+        unknown
+      >;
+
+      expect([status, message]).toEqual([
+        400,
+        'api_key_prefix must be the first characters of a key: its prefix, up to the last _, and five more',
+      ]);
+    });
+
+    it('400 refuses a whole key, and does not repeat it', async () => {
+      const { key } = await app.given.user();
+
+      const { status, text } = await app.as(admin).get(`/v1/users?api_key_prefix=${key}`);
+
+      expect(status).toBe(400);
+      expect(text).not.toContain(key.slice(8));
     });
   });
 

@@ -86,6 +86,8 @@ describe('The SQL of', () => {
     'service-import-users': () =>
       app.nest.get(UsersService).createMissing([{ name: 'New', email: `${randomUUID()}@example.com` }]),
     'service-find-user-by-email': () => app.nest.get(UsersService).findByEmail('ada@example.com'),
+    'service-find-users-by-key': () =>
+      app.nest.get(UsersService).list({ apiKeyPrefix: 'ua_00000' }, { limit: 20, offset: 0, after: null }),
     'service-record-key-usage': async () => {
       await app.as(ada).get('/v1/users/me');
       await app.nest.get(KeyUsage, { strict: false }).flush();

@@ -208,6 +208,7 @@ describe('Every operation, with every status that the document lists', () => {
       [409, 'POST /v1/users', { body: { name: 'New', email: 'NEW@example.com' } }],
       [400, 'GET /v1/users', { query: { status: 'GONE' } }],
       [400, 'GET /v1/users', { query: { email: 'ada' } }],
+      [400, 'GET /v1/users', { query: { api_key_prefix: 'ua_' } }],
       [200, 'GET /v1/users'],
       [200, 'GET /v1/users/{user_id}'],
       [304, 'GET /v1/users/{user_id}', { headers: { 'if-none-match': `"${other.id}.1"` } }],

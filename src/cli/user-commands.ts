@@ -2,12 +2,13 @@ import type { INestApplicationContext } from '@nestjs/common';
 import { type Command, Option } from 'commander';
 import { MAX_RATE_LIMIT, MIN_RATE_LIMIT } from '../api-keys/rate-limit-rules.js';
 import { COMMAND_LINE } from '../audit-trail/actor.js';
+import { isVisiblePart } from '../common/api-key-format.js';
 import { isEmailAddress } from '../common/validation/email.js';
 import { DEFAULT_KEY_DAYS, MAX_KEY_DAYS, OnboardingService } from '../onboarding/onboarding.service.js';
 import { AdminUserResponse } from '../users/dto/user.response.js';
 import type { StopSignal } from '../startup/stop-signal.js';
 import { type User, USER_STATUSES, type UserStatus } from '../users/user.entity.js';
-import { InvalidEmailError, UserNotFoundError } from '../users/users.errors.js';
+import { InvalidEmailError, InvalidKeyPrefixError, UserNotFoundError } from '../users/users.errors.js';
 import { UsersService } from '../users/users.service.js';
 import { addImportCommand } from './import-command.js';
 import { integer } from './integer.js';
@@ -26,6 +27,7 @@ interface CreateOptions {
 interface ListOptions {
   readonly status?: UserStatus;
   readonly email?: string;
+  readonly apiKeyPrefix?: string;
   readonly limit: number;
   readonly json?: true;
 }
@@ -67,12 +69,19 @@ export function addUserCommands(users: Command, stop: StopSignal): void {
     .description('List users, the newest first')
     .addOption(new Option('--status <status>', 'only users with this status').choices(USER_STATUSES))
     .option('--email <address>', 'only the user with this e-mail address, without regard to case')
+    .option(
+      '--api-key-prefix <characters>',
+      'only the owner of a key with these first characters: its prefix and five more',
+    )
     .option('--limit <count>', 'how many at most', integer(1, MAX_LISTED), 100)
     .option('--json', 'print an array of users instead of a table')
-    .action(async ({ status, email, limit, json }: ListOptions) => {
+    .action(async ({ status, email, apiKeyPrefix, limit, json }: ListOptions) => {
       if (email !== undefined && !isEmailAddress(email)) throw new InvalidEmailError();
+      if (apiKeyPrefix !== undefined && !isVisiblePart(apiKeyPrefix)) throw new InvalidKeyPrefixError();
       const window = { limit, offset: 0, after: null };
-      const { rows, more } = await withApp((app) => app.get(UsersService).list({ status, email }, window));
+      const { rows, more } = await withApp((app) =>
+        app.get(UsersService).list({ status, email, apiKeyPrefix }, window),
+      );
       printUsers(rows, json);
       if (more) noteMoreRows(limit);
     });

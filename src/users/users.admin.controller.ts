@@ -22,6 +22,7 @@ import { USER_STATUSES } from './user.entity.js';
 import {
   EmailTakenError,
   InvalidEmailError,
+  InvalidKeyPrefixError,
   InvalidUserStatusError,
   LastAdministratorError,
   UserNotFoundError,
@@ -69,17 +70,23 @@ export class UsersAdminController {
     id: 'listUsers',
     summary: 'List users, the newest first',
     details:
-      'Filters by `status` and by the whole `email`. To read every user once while others are added, follow the `Link` header.',
+      'Filters by `status`, by the whole `email` and by the first characters of a key (`api_key_prefix`). To read every user once while others are added, follow the `Link` header.',
     access: 'administrator',
     scope: 'ua:users:read',
     query: UserListRequest,
     returns: UserPage,
     description: 'One page of users',
     headers: NEXT_PAGE,
-    examples: { ...INVALID_STATUS, email: new InvalidEmailError(), ...INVALID_PAGE },
+    examples: {
+      ...INVALID_STATUS,
+      email: new InvalidEmailError(),
+      api_key_prefix: new InvalidKeyPrefixError(),
+      ...INVALID_PAGE,
+    },
   })
   async list(@Query() query: UserListRequest, @Req() request: Request): Promise<UserPage> {
-    const page = await this.users.list(query, pageWindowOf(query));
+    const { status, email, api_key_prefix: apiKeyPrefix } = query;
+    const page = await this.users.list({ status, email, apiKeyPrefix }, pageWindowOf(query));
     return paginated(page, query, (user) => AdminUserResponse.from(user), request);
   }
 

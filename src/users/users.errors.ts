@@ -27,6 +27,14 @@ export class InvalidEmailError extends DomainError {
   }
 }
 
+export class InvalidKeyPrefixError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super('api_key_prefix must be the first characters of a key: its prefix, up to the last _, and five more');
+  }
+}
+
 export class InvalidUserRoleError extends DomainError {
   readonly kind = 'invalid';
 

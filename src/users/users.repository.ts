@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import sql, { type Sql } from 'sql-template-tag';
+import sql, { join, type Sql } from 'sql-template-tag';
 import { DataSource, type EntityManager } from 'typeorm';
 import { type Actor, APPLICATION, checkActor } from '../audit-trail/actor.js';
 import { Counters } from '../common/counters/counters.js';
@@ -34,10 +34,19 @@ export interface UserFilter {
   readonly status?: UserStatus | undefined;
   /** Whatever its case. */
   readonly email?: string | undefined;
+  /** The visible part of one of the keys of the user, whatever became of that key. */
+  readonly apiKeyPrefix?: string | undefined;
 }
 
 /** As the unique index `uq_users_email` compares addresses. */
 const hasEmail = (email: string): Sql => sql`lower(email COLLATE "C") = lower(${email} COLLATE "C")`;
+
+/**
+ * The owners of keys with this visible part. As an array, which is read first by the index on
+ * prefixes, since the planner cannot know how few they are.
+ */
+const hasKeyPrefix = (prefix: string): Sql =>
+  sql`id = ANY (ARRAY(SELECT user_id FROM api_keys WHERE prefix = ${prefix}))`;
 
 /**
  * Every query on users. They are SQL: TypeORM's `find` and `save` cost several times the statement
@@ -103,11 +112,15 @@ export class UsersRepository {
   }
 
   /** The users that match the filter, newest first. */
-  async findPage({ email, status }: UserFilter, window: PageWindow): Promise<Page<User>> {
+  async findPage({ email, status, apiKeyPrefix }: UserFilter, window: PageWindow): Promise<Page<User>> {
+    const conditions = [
+      ...(email === undefined ? [] : [hasEmail(email)]),
+      ...(apiKeyPrefix === undefined ? [] : [hasKeyPrefix(apiKeyPrefix)]),
+    ];
     const list: List = {
       columns: SELECTED,
       table: 'users',
-      filter: email === undefined ? sql`true` : hasEmail(email),
+      filter: conditions.length === 0 ? sql`true` : join(conditions, ' AND '),
       partition: { column: 'status', values: status === undefined ? USER_STATUSES : [status] },
       order: NEWEST,
     };

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { InsufficientScopeError, InvalidRateLimitError } from '../api-keys/api-keys.errors.js';
 import { isRateLimit } from '../api-keys/rate-limit-rules.js';
+import { isVisiblePart } from '../common/api-key-format.js';
 import { violates } from '../common/errors/constraint.js';
 import { type Actor, APPLICATION } from '../audit-trail/actor.js';
 import type { AuditOptions, ChangeOptions, TransactionOptions } from '../audit-trail/change-options.js';
@@ -14,6 +15,7 @@ import { parseUserName } from './user-name.js';
 import {
   EmailTakenError,
   InvalidEmailError,
+  InvalidKeyPrefixError,
   InvalidUserNameError,
   InvalidUserRoleError,
   InvalidUserStatusError,
@@ -137,12 +139,14 @@ export class UsersService {
   /**
    * The users that match the filter, newest first.
    *
-   * @throws InvalidUserStatusError, InvalidEmailError, InvalidPageWindowError, PageOutOfReachError
+   * @throws InvalidUserStatusError, InvalidEmailError, InvalidKeyPrefixError,
+   *   InvalidPageWindowError, PageOutOfReachError
    */
-  async list({ status, email }: UserFilter, window: PageWindow): Promise<Page<User>> {
+  async list({ status, email, apiKeyPrefix }: UserFilter, window: PageWindow): Promise<Page<User>> {
     if (status !== undefined) checkStatus(status);
     if (email !== undefined && !isEmailAddress(email)) throw new InvalidEmailError();
-    return this.users.findPage({ status, email }, window);
+    if (apiKeyPrefix !== undefined && !isVisiblePart(apiKeyPrefix)) throw new InvalidKeyPrefixError();
+    return this.users.findPage({ status, email, apiKeyPrefix }, window);
   }
 
   /**

@@ -1219,6 +1219,27 @@ export const MUTANTS = [
     to: 'const CHECKSUM_LENGTH = 5;',
     killedBy: 'src/common/api-key-format.spec.ts',
   },
+  {
+    file: 'src/users/users.repository.ts',
+    from: 'id = ANY (ARRAY(SELECT user_id FROM api_keys WHERE prefix = ${prefix}))',
+    to: 'id = ANY (ARRAY(SELECT user_id FROM api_keys WHERE prefix = ${prefix} AND revoked_at IS NULL))',
+    killedBy: 'test/lists.e2e-spec.ts',
+    title: 'finds the owner of the first characters that a customer quotes',
+  },
+  {
+    file: 'src/users/users.repository.ts',
+    from: "join(conditions, ' AND ')",
+    to: "join(conditions, ' OR ')",
+    killedBy: 'test/lists.e2e-spec.ts',
+    title: 'lists each owner once over its pages',
+  },
+  {
+    file: 'src/users/users.service.ts',
+    from: 'if (apiKeyPrefix !== undefined && !isVisiblePart(apiKeyPrefix)) throw new InvalidKeyPrefixError();',
+    to: '',
+    killedBy: 'test/lists.e2e-spec.ts',
+    title: '400 refuses a whole key, and does not repeat it',
+  },
   // startup
   {
     file: 'src/startup/stop-signal.ts',

@@ -81,7 +81,7 @@ export interface paths {
         };
         /**
          * List users, the newest first
-         * @description Filters by `status` and by the whole `email`. To read every user once while others are added, follow the `Link` header.
+         * @description Filters by `status`, by the whole `email` and by the first characters of a key (`api_key_prefix`). To read every user once while others are added, follow the `Link` header.
          *
          *     Scope: `ua:users:read`
          */
@@ -1520,6 +1520,11 @@ export interface operations {
                  * @example ada@example.com
                  */
                 email?: string;
+                /**
+                 * @description Only users who have a key with this `prefix`, exactly as a key response shows it, whether the key is ACTIVE, EXPIRED or REVOKED. A rotation replaces the `prefix` of a key: that of the old secret finds nobody
+                 * @example ua_5GhT2
+                 */
+                api_key_prefix?: string;
             };
             header?: never;
             path?: never;

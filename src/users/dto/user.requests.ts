@@ -1,6 +1,8 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsIn, IsString } from 'class-validator';
 import { IsRateLimit, rateLimitSchema } from '../../api-keys/dto/rate-limit.decorator.js';
+import { MAX_VISIBLE_LENGTH, VISIBLE_PART } from '../../common/api-key-format.js';
+import { EXAMPLE_VISIBLE_PART } from '../../common/docs/key-prefixes.js';
 import { PageRequest } from '../../common/pagination/page.request.js';
 import { MAX_EMAIL_LENGTH } from '../../common/validation/email.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
@@ -82,6 +84,17 @@ export class UserListRequest extends PageRequest {
   @Omittable()
   @IsString()
   readonly email?: string;
+
+  @ApiPropertyOptional({
+    pattern: VISIBLE_PART,
+    maxLength: MAX_VISIBLE_LENGTH,
+    example: EXAMPLE_VISIBLE_PART,
+    description:
+      'Only users who have a key with this `prefix`, exactly as a key response shows it, whether the key is ACTIVE, EXPIRED or REVOKED. A rotation replaces the `prefix` of a key: that of the old secret finds nobody',
+  })
+  @Omittable()
+  @IsString()
+  readonly api_key_prefix?: string;
 }
 
 /** A new user, in terms of `UsersService`. */
