@@ -78,7 +78,7 @@ describe('The page at /docs', () => {
       return (await Promise.all(paths.map((path) => sizeOf(path, encoding)))).reduce((sum, size) => sum + size);
     };
 
-    expect(await total('br')).toBeLessThan(420_000);
+    expect(await total('br')).toBeLessThan(430_000);
     expect(await total('gzip')).toBeLessThan(480_000);
   });
 

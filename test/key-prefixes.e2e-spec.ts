@@ -163,6 +163,22 @@ describe('API_KEY_PREFIX', () => {
     });
   });
 
+  it('is checked by POST /v1/verify: a key with a prefix that is not listed is malformed, and costs no SQL', async () => {
+    const before = await start('ua_');
+    const [admin, ada] = [await before.given.user({ isAdmin: true }), await before.given.user()];
+    const app = await start('acme_,ua_');
+    const eve = await (await start('eve_')).given.user();
+    const verify = async (key: string) =>
+      (await app.as(admin).post('/v1/verify').send({ key })).body as { allowed: boolean; reason: string | null };
+
+    expect(await verify(ada.key)).toMatchObject({ allowed: true });
+    expect(await verify((await app.given.user()).key)).toMatchObject({ allowed: true });
+    const statements = await app.statementsDuring(async () => {
+      expect(await verify(eve.key)).toMatchObject({ allowed: false, reason: 'malformed' });
+    });
+    expect(statements).toBe(1); // the lookup of the administrator's key
+  });
+
   it('is hidden with the rest of a key in messages and request ids, also when the key is mistyped or not listed', async () => {
     const app = await start('acme_,acme_live_');
     const ada = await app.given.user();
