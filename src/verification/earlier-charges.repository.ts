@@ -34,7 +34,10 @@ const LOOKUPS = new Rows<Lookup>({
   transaction_id: ['text', ({ transactionId }) => transactionId],
 });
 
-/** Finds the key in every state: an entry is told of also where its key works no longer. */
+/**
+ * Finds the key in every state: an entry is told of also where its key works no longer. With
+ * `BETWEEN … ORDER BY` one index only has the order: see `moveAll` in the ledger.
+ */
 export const FIND_CHARGES = new Statement<LookupRow>(
   'find_charges',
   sql`SELECT request.digest, request.transaction_id AS "requestedId", k.id AS "keyId", ${SELECTED_ENTRY}
@@ -44,7 +47,10 @@ export const FIND_CHARGES = new Statement<LookupRow>(
                      UNION ALL
                      SELECT id, user_id FROM api_keys WHERE id = s.api_key_id LIMIT 1) AS k ON true
   LEFT JOIN LATERAL (SELECT * FROM credit_entries
-                      WHERE user_id = k.user_id AND transaction_id = request.transaction_id LIMIT 1) AS credit_entries ON true`,
+                      WHERE user_id = k.user_id
+                        AND transaction_id BETWEEN request.transaction_id AND request.transaction_id
+                      ORDER BY transaction_id
+                      LIMIT 1) AS credit_entries ON true`,
 );
 
 /** Lookups of charges by the secret of the key that was charged for. */

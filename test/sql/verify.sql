@@ -8,7 +8,10 @@ SELECT request.digest, request.transaction_id AS "requestedId", k.id AS "keyId",
                      UNION ALL
                      SELECT id, user_id FROM api_keys WHERE id = s.api_key_id LIMIT 1) AS k ON true
   LEFT JOIN LATERAL (SELECT * FROM credit_entries
-                      WHERE user_id = k.user_id AND transaction_id = request.transaction_id LIMIT 1) AS credit_entries ON true;
+                      WHERE user_id = k.user_id
+                        AND transaction_id BETWEEN request.transaction_id AND request.transaction_id
+                      ORDER BY transaction_id
+                      LIMIT 1) AS credit_entries ON true;
 
 -- prepared: move_unlocked_credits
 WITH RECURSIVE request AS MATERIALIZED (
