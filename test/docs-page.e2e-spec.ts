@@ -79,7 +79,7 @@ describe('The page at /docs', () => {
     };
 
     expect(await total('br')).toBeLessThan(430_000);
-    expect(await total('gzip')).toBeLessThan(480_000);
+    expect(await total('gzip')).toBeLessThan(490_000);
   });
 
   it.each(['br', 'gzip'])('has the same content in the encoding %s', async (encoding) => {
