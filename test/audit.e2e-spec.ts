@@ -229,6 +229,39 @@ describe('The audit trail', () => {
     },
   );
 
+  it('lists what one key did, to its owner and to others, and nothing that another key did', async () => {
+    const admin = await administrator();
+    const [ada, other] = [await app.given.user(), await app.given.user({ isAdmin: true })];
+    const { id: keyId } = (await app.as(admin).get('/v1/api-keys/current')).body as { id: string };
+    const name = (text: string) => ({ name: `Name ${text}` });
+    await app.as(admin).patch('/v1/users/me').send(name('own'));
+    await app.as(admin).patch(`/v1/users/${ada.id}`).send(name('other'));
+    await app.as(admin).post('/v1/api-keys').send({ name: 'made', expires_at: FUTURE });
+    await app.as(admin).post(`/v1/users/${ada.id}/api-keys`).send({ name: 'made', expires_at: FUTURE });
+    await app.as(other).patch(`/v1/users/${admin.id}`).send(name('by another'));
+    await app.as(other).patch('/v1/users/me').send(name('another'));
+    const list = async (query: string) => {
+      const { body } = await app.as(admin).get(`/v1/audit-events?actor_key_id=${keyId}${query}`).expect(200);
+      return (body as { data: AuditEvent[] }).data.map(({ action, user_id }) => [action, user_id]);
+    };
+    const all = [
+      ['api_key.created', ada.id],
+      ['api_key.created', admin.id],
+      ['user.updated', ada.id],
+      ['user.updated', admin.id],
+    ];
+
+    expect(await list('')).toEqual(all);
+    expect([...(await list('&items_per_page=2')), ...(await list('&items_per_page=2&page=2'))]).toEqual(all);
+    expect(await list('&action=user.updated')).toEqual(all.slice(2));
+    expect(await list(`&user_id=${ada.id}`)).toEqual([all[0], all[2]]);
+    expect(await list(`&user_id=${admin.id}&action=user.updated`)).toEqual([all[3]]);
+    expect((await app.as(admin).get('/v1/audit-events?actor_key_id=first-key')).body).toEqual({
+      status: 400,
+      message: 'actor_key_id must be a UUID',
+    });
+  });
+
   it('400 refuses an action or a user_id that cannot be', async () => {
     const admin = await administrator();
     const get = (query: string) => app.as(admin).get(`/v1/audit-events?${query}`);

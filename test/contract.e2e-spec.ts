@@ -107,6 +107,7 @@ const SAYS_MORE: Readonly<Record<string, string>> = {
   api_key_prefix: 'pattern',
   user_id: 'format',
   api_key_id: 'format',
+  actor_key_id: 'format',
   key_name: 'pattern',
   scope: 'items',
   'X-Required-Scope': 'maxLength',

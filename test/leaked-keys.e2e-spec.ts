@@ -174,6 +174,7 @@ describe('A leaked key', () => {
         name: FIRST_KEY_NAME,
         prefix: ada.key.slice(0, 8),
         scopes: null,
+        rate_limit_per_minute: null,
         user_id: ada.id,
         email: 'ada@example.com',
         status_before: 'REVOKED',

@@ -175,6 +175,7 @@ describe('Every list', () => {
       [`/v1/audit-events?user_id=${busy}&action=api_key.created`, 'ix_audit_events_user_id_action_created_at'],
       ['/v1/users', 'ix_users_status_newest'],
       ['/v1/users?status=ACTIVE', 'ix_users_status_newest'],
+      [`/v1/audit-events?actor_key_id=${busy}&action=api_key.created`, 'ix_audit_events_actor_key_id'],
     ])('%s reads no other rows than its own', async (path, index) => {
       const plans = await explain(app.nest.get(DataSource), async () => {
         expect((await get(path)).status).toBe(200);

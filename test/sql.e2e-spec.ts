@@ -71,7 +71,10 @@ describe('The SQL of', () => {
         .post('/v1/verify')
         .send({ key: ada.key, charge: { amount: 1, transaction_id: randomUUID() } }),
     forwardAuth: () => app.as(ada).get('/v1/forward-auth?scope=jobs:write'),
-    listAuditEvents: () => app.as(admin).get('/v1/audit-events'),
+    listAuditEvents: async () => {
+      await app.as(admin).get('/v1/audit-events');
+      await app.as(admin).get(`/v1/audit-events?actor_key_id=${ada.id}`);
+    },
     addCredits: () => app.as(admin).post('/v1/billing/credits-add').send(credits()),
     deductCredits: () =>
       app

@@ -6,6 +6,7 @@ import { AUDIT_ACTIONS, type AuditAction } from '../audit-trail/with-audit.js';
 @Entity('audit_events')
 @Index('ix_audit_events_user_id_action_created_at', { synchronize: false }) // descending: not expressible in TypeORM, see the migration
 @Index('ix_audit_events_action_newest', { synchronize: false })
+@Index('ix_audit_events_actor_key_id', { synchronize: false })
 @Check('ck_audit_events_action', `action IN (${AUDIT_ACTIONS.map((action) => `'${action}'`).join()})`)
 @ActorCheck('ck_audit_events_actor')
 export class AuditEvent extends ActorColumns {

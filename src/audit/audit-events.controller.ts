@@ -21,7 +21,7 @@ export class AuditEventsController {
     id: 'listAuditEvents',
     summary: 'List changes of users and API keys, the newest first',
     details:
-      'Each event tells who changed what, from which value to which, when, and by which request. Filters by `user_id` and `action`. To read every event once while others are added, follow the `Link` header.',
+      'Each event tells who changed what, from which value to which, when, and by which request. Filters by `user_id`, `action` and `actor_key_id`, the key that made the change. To read every event once while others are added, follow the `Link` header.',
     access: 'administrator',
     scope: 'ua:audit:read',
     query: AuditEventListRequest,
@@ -34,7 +34,8 @@ export class AuditEventsController {
     },
   })
   async list(@Query() query: AuditEventListRequest, @Req() request: Request): Promise<AuditEventPage> {
-    const page = await this.events.findPage({ userId: query.user_id, action: query.action }, pageWindowOf(query));
+    const { user_id: userId, action, actor_key_id: actorKeyId } = query;
+    const page = await this.events.findPage({ userId, action, actorKeyId }, pageWindowOf(query));
     return paginated(page, query, (event) => AuditEventResponse.from(event), request);
   }
 }

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import sql from 'sql-template-tag';
+import sql, { type Sql } from 'sql-template-tag';
 import { DataSource } from 'typeorm';
 import type { Page, PageWindow } from '../common/pagination/page.js';
 import type { AuditEvent } from './audit-event.entity.js';
@@ -12,6 +12,8 @@ import { findNewest, NEWEST, NEWEST_NULLS_LAST } from '../database/list.js';
 export interface AuditEventFilter {
   readonly userId?: string | undefined;
   readonly action?: AuditAction | undefined;
+  /** The key that made the change. */
+  readonly actorKeyId?: string | undefined;
 }
 
 const COLUMNS = {
@@ -39,14 +41,29 @@ export class AuditEventsRepository {
    * lists of several actions are merged. An index per filter would avoid the merging, but each
    * change of a user would write to each index.
    */
-  findPage({ userId, action }: AuditEventFilter, window: PageWindow): Promise<Page<AuditEvent>> {
-    const list = {
-      columns: selectList(COLUMNS, 'audit_events'),
-      table: 'audit_events',
-      partition: { column: 'action', values: action === undefined ? AUDIT_ACTIONS : [action] },
-    };
-    return userId === undefined
-      ? findNewest(this.database, { ...list, filter: sql`true`, order: NEWEST }, window)
-      : findNewest(this.database, { ...list, filter: sql`user_id = ${userId}`, order: NEWEST_NULLS_LAST }, window);
+  findPage({ userId, action, actorKeyId }: AuditEventFilter, window: PageWindow): Promise<Page<AuditEvent>> {
+    const ofActions = (action === undefined ? AUDIT_ACTIONS : [action]).map((value) => sql`action = ${value}`);
+    const list = { columns: selectList(COLUMNS, 'audit_events'), table: 'audit_events' };
+    if (actorKeyId === undefined) {
+      return userId === undefined
+        ? findNewest(this.database, { ...list, filter: sql`true`, parts: ofActions, order: NEWEST }, window)
+        : findNewest(
+            this.database,
+            { ...list, filter: sql`user_id = ${userId}`, parts: ofActions, order: NEWEST_NULLS_LAST },
+            window,
+          );
+    }
+    const byKey = sql`actor_key_id = ${actorKeyId}`;
+    const filter = userId === undefined ? byKey : sql`${byKey} AND user_id = ${userId}`;
+    const parts = ofActions.map((ofAction) => sql`${ofAction} AND ${INDEXED_BY_KEY}`);
+    if (action === undefined || action === 'user.updated') parts.push(ownProfile(actorKeyId));
+    return findNewest(this.database, { ...list, filter, parts, order: NEWEST_NULLS_LAST }, window);
   }
 }
+
+/** The predicate of `ix_audit_events_actor_key_id`. */
+const INDEXED_BY_KEY = sql`(action <> 'user.updated' OR user_id <> actor_user_id)`;
+
+/** The other events of a key: changes of the profile of its owner. */
+const ownProfile = (keyId: string): Sql =>
+  sql`action = 'user.updated' AND user_id = actor_user_id AND user_id = (SELECT user_id FROM api_keys WHERE id = ${keyId})`;

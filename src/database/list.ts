@@ -26,10 +26,10 @@ export interface List {
   /** A condition. */
   readonly filter: Sql;
   /**
-   * A column, with the requested values of all that it has: an index has the rows of each value in
+   * Conditions of which each row that is requested meets just one: an index has the rows of each in
    * order, and these lists are merged.
    */
-  readonly partition?: { readonly column: string; readonly values: readonly string[] };
+  readonly parts?: readonly Sql[];
   /** `NEWEST` or `NEWEST_NULLS_LAST`. */
   readonly order: Sql;
 }
@@ -68,8 +68,7 @@ export async function findNewest<Row extends ObjectLiteral>(
 }
 
 /** The condition of each list that is merged. */
-const filtersOf = ({ filter, partition }: List): Sql[] =>
-  partition ? partition.values.map((value) => sql`${filter} AND ${raw(partition.column)} = ${value}`) : [filter];
+const filtersOf = ({ filter, parts }: List): Sql[] => parts?.map((part) => sql`${filter} AND ${part}`) ?? [filter];
 
 /**
  * The newest rows of each list that is merged. Each has an order and a limit of its own, so
@@ -92,7 +91,7 @@ async function total(database: DataSource, list: List): Promise<number> {
   const counted = await count(database, list);
   if (counted <= MAX_OFFSET) return counted;
   // The estimates of all values do not add up to that of the table.
-  const [only] = list.partition?.values.length === 1 ? filtersOf(list) : [list.filter];
+  const [only] = list.parts?.length === 1 ? filtersOf(list) : [list.filter];
   const [row] = await query<Explained>(
     database,
     sql`EXPLAIN (FORMAT JSON) SELECT FROM ${raw(list.table)} WHERE ${only}`,

@@ -18,6 +18,7 @@ import { IndexKeyPrefixes1767226800000 } from '../../migrations/1767226800000-in
 import { WidenKeyPrefixes1767226860000 } from '../../migrations/1767226860000-widen-key-prefixes.js';
 import { ValidateKeyPrefixes1767226920000 } from '../../migrations/1767226920000-validate-key-prefixes.js';
 import { AddRateLimits1767227160000 } from '../../migrations/1767227160000-add-rate-limits.js';
+import { IndexEventsByKey1767227280000 } from '../../migrations/1767227280000-index-events-by-key.js';
 import { ValidateRateLimits1767227220000 } from '../../migrations/1767227220000-validate-rate-limits.js';
 
 /** Every migration, oldest first. A test holds this list and the folder together. */
@@ -43,4 +44,5 @@ export const MIGRATIONS = [
   ValidateKeyPrefixes1767226920000,
   AddRateLimits1767227160000,
   ValidateRateLimits1767227220000,
+  IndexEventsByKey1767227280000,
 ];

@@ -121,7 +121,7 @@ export class UsersRepository {
       columns: SELECTED,
       table: 'users',
       filter: conditions.length === 0 ? sql`true` : join(conditions, ' AND '),
-      partition: { column: 'status', values: status === undefined ? USER_STATUSES : [status] },
+      parts: (status === undefined ? USER_STATUSES : [status]).map((value) => sql`status = ${value}`),
       order: NEWEST,
     };
     const page = await findNewest<UserRow>(this.database, list, window);

@@ -16,3 +16,14 @@ SELECT count(*)::int AS rows FROM (SELECT FROM ((SELECT id FROM audit_events WHE
         UNION ALL (SELECT id FROM audit_events WHERE true AND action = $4 ORDER BY created_at DESC, id DESC LIMIT 10001)
         UNION ALL (SELECT id FROM audit_events WHERE true AND action = $5 ORDER BY created_at DESC, id DESC LIMIT 10001)
         UNION ALL (SELECT id FROM audit_events WHERE true AND action = $6 ORDER BY created_at DESC, id DESC LIMIT 10001)) AS audit_events LIMIT 10001) AS found;
+
+SELECT audit_events.id, audit_events.created_at AS "createdAt", audit_events.action, audit_events.user_id AS "userId", audit_events.api_key_id AS "apiKeyId", audit_events.actor, audit_events.actor_user_id AS "actorUserId", audit_events.actor_key_id AS "actorKeyId", audit_events.request_id AS "requestId", audit_events.changes
+  FROM ((SELECT * FROM audit_events WHERE actor_key_id = $1 AND action = $2 AND (action <> 'user.updated' OR user_id <> actor_user_id) ORDER BY created_at DESC NULLS LAST, id DESC LIMIT $3::bigint + $4::bigint)
+        UNION ALL (SELECT * FROM audit_events WHERE actor_key_id = $5 AND action = $6 AND (action <> 'user.updated' OR user_id <> actor_user_id) ORDER BY created_at DESC NULLS LAST, id DESC LIMIT $7::bigint + $8::bigint)
+        UNION ALL (SELECT * FROM audit_events WHERE actor_key_id = $9 AND action = $10 AND (action <> 'user.updated' OR user_id <> actor_user_id) ORDER BY created_at DESC NULLS LAST, id DESC LIMIT $11::bigint + $12::bigint)
+        UNION ALL (SELECT * FROM audit_events WHERE actor_key_id = $13 AND action = $14 AND (action <> 'user.updated' OR user_id <> actor_user_id) ORDER BY created_at DESC NULLS LAST, id DESC LIMIT $15::bigint + $16::bigint)
+        UNION ALL (SELECT * FROM audit_events WHERE actor_key_id = $17 AND action = $18 AND (action <> 'user.updated' OR user_id <> actor_user_id) ORDER BY created_at DESC NULLS LAST, id DESC LIMIT $19::bigint + $20::bigint)
+        UNION ALL (SELECT * FROM audit_events WHERE actor_key_id = $21 AND action = $22 AND (action <> 'user.updated' OR user_id <> actor_user_id) ORDER BY created_at DESC NULLS LAST, id DESC LIMIT $23::bigint + $24::bigint)
+        UNION ALL (SELECT * FROM audit_events WHERE actor_key_id = $25 AND action = 'user.updated' AND user_id = actor_user_id AND user_id = (SELECT user_id FROM api_keys WHERE id = $26) ORDER BY created_at DESC NULLS LAST, id DESC LIMIT $27::bigint + $28::bigint)) AS audit_events
+ ORDER BY created_at DESC NULLS LAST, id DESC
+ LIMIT $29 OFFSET $30;

@@ -365,7 +365,7 @@ export interface paths {
         };
         /**
          * List changes of users and API keys, the newest first
-         * @description Each event tells who changed what, from which value to which, when, and by which request. Filters by `user_id` and `action`. To read every event once while others are added, follow the `Link` header.
+         * @description Each event tells who changed what, from which value to which, when, and by which request. Filters by `user_id`, `action` and `actor_key_id`, the key that made the change. To read every event once while others are added, follow the `Link` header.
          *
          *     Scope: `ua:audit:read`
          */
@@ -2886,6 +2886,11 @@ export interface operations {
                  * @example user.updated
                  */
                 action?: "user.created" | "user.updated" | "api_key.created" | "api_key.updated" | "api_key.rotated" | "api_key.revoked";
+                /**
+                 * @description Only changes that requests with this key made
+                 * @example 0198c5a2-9d3f-4b8e-8c21-5e7f9a0b3d46
+                 */
+                actor_key_id?: string;
             };
             header?: never;
             path?: never;

@@ -19,4 +19,13 @@ export class AuditEventListRequest extends PageRequest {
   @Omittable()
   @IsIn(AUDIT_ACTIONS, { message: `action must be one of ${AUDIT_ACTIONS.join(', ')}` })
   readonly action?: AuditAction;
+
+  @ApiPropertyOptional({
+    ...UUID_SCHEMA,
+    description: 'Only changes that requests with this key made',
+    example: '0198c5a2-9d3f-4b8e-8c21-5e7f9a0b3d46',
+  })
+  @Omittable()
+  @IsId()
+  readonly actor_key_id?: string;
 }
