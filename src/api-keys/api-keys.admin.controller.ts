@@ -45,9 +45,9 @@ export class ApiKeysAdminController {
   @Header('Cache-Control', 'no-store')
   @Operation({
     id: 'createApiKeyForUser',
-    summary: 'Make an API key for a user',
+    summary: 'Create an API key for a user',
     details:
-      'The answer is the only one that ever holds the secret. 409: the user has a key of that name, or 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and a request with another name makes a key with a secret that you can read.',
+      'The response is the only one that contains the secret. 409: the user has a key of that name, or 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and a request with another name makes a key with a secret that you can read.',
     access: 'administrator',
     scope: 'ua:users:keys:write',
     params: { user_id: USER_ID },
@@ -144,7 +144,7 @@ export class ApiKeysAdminController {
     id: 'revokeApiKeyOfUser',
     summary: 'Revoke an API key of a user for good; safe to repeat',
     details:
-      'The key stops working with the next request and stays in the list as REVOKED. A repeated request answers the same.',
+      'The key stops working with the next request and stays in the list as REVOKED. A repeated request gets the same response.',
     access: 'administrator',
     scope: 'ua:users:keys:write',
     params: { user_id: USER_ID, key_name: KEY_NAME },

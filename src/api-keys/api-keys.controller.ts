@@ -41,9 +41,9 @@ export class ApiKeysController {
   @Header('Cache-Control', 'no-store')
   @Operation({
     id: 'createApiKey',
-    summary: 'Make an API key for the calling user',
+    summary: 'Create an API key for the calling user',
     details:
-      'The answer is the only one that ever holds the secret. 409: there is a key of that name, or there are 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and `rotateApiKey` gives that key a secret that you can read.',
+      'The response is the only one that contains the secret. 409: there is a key of that name, or there are 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and `rotateApiKey` gives that key a secret that you can read.',
     access: 'user',
     scope: 'ua:keys:write',
     body: ApiKeyCreate,
@@ -122,7 +122,7 @@ export class ApiKeysController {
     id: 'getApiKey',
     summary: 'Read an API key',
     details:
-      'Answers the key without its secret, which was shown once. A key of somebody else is 404, like one that does not exist.',
+      'Returns the key without its secret, which was shown once. A key of another user is 404, like one that does not exist.',
     access: 'user',
     scope: 'ua:keys:read',
     params: { key_name: KEY_NAME },
@@ -162,7 +162,7 @@ export class ApiKeysController {
     id: 'revokeApiKey',
     summary: 'Revoke an API key for good; safe to repeat',
     details:
-      'The key stops working with the next request and stays in the list as REVOKED. A repeated request answers the same.',
+      'The key stops working with the next request and stays in the list as REVOKED. A repeated request gets the same response.',
     access: 'user',
     scope: 'ua:keys:write',
     params: { key_name: KEY_NAME },
@@ -180,7 +180,7 @@ export class ApiKeysController {
     id: 'rotateApiKey',
     summary: 'Give an active API key a new secret',
     details:
-      'The answer is the only one that ever holds the new secret. The old one works on for `overlap_seconds`, its answers carrying `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. After 503 or without a response the key may have a new secret, which is lost: rotate it again with another key of yours, or ask an administrator to. The old secret, which works until its overlap ends, may not rotate any more (403). 409: the key is expired or revoked.',
+      'The response is the only one that contains the new secret. The old one works for `overlap_seconds` more, and responses to it have `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. After 503 or without a response the key may have a new secret, which is lost: rotate it again with another key of yours, or ask an administrator to. The old secret, which works until its overlap ends, may not rotate any more (403). 409: the key is expired or revoked.',
     access: 'user',
     scope: 'ua:keys:write',
     params: { key_name: KEY_NAME },

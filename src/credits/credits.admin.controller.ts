@@ -38,7 +38,7 @@ export class CreditsAdminController {
     id: 'addCredits',
     summary: 'Add credits to a balance; safe to repeat',
     details:
-      'Moves the balance and writes the entry, both or neither. The same `transaction_id` again answers the same entry and moves nothing, so repeat a request whose answer was lost. 409: that id stands for another amount or type.',
+      'Moves the balance and writes the entry, both or neither. The same `transaction_id` again returns the same entry and moves nothing, so repeat a request whose response was lost. 409: that id stands for another amount or type.',
     access: 'administrator',
     scope: 'ua:credits:add',
     body: CreditChange,
@@ -61,7 +61,7 @@ export class CreditsAdminController {
     id: 'deductCredits',
     summary: 'Take credits from a balance; safe to repeat',
     details:
-      'Moves the balance and writes the entry, both or neither. 402: the balance is lower than the amount, and nothing moved. The same `transaction_id` again answers the same entry and moves nothing, so repeat a request whose answer was lost. 409: that id stands for another amount or type.',
+      'Moves the balance and writes the entry, both or neither. 402: the balance is lower than the amount, and nothing moved. The same `transaction_id` again returns the same entry and moves nothing, so repeat a request whose response was lost. 409: that id stands for another amount or type.',
     access: 'administrator',
     scope: 'ua:credits:spend',
     body: CreditChange,

@@ -112,7 +112,7 @@ export class UsersAdminController {
     id: 'updateUser',
     summary: 'Change the name, the status or the rate limit of a user',
     details:
-      'Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.',
+      'Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that another request has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.',
     access: 'administrator',
     scope: 'ua:users:write',
     params: { user_id: USER_ID },
@@ -147,7 +147,7 @@ export class UsersAdminController {
     id: 'deactivateUser',
     summary: 'Deactivate a user, whose keys stop working at once; safe to repeat',
     details:
-      'The user becomes INACTIVE, and every key of it stops working with the next request. Nothing is deleted; `updateUser` makes it ACTIVE again. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.',
+      'The user becomes INACTIVE, and every key of it stops working with the next request. Nothing is deleted; `updateUser` makes it ACTIVE again. With `If-Match`, 412 means that another request has changed the user since, and nothing was written. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.',
     access: 'administrator',
     scope: 'ua:users:write',
     params: { user_id: USER_ID },

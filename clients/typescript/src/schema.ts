@@ -65,7 +65,7 @@ export interface paths {
         head?: never;
         /**
          * Update current user information
-         * @description Changes the name alone, which is trimmed and brought into NFC before it is checked and stored; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. Every movement of credits changes the user, so a user who is charged all the time often gets 412: repeat the request with the new `ETag`, or send no `If-Match`. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out.
+         * @description Changes the name alone, which is trimmed and brought into NFC before it is checked and stored; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that another request has changed the user since, and nothing was written: read it again, and decide anew. Every movement of credits changes the user, so a user who is charged all the time often gets 412: repeat the request with the new `ETag`, or send no `If-Match`. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out.
          *
          *     Scope: `ua:profile:write`
          */
@@ -118,7 +118,7 @@ export interface paths {
         post?: never;
         /**
          * Deactivate a user, whose keys stop working at once; safe to repeat
-         * @description The user becomes INACTIVE, and every key of it stops working with the next request. Nothing is deleted; `updateUser` makes it ACTIVE again. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.
+         * @description The user becomes INACTIVE, and every key of it stops working with the next request. Nothing is deleted; `updateUser` makes it ACTIVE again. With `If-Match`, 412 means that another request has changed the user since, and nothing was written. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.
          *
          *     Scope: `ua:users:write`
          */
@@ -127,7 +127,7 @@ export interface paths {
         head?: never;
         /**
          * Change the name, the status or the rate limit of a user
-         * @description Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that somebody has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.
+         * @description Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that another request has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.
          *
          *     Scope: `ua:users:write`
          */
@@ -150,8 +150,8 @@ export interface paths {
         get: operations["listApiKeysOfUser"];
         put?: never;
         /**
-         * Make an API key for a user
-         * @description The answer is the only one that ever holds the secret. 409: the user has a key of that name, or 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and a request with another name makes a key with a secret that you can read.
+         * Create an API key for a user
+         * @description The response is the only one that contains the secret. 409: the user has a key of that name, or 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and a request with another name makes a key with a secret that you can read.
          *
          *     Scope: `ua:users:keys:write`
          */
@@ -180,7 +180,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke an API key of a user for good; safe to repeat
-         * @description The key stops working with the next request and stays in the list as REVOKED. A repeated request answers the same.
+         * @description The key stops working with the next request and stays in the list as REVOKED. A repeated request gets the same response.
          *
          *     Scope: `ua:users:keys:write`
          */
@@ -273,7 +273,7 @@ export interface paths {
         put?: never;
         /**
          * Add credits to a balance; safe to repeat
-         * @description Moves the balance and writes the entry, both or neither. The same `transaction_id` again answers the same entry and moves nothing, so repeat a request whose answer was lost. 409: that id stands for another amount or type.
+         * @description Moves the balance and writes the entry, both or neither. The same `transaction_id` again returns the same entry and moves nothing, so repeat a request whose response was lost. 409: that id stands for another amount or type.
          *
          *     Scope: `ua:credits:add`
          */
@@ -295,7 +295,7 @@ export interface paths {
         put?: never;
         /**
          * Take credits from a balance; safe to repeat
-         * @description Moves the balance and writes the entry, both or neither. 402: the balance is lower than the amount, and nothing moved. The same `transaction_id` again answers the same entry and moves nothing, so repeat a request whose answer was lost. 409: that id stands for another amount or type.
+         * @description Moves the balance and writes the entry, both or neither. 402: the balance is lower than the amount, and nothing moved. The same `transaction_id` again returns the same entry and moves nothing, so repeat a request whose response was lost. 409: that id stands for another amount or type.
          *
          *     Scope: `ua:credits:spend`
          */
@@ -394,8 +394,8 @@ export interface paths {
         get: operations["listApiKeys"];
         put?: never;
         /**
-         * Make an API key for the calling user
-         * @description The answer is the only one that ever holds the secret. 409: there is a key of that name, or there are 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and `rotateApiKey` gives that key a secret that you can read.
+         * Create an API key for the calling user
+         * @description The response is the only one that contains the secret. 409: there is a key of that name, or there are 100 active ones. The name of an expired or revoked key stays taken. After 503 or without a response the key may have been made, and its secret is lost: a repeated request is 409 then, and `rotateApiKey` gives that key a secret that you can read.
          *
          *     Scope: `ua:keys:write`
          */
@@ -415,7 +415,7 @@ export interface paths {
         };
         /**
          * Read an API key
-         * @description Answers the key without its secret, which was shown once. A key of somebody else is 404, like one that does not exist.
+         * @description Returns the key without its secret, which was shown once. A key of another user is 404, like one that does not exist.
          *
          *     Scope: `ua:keys:read`
          */
@@ -424,7 +424,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke an API key for good; safe to repeat
-         * @description The key stops working with the next request and stays in the list as REVOKED. A repeated request answers the same.
+         * @description The key stops working with the next request and stays in the list as REVOKED. A repeated request gets the same response.
          *
          *     Scope: `ua:keys:write`
          */
@@ -451,7 +451,7 @@ export interface paths {
         put?: never;
         /**
          * Give an active API key a new secret
-         * @description The answer is the only one that ever holds the new secret. The old one works on for `overlap_seconds`, its answers carrying `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. After 503 or without a response the key may have a new secret, which is lost: rotate it again with another key of yours, or ask an administrator to. The old secret, which works until its overlap ends, may not rotate any more (403). 409: the key is expired or revoked.
+         * @description The response is the only one that contains the new secret. The old one works for `overlap_seconds` more, and responses to it have `Deprecation` and `Sunset`; 0 ends it at once. Not safe to repeat: each request makes another secret. After 503 or without a response the key may have a new secret, which is lost: rotate it again with another key of yours, or ask an administrator to. The old secret, which works until its overlap ends, may not rotate any more (403). 409: the key is expired or revoked.
          *
          *     Scope: `ua:keys:write`
          */
@@ -930,7 +930,7 @@ export interface components {
              */
             amount: number;
             /**
-             * @description Chosen by you, unique per user: the same request with it again answers the same entry and moves nothing
+             * @description Chosen by you, unique per user: the same request with it again returns the same entry and moves nothing
              * @example order-1815
              */
             transaction_id: string;
@@ -955,7 +955,7 @@ export interface components {
              */
             amount: number;
             /**
-             * @description Chosen by you, unique per user: the same request with it again answers the same entry and moves nothing
+             * @description Chosen by you, unique per user: the same request with it again returns the same entry and moves nothing
              * @example order-1815
              */
             transaction_id: string;

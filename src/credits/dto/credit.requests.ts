@@ -28,7 +28,7 @@ export class CreditTransaction {
     maxLength: MAX_TRANSACTION_ID_LENGTH,
     pattern: '^[^\\x00]+$',
     description:
-      'Chosen by you, unique per user: the same request with it again answers the same entry and moves nothing',
+      'Chosen by you, unique per user: the same request with it again returns the same entry and moves nothing',
     example: 'order-1815',
   })
   @IsString()
