@@ -55,7 +55,15 @@ async function expectEveryRouteToWork(url: string, admin: string): Promise<void>
   const instant = expect.stringMatching(INSTANT) as string;
   const id = expect.any(String) as string;
   const user = { id, created_at: instant, updated_at: instant, status: 'ACTIVE', credits_balance: 0 };
-  const key = { id, created_at: instant, last_used_at: null, expires_at: FUTURE, status: 'ACTIVE', scopes: null };
+  const key = {
+    id,
+    created_at: instant,
+    last_used_at: null,
+    expires_at: FUTURE,
+    status: 'ACTIVE',
+    scopes: null,
+    rate_limit_per_minute: null,
+  };
   const prefix = expect.stringMatching(/^ua_/) as string;
   const secret = expect.stringMatching(/^ua_/) as string;
   const page = { total_pages: 1, current_page: 1, items_per_page: 20 };
@@ -67,15 +75,19 @@ async function expectEveryRouteToWork(url: string, admin: string): Promise<void>
   expect(renamed).toEqual({ ...user, name: 'Ada "\\" Lovelace', email: 'admin@example.com' });
 
   const bob = (await call('POST', 'v1/users', { name: 'Bob', email: 'bob@example.com' })) as { id: string };
-  expect(bob).toEqual({ ...user, name: 'Bob', email: 'bob@example.com' });
+  const forAdministrators = { is_admin: false, rate_limit_per_minute: null };
+  expect(bob).toEqual({ ...user, ...forAdministrators, name: 'Bob', email: 'bob@example.com' });
   // With the array_nulls of old, a NULL in an array is the text "NULL", and a change of the status
   // a change of the name.
   const activated = await call('PATCH', `v1/users/${bob.id}`, { status: 'ACTIVE' });
   expect(activated).toEqual(bob);
   expect(await call('GET', `v1/users/${bob.id}`)).toEqual(bob);
-  expect(await call('GET', 'v1/users')).toEqual({ data: [bob, renamed], pagination: page });
+  expect(await call('GET', 'v1/users')).toEqual({
+    data: [bob, { ...forAdministrators, ...(renamed as object), is_admin: true }],
+    pagination: page,
+  });
 
-  const entry = { id, created_at: instant, transaction_type: 'MANUAL_ADJUSTMENT' };
+  const entry = { id, created_at: instant, transaction_type: 'MANUAL_ADJUSTMENT', api_key_id: null };
   const movement = { user_id: bob.id, amount: 3 };
   const added = await call('POST', 'v1/billing/credits-add', { ...movement, transaction_id: 'a\\b' });
   expect(added).toEqual({ ...entry, credits: 3, transaction_id: 'a\\b', balance_after: 3 });
