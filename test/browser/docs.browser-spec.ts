@@ -120,7 +120,7 @@ describe('The documentation page in Chromium', () => {
         `"status": ${status}`,
       );
     expect(await operation.locator('.opblock-description').innerText()).toContain(
-      '412 means that somebody has changed the user since, and nothing was written',
+      '412 means that another request has changed the user since, and nothing was written',
     );
   });
 
