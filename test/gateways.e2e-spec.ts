@@ -255,6 +255,16 @@ const beforeABackend = (name: string) => (): void => {
     expect(backend.requests).toHaveLength(count);
   });
 
+  it('does not let its caller remove the identity by naming its headers in Connection', async () => {
+    const { key, secret } = await keyOf([]);
+
+    const answer = await ask('/', { 'x-api-key': secret, connection: ['close', ...IDENTITY].join(', ') });
+
+    expect(answer.status).toBe(200);
+    const seen = backend.requests.at(-1);
+    expect(IDENTITY.map((header) => seen?.headers[header])).toEqual([ada.id, key.id, key.name, '-']);
+  });
+
   it('does not let its caller remove the scope of a route', async () => {
     const { secret } = await keyOf([]);
 
