@@ -344,6 +344,14 @@ describe('POST /v1/verify', () => {
     });
   });
 
+  it('allows a scope whose name every object has as a property', async () => {
+    const { ada, keyOf, verify } = await given(app);
+    const { secret } = await keyOf(ada, ['constructor']);
+
+    expect(await verify({ key: secret, scopes: ['constructor'] })).toMatchObject({ allowed: true });
+    expect(await verify({ key: ada.key, scopes: ['constructor'] })).toMatchObject({ allowed: true });
+  });
+
   it('can be asked of VerificationService, which checks what it is given', async () => {
     const { ada } = await given(app, 5);
     const service = app.nest.get(VerificationService);

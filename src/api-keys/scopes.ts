@@ -54,7 +54,8 @@ export const mayUse = (
   { scopes, isAdmin }: { readonly scopes: Scopes; readonly isAdmin: boolean },
   needed: string,
 ): boolean =>
-  allows(scopes, needed) && (isAdmin || !(needed in OWN_SCOPES) || OWN_SCOPES[needed as OwnScope] === 'user');
+  allows(scopes, needed) &&
+  (isAdmin || !Object.hasOwn(OWN_SCOPES, needed) || OWN_SCOPES[needed as OwnScope] === 'user');
 
 /** Whether these scopes allow what needs the given one; null needs none. */
 export const allows = (scopes: Scopes, needed: string | null): boolean =>

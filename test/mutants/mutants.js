@@ -419,6 +419,13 @@ export const MUTANTS = [
   },
   {
     file: 'src/api-keys/scopes.ts',
+    from: '!Object.hasOwn(OWN_SCOPES, needed)',
+    to: '!(needed in OWN_SCOPES)',
+    killedBy: 'test/verify.e2e-spec.ts',
+    title: 'allows a scope whose name every object has',
+  },
+  {
+    file: 'src/api-keys/scopes.ts',
     from: " && (!value.startsWith('ua:') || value in OWN_SCOPES)",
     to: '',
     killedBy: 'test/scopes.e2e-spec.ts',
