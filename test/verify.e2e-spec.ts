@@ -344,6 +344,17 @@ describe('POST /v1/verify', () => {
     });
   });
 
+  it('tells what is left after the charge of a simultaneous request', async () => {
+    const { ada } = await given(app, 10);
+    const request = { key: ada.key, charge: { amount: 3, transactionId: 'job-1' } };
+    const service = app.nest.get(VerificationService);
+
+    const both = await Promise.all([service.verify(request), service.verify(request)]); // one lookup for both
+
+    expect(both.map(({ replayed }) => replayed)).toEqual([false, true]);
+    expect(both.map(({ identity }) => identity?.creditsAvailable)).toEqual([7, 7]);
+  });
+
   it('allows a scope whose name every object has as a property', async () => {
     const { ada, keyOf, verify } = await given(app);
     const { secret } = await keyOf(ada, ['constructor']);

@@ -112,7 +112,7 @@ export class VerificationService {
         { ...charge, userId: secret.userId, apiKeyId: secret.keyId },
         { by },
       );
-      const creditsAvailable = replayed ? identity.creditsAvailable : entry.balanceAfter;
+      const creditsAvailable = entry.balanceAfter; // later than the lookup: that found no such entry
       return { ...known, identity: { ...identity, creditsAvailable }, charge: entry, replayed, allowed: true };
     } catch (error) {
       if (error instanceof InsufficientCreditsError) return { ...known, reason: 'insufficient_credits' };

@@ -425,6 +425,13 @@ export const MUTANTS = [
     title: 'allows a scope whose name every object has',
   },
   {
+    file: 'src/verification/verification.service.ts',
+    from: 'const creditsAvailable = entry.balanceAfter;',
+    to: 'const { creditsAvailable } = identity;',
+    killedBy: 'test/verify.e2e-spec.ts',
+    title: 'tells what is left after the charge of a simultaneous request',
+  },
+  {
     file: 'src/api-keys/scopes.ts',
     from: " && (!value.startsWith('ua:') || value in OWN_SCOPES)",
     to: '',
