@@ -1,19 +1,21 @@
 /*
  * The load, in a process of its own: each connection has users of its own and renames them in turn,
- * so that the last name of each is known, or spends a credit of one account after the other. Takes
- * its orders as JSON in its only argument, and prints what it saw as JSON.
+ * so that the last name of each is known, spends a credit of one account after the other, or has
+ * keys verified. Takes its orders as JSON in its only argument, and prints what it saw as JSON.
  */
 import autocannon from 'autocannon';
+import { type Verification, verifications } from './verify.js';
 
 export interface Load {
   readonly urls: readonly string[];
-  readonly method: 'GET' | 'PATCH' | 'POST';
+  /** `GET` and `PATCH` are of /v1/users/me. */
+  readonly kind: 'GET' | 'PATCH' | 'charge' | Verification;
   /** One for each user. */
   readonly keys: readonly string[];
-  /** Users who are charged by `POST`, with the first key. */
+  /** Users who are charged by `charge`, with the first key. */
   readonly accounts: readonly string[];
   readonly connections: number;
-  /** Requests of all connections together. */
+  /** Units of all connections together: requests, or pairs of them for `verify, then charge`. */
   readonly amount: number;
   /**
    * So many of them first, which are not measured: meanwhile the generator's own code is being
@@ -28,7 +30,7 @@ export interface Seen {
   readonly perSecond: number;
   readonly p50: number;
   readonly p99: number;
-  /** Answers that were anything but 200, and requests without one. */
+  /** Answers that were anything but 200 or did not allow it, and units without all of them. */
   readonly failed: number;
   /** By key: the name that was sent last. */
   readonly names: Readonly<Record<string, string>>;
@@ -38,10 +40,12 @@ export interface Seen {
 const NAMES = 4;
 
 async function load(order: Load): Promise<Seen> {
-  const { urls, method, keys, connections, amount, unmeasured, run } = order;
+  const { urls, kind, keys, connections, amount, unmeasured, run } = order;
+  const unit = kind === 'verify, then charge' ? 2 : 1; // requests
   const names: Record<string, string> = {};
   let connection = 0;
   let failed = 0;
+  let refused = 0;
   let seen = 0;
   const durations: number[] = [];
 
@@ -50,34 +54,29 @@ async function load(order: Load): Promise<Seen> {
   const result = await autocannon({
     url: urls as unknown as string, // one connection each in turn, of which its types know nothing
     connections,
-    amount,
+    amount: amount * unit,
     setupClient: (client) => {
       const own = keys.filter((_, index) => index % connections === connection % connections);
       connection += 1;
       const turns = Array.from({ length: NAMES }, (_, turn) =>
         own.map((key) => ({ key, name: `${run} ${String(turn)}` })),
       ).flat();
-      client.setRequests(
-        method === 'POST'
-          ? charges(order, connection)
-          : turns.map(({ key, name }) => ({
-              method,
-              path: '/v1/users/me',
-              headers: { 'x-api-key': key, ...(method === 'PATCH' && { 'content-type': 'application/json' }) },
-              ...(method === 'PATCH' && { body: JSON.stringify({ name }) }),
-            })),
-      );
+      client.setRequests(requests(order, own, turns, connection, () => (refused += 1)));
       let answered = 0;
+      let unitMs = 0;
       client.on('response', (status, _bytes, ms) => {
         const turn = turns[answered % turns.length];
         answered += 1;
+        if (status !== 200) failed += 1;
+        else if (turn && kind === 'PATCH') names[turn.key] = turn.name;
+        unitMs += ms;
+        if (answered % unit > 0) return;
         seen += 1;
         end = performance.now();
-        start ||= end - ms;
-        if (seen > unmeasured) durations.push(ms);
+        start ||= end - unitMs;
+        if (seen > unmeasured) durations.push(unitMs);
         else start = end;
-        if (status !== 200) failed += 1;
-        else if (turn && method === 'PATCH') names[turn.key] = turn.name;
+        unitMs = 0;
       });
     },
   });
@@ -88,9 +87,33 @@ async function load(order: Load): Promise<Seen> {
     perSecond: durations.length / ((end - start) / 1000),
     p50: percentile(0.5),
     p99: percentile(0.99),
-    failed: failed + result.errors + result.timeouts + (amount - seen),
+    failed: failed + refused + result.errors + result.timeouts + (amount - seen),
     names,
   };
+}
+
+interface Turn {
+  readonly key: string;
+  readonly name: string;
+}
+
+/** What one connection sends, again and again. */
+function requests(
+  order: Load,
+  own: readonly string[],
+  turns: readonly Turn[],
+  connection: number,
+  refused: () => void,
+): autocannon.Request[] {
+  const { kind } = order;
+  if (kind === 'charge') return charges(order, connection);
+  if (kind !== 'GET' && kind !== 'PATCH') return verifications(order, own, connection, refused);
+  return turns.map(({ key, name }) => ({
+    method: kind,
+    path: '/v1/users/me',
+    headers: { 'x-api-key': key, ...(kind === 'PATCH' && { 'content-type': 'application/json' }) },
+    ...(kind === 'PATCH' && { body: JSON.stringify({ name }) }),
+  }));
 }
 
 /** A request for each account of the connection, or for the only one, with a new id each time. */

@@ -8,7 +8,8 @@
  * up --only PATCH       one method --no-naive         without the second reference --users 10000000
  * instead: ours on a small database and on one of so many users, and the lists of the large one
  * --ledger           instead: charges over many accounts and of one, also with two processes of
- * ours; with --against, --batches, --instances and --profile what these compare
+ * ours; with --against, --batches, --instances and --profile what these compare --verify
+ * instead: forward-auth and verify beside GET, and a verify that charges beside two requests
  * --instances 2      instead: one process of ours, and so many --batches          instead: ours
  * with each question to the database alone, and with batches --traces           instead: ours
  * without traces, and with a trace of every request --profile          instead: where the time of
@@ -30,6 +31,7 @@ import type { Load, Seen } from './load.js';
 import { summarize } from './profile.js';
 import { fill, HEAVY_USER } from './fill.js';
 import { checkLedger, query, seedAccounts, seedCallers, storedNames } from './seed.js';
+import { VERIFICATIONS } from './verify.js';
 import { buildRevision, versionIn } from './version.js';
 
 const CONNECTIONS = 32;
@@ -45,14 +47,14 @@ const METHODS = ['PATCH', 'GET'] as const;
 /** What is requested: a request for each caller in turn, or a charge of each account in turn. */
 interface Task {
   readonly title: string;
-  readonly method: Load['method'];
+  readonly kind: Load['kind'];
   /** By default all. */
   readonly accounts?: number;
 }
 
 const LEDGER: readonly Task[] = [
-  { title: 'Charges over many accounts', method: 'POST' },
-  { title: 'Charges of one account', method: 'POST', accounts: 1 },
+  { title: 'Charges over many accounts', kind: 'charge' },
+  { title: 'Charges of one account', kind: 'charge', accounts: 1 },
 ];
 
 const { values: options } = parseArgs({
@@ -66,6 +68,7 @@ const { values: options } = parseArgs({
     instances: { type: 'string' },
     batches: { type: 'boolean', default: false },
     ledger: { type: 'boolean', default: false },
+    verify: { type: 'boolean', default: false },
     traces: { type: 'boolean', default: false },
     profile: { type: 'boolean', default: false },
   },
@@ -116,7 +119,7 @@ class Server {
       });
     }
     const keys = await seedCallers(databaseUrl);
-    const accounts = options.ledger ? await seedAccounts(databaseUrl) : [];
+    const accounts = options.ledger || options.verify ? await seedAccounts(databaseUrl) : [];
     const children: ChildProcess[] = [];
     const urls: string[] = [];
     let startMs = NaN;
@@ -138,10 +141,10 @@ class Server {
   }
 
   /** @param run begins with no other run */
-  async load({ method, accounts }: Task, amount: number, run: string, unmeasured = 0): Promise<Measured> {
+  async load({ kind, accounts }: Task, amount: number, run: string, unmeasured = 0): Promise<Measured> {
     const { urls, keys } = this;
     const charged = this.accounts.slice(0, accounts);
-    const order: Load = { urls, method, keys, accounts: charged, connections: CONNECTIONS, amount, unmeasured, run };
+    const order: Load = { urls, kind, keys, accounts: charged, connections: CONNECTIONS, amount, unmeasured, run };
     const before = await this.cpu();
     const child = spawn(process.execPath, [join(import.meta.dirname, 'load.js'), JSON.stringify(order)], {
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -151,8 +154,9 @@ class Server {
     await once(child, 'close');
     const after = await this.cpu();
     const seen = JSON.parse(text) as Seen;
-    if (seen.failed > 0) throw new Error(`${this.name}: ${String(seen.failed)} requests were not answered 200`);
-    if (method === 'POST') await checkLedger(this.databaseUrl, `${run} `, amount);
+    if (seen.failed > 0)
+      throw new Error(`${this.name}: ${String(seen.failed)} requests were not answered 200, or not allowed`);
+    if (kind.includes('charge')) await checkLedger(this.databaseUrl, `${run} `, amount);
     const stored = await storedNames(this.databaseUrl, Object.keys(seen.names));
     for (const [key, name] of Object.entries(seen.names)) {
       if (stored.get(key) !== name)
@@ -255,18 +259,22 @@ process.once('exit', () => {
   rmSync(home, { recursive: true, force: true });
 });
 
+/** Resident memory of each server before its load, in MB. */
+const idle = new Map<Server, number>();
+
 const seconds = Number(options.seconds);
 const tasks: readonly Task[] = options.ledger
   ? LEDGER
   : METHODS.filter((method) => options.only === undefined || method === options.only.toUpperCase()).map((method) => ({
       title: `${method} /v1/users/me`,
-      method,
+      kind: method,
     }));
 console.log(
   `Node ${process.version}, ${String(cpus().length)} × ${cpus()[0]?.model ?? '?'}, ${new Date().toISOString().slice(0, 10)}`,
 );
 
 if (options.profile) await profile();
+else if (options.verify) await compareVerifications();
 else if (options.users !== undefined) {
   const users = Number(options.users);
   await compare([
@@ -327,69 +335,98 @@ async function startCollector(): Promise<{ readonly url: string; readonly receiv
 
 /** The first is what the others are compared with. */
 async function compare(contenders: readonly Contender[]): Promise<void> {
+  const servers = await startAll(contenders);
+  for (const task of tasks)
+    await measure(
+      task.title,
+      servers.map((server) => ({ name: server.name, server, task })),
+    );
+  const large = servers.find(({ name }) => name === 'large');
+  if (large) await lists(large);
+  for (const server of servers) await server.stop();
+}
+
+/** Compares kinds of requests to one server, those of each group with the first of it. */
+async function compareVerifications(): Promise<void> {
+  const [server] = await startAll([{ name: 'ours', ...OURS }]);
+  if (!server) return;
+  for (const { title, kinds } of VERIFICATIONS)
+    await measure(
+      title,
+      kinds.map((kind) => ({ name: kind, server, task: { title: `${title}: ${kind}`, kind } })),
+    );
+  await server.stop();
+}
+
+async function startAll(contenders: readonly Contender[]): Promise<readonly Server[]> {
   const servers: Server[] = [];
   for (const contender of contenders) servers.push(await Server.start(contender));
   for (const { name, startMs } of servers) console.log(`${name}: first 200 ${startMs.toFixed(0)} ms after its start`);
   await sleep(5_000);
-  const idle = new Map(servers.map((server) => [server.name, server.memory()]));
+  for (const server of servers) idle.set(server, server.memory());
+  return servers;
+}
 
-  for (const task of tasks) {
-    const rates = new Map<string, number>(); // requests in a second
-    for (const server of servers) {
-      await server.load(task, 4_000, `${task.title}, warm`);
-      const { perSecond } = await server.load(task, 4_000, `${task.title}, warmer`);
-      rates.set(server.name, Math.ceil(perSecond / CONNECTIONS) * CONNECTIONS);
-    }
-    const seen = new Map<string, Measured[]>(servers.map(({ name }) => [name, []]));
-    for (let round = 0; round < Number(options.rounds); round += 1) {
-      // Each begins as often as the others.
-      const turn = servers.map((_, index) => servers[(index + round) % servers.length]);
-      for (const server of turn) {
-        if (!server) continue;
-        const rate = rates.get(server.name) ?? 0;
-        const amount = rate * (seconds + WARM_UP_SECONDS);
-        const run = `${task.title}, round ${String(round)}`;
-        seen.get(server.name)?.push(await server.load(task, amount, run, rate * WARM_UP_SECONDS));
-      }
-    }
-    console.log(
-      `\n${task.title}, ${String(CONNECTIONS)} connections, ${options.rounds} rounds: median (least to most)`,
-    );
-    const first = servers[0]?.name ?? '';
-    const reference = seen.get(first) ?? [];
-    console.table(
-      Object.fromEntries(
-        servers.map((server) => {
-          const rounds = seen.get(server.name) ?? [];
-          const spread = (pick: (seen: Measured) => number, digits: number): string => {
-            const values = rounds.map(pick);
-            return `${median(values).toFixed(digits)} (${Math.min(...values).toFixed(digits)} to ${Math.max(...values).toFixed(digits)})`;
-          };
-          const ratio = (pick: (seen: Measured) => number): string => {
-            const ratios = rounds.map((one, round) => pick(one) / (reference[round] ? pick(reference[round]) : NaN));
-            return `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`;
-          };
-          return [
-            server.name,
-            {
-              'requests/s': spread(({ perSecond }) => perSecond, 0),
-              'p50 ms': spread(({ p50 }) => p50, 1),
-              'p99 ms': spread(({ p99 }) => p99, 1),
-              [`times ${first}`]: ratio(({ perSecond }) => perSecond),
-              [`p99 times ${first}`]: ratio(({ p99 }) => p99),
-              'CPU ms': spread(({ processMs }) => processMs, 2),
-              'CPU ms of the database': spread(({ databaseMs }) => databaseMs, 2),
-              'idle MB': (idle.get(server.name) ?? NaN).toFixed(0),
-              MB: server.memory().toFixed(0),
-            },
-          ];
-        }),
-      ),
-    );
+/** What is measured in turn with others. */
+interface Series {
+  readonly name: string;
+  readonly server: Server;
+  readonly task: Task;
+}
+
+/** Measures them in alternating rounds, and prints each beside the first. */
+async function measure(title: string, series: readonly Series[]): Promise<void> {
+  const rates = new Map<string, number>(); // units in a second
+  for (const { name, server, task } of series) {
+    await server.load(task, 4_000, `${task.title}, warm`);
+    const { perSecond } = await server.load(task, 4_000, `${task.title}, warmer`);
+    rates.set(name, Math.ceil(perSecond / CONNECTIONS) * CONNECTIONS);
   }
-  const large = servers.find(({ name }) => name === 'large');
-  if (large) await lists(large);
-  for (const server of servers) await server.stop();
+  const seen = new Map<string, Measured[]>(series.map(({ name }) => [name, []]));
+  for (let round = 0; round < Number(options.rounds); round += 1) {
+    // Each begins as often as the others.
+    const turn = series.map((_, index) => series[(index + round) % series.length]);
+    for (const one of turn) {
+      if (!one) continue;
+      const { name, server, task } = one;
+      const rate = rates.get(name) ?? 0;
+      const amount = rate * (seconds + WARM_UP_SECONDS);
+      const run = `${task.title}, round ${String(round)}`;
+      seen.get(name)?.push(await server.load(task, amount, run, rate * WARM_UP_SECONDS));
+    }
+  }
+  console.log(`\n${title}, ${String(CONNECTIONS)} connections, ${options.rounds} rounds: median (least to most)`);
+  const first = series[0]?.name ?? '';
+  const reference = seen.get(first) ?? [];
+  console.table(
+    Object.fromEntries(
+      series.map(({ name, server }) => {
+        const rounds = seen.get(name) ?? [];
+        const spread = (pick: (seen: Measured) => number, digits: number): string => {
+          const values = rounds.map(pick);
+          return `${median(values).toFixed(digits)} (${Math.min(...values).toFixed(digits)} to ${Math.max(...values).toFixed(digits)})`;
+        };
+        const ratio = (pick: (seen: Measured) => number): string => {
+          const ratios = rounds.map((one, round) => pick(one) / (reference[round] ? pick(reference[round]) : NaN));
+          return `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`;
+        };
+        return [
+          name,
+          {
+            'requests/s': spread(({ perSecond }) => perSecond, 0),
+            'p50 ms': spread(({ p50 }) => p50, 1),
+            'p99 ms': spread(({ p99 }) => p99, 1),
+            [`times ${first}`]: ratio(({ perSecond }) => perSecond),
+            [`p99 times ${first}`]: ratio(({ p99 }) => p99),
+            'CPU ms': spread(({ processMs }) => processMs, 2),
+            'CPU ms of the database': spread(({ databaseMs }) => databaseMs, 2),
+            'idle MB': (idle.get(server) ?? NaN).toFixed(0),
+            MB: server.memory().toFixed(0),
+          },
+        ];
+      }),
+    ),
+  );
 }
 
 /** Pages of the lists of a large database, each asked for 50 times. */
