@@ -185,7 +185,11 @@ describe('POST /v1/verify', () => {
     expect(await status(charger, { key: ada.key })).toBe(403);
     expect(await status(verifier, { key: ada.key })).toBe(200);
     expect(await status(verifier, { key: ada.key, charge })).toBe(403);
-    expect(await status(verifier, { key: ada.key, charge: {} })).toBe(400); // fields before the second scope
+    // All fields before the second scope.
+    expect(await status(verifier, { key: ada.key, charge: {} })).toBe(400);
+    expect(await status(verifier, { key: ada.key, charge: { ...charge, transaction_id: '' } })).toBe(400);
+    expect(await status(verifier, { key: ada.key, charge: { ...charge, transaction_type: 'x' } })).toBe(400);
+    expect(await status(verifier, { key: ada.key, charge, scopes: ['A'] })).toBe(400);
     expect(await entries(ada)).toEqual([]);
   });
 
@@ -419,6 +423,18 @@ describe('POST /v1/verify with rate limits', () => {
     expect(answers.map(({ replayed }) => replayed)).toEqual([false, true, true, true, true, true]);
     expect(others.map(({ reason }) => reason)).toEqual([null, 'rate_limited']);
     expect(late).toMatchObject({ allowed: true, replayed: true });
+  });
+
+  it('takes none for repeats that arrive together with the first: none is refused after it was charged', async () => {
+    const { ada, verify } = await given(app, 10);
+    const body = { key: ada.key, charge: { amount: 3, transaction_id: 'job-1' } };
+
+    const answers = await Promise.all(Array.from({ length: 8 }, () => verify(body)));
+    const last = await verify({ key: ada.key });
+
+    expect(answers.map(({ allowed }) => allowed)).toEqual(Array(8).fill(true));
+    expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
+    expect(last.allowed).toBe(true);
   });
 
   it('charges nothing where the limit is exceeded', async () => {

@@ -38,8 +38,11 @@ export const MAX_API_KEY_LENGTH = MAX_PREFIX_LENGTH + BODY_LENGTH;
 const ONE_PREFIX = new RegExp(API_KEY_PREFIX);
 const ONE_VISIBLE_PART = new RegExp(VISIBLE_PART);
 const KEY_OF_ANY_PREFIX = new RegExp(`^${PREFIX}${BODY}$`);
-/** Begins with the end of a prefix, so that the search takes linear time. */
-const BODIES = new RegExp(`_${BODY}`, 'g');
+/**
+ * The bodies of keys, also without their checksum, which anybody can compute. Begins with the end
+ * of a prefix, so that the search takes linear time.
+ */
+const BODIES = new RegExp(`_[0-9A-Za-z]{${String(RANDOM_LENGTH)},${String(BODY_LENGTH)}}`, 'g');
 
 /** The prefixes of every `ApiKeyFormat` of the process, for `redactKeys`. */
 const listedPrefixes = new Set([DEFAULT_PREFIX]);
@@ -100,9 +103,9 @@ export function problemOfPrefixes(prefixes: unknown): string | undefined {
 
 /**
  * Replaces every key in a text: the last protection of logs and messages. With a listed prefix,
- * whatever has the shape of a key is replaced, since a mistyped key tells almost all of the right
- * one. With any other prefix, such as one that is not listed any more, the checksum must be right,
- * so that no other text is replaced.
+ * whatever has the shape of a key is replaced, with its checksum or a part of it, since a mistyped
+ * key tells almost all of the right one. With any other prefix, such as one that is not listed any
+ * more, the checksum must be right, so that no other text is replaced.
  */
 export const redactKeys = (text: string): string =>
   text.replace(BODIES, (found: string, at: number) => {

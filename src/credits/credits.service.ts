@@ -155,7 +155,7 @@ export function checkTransaction({
   if (!isTransactionType(transactionType)) throw new InvalidTransactionTypeError();
 }
 
-const isTransactionId = (text: unknown): text is string =>
+export const isTransactionId = (text: unknown): text is string =>
   typeof text === 'string' &&
   text !== '' &&
   !text.includes('\0') &&

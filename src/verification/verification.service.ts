@@ -10,6 +10,7 @@ import { Counters } from '../common/counters/counters.js';
 import type { CreditEntry } from '../credits/credit-entry.entity.js';
 import { InsufficientCreditsError, TransactionIdTakenError } from '../credits/credits.errors.js';
 import { checkTransaction, CreditsService, type Transaction } from '../credits/credits.service.js';
+import { SerialQueue } from '../database/serial-queue.js';
 import { EarlierCharges } from './earlier-charges.repository.js';
 
 export interface VerificationRequest {
@@ -59,6 +60,9 @@ export interface Verification {
 /** Answers for other services whether a key may do something, and charges its owner for it. */
 @Injectable()
 export class VerificationService {
+  /** A repeat waits for the request that it repeats, and finds its entry. */
+  private readonly charges = new SerialQueue();
+
   constructor(
     private readonly authentication: AuthenticationService,
     private readonly limits: RateLimits,
@@ -79,7 +83,9 @@ export class VerificationService {
    *   InvalidTransactionTypeError, TransactionIdTakenError, and errors of an unavailable database
    */
   async verify(request: VerificationRequest, options: AuditOptions = {}): Promise<Verification> {
-    const verification = await this.decide(request, options);
+    const { key, charge } = request;
+    const decide = () => this.decide(request, options);
+    const verification = await (charge ? this.charges.run(`${key} ${charge.transactionId}`, decide) : decide());
     this.counters.verifications.inc({ reason: verification.reason ?? 'allowed' });
     return verification;
   }

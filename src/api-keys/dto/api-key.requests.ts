@@ -1,7 +1,8 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsInt, IsString, Max, Min, ValidateBy } from 'class-validator';
+import { IsInt, IsString, Max, Min } from 'class-validator';
 import { ADMINISTRATORS_ONLY } from '../../common/docs/names.js';
 import { PageRequest } from '../../common/pagination/page.request.js';
+import { Satisfies } from '../../common/validation/satisfies.decorator.js';
 import { INSTANT_SCHEMA, IsInstant } from '../../common/validation/instant.decorator.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
 import { API_KEY_NAME, MAX_API_KEY_NAME_LENGTH, MAX_OVERLAP_SECONDS } from '../api-key-rules.js';
@@ -19,13 +20,7 @@ const NAME = {
 };
 /** The field is null or a list of scopes. */
 const IsScopes = (): PropertyDecorator =>
-  ValidateBy({
-    name: 'isScopes',
-    validator: {
-      validate: (value: unknown) => value === null || (Array.isArray(value) && value.every(isScope)),
-      defaultMessage: () => new InvalidScopesError().message,
-    },
-  });
+  Satisfies((value) => value === null || (Array.isArray(value) && value.every(isScope)), new InvalidScopesError());
 
 const EXPIRES_AT = {
   ...INSTANT_SCHEMA,

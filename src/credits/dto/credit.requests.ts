@@ -3,8 +3,15 @@ import { IsInt, IsString, Max, Min } from 'class-validator';
 import { EXAMPLE_USER_ID, IsId, UUID_SCHEMA } from '../../common/validation/uuid.js';
 import { PageRequest } from '../../common/pagination/page.request.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
-import { MAX_TRANSACTION_ID_LENGTH } from '../credits.service.js';
-import { DEFAULT_TRANSACTION_TYPE, MAX_TRANSACTION_TYPE_LENGTH, TRANSACTION_TYPE } from '../transaction-type.js';
+import { Satisfies } from '../../common/validation/satisfies.decorator.js';
+import { InvalidTransactionIdError, InvalidTransactionTypeError } from '../credits.errors.js';
+import { isTransactionId, MAX_TRANSACTION_ID_LENGTH } from '../credits.service.js';
+import {
+  DEFAULT_TRANSACTION_TYPE,
+  isTransactionType,
+  MAX_TRANSACTION_TYPE_LENGTH,
+  TRANSACTION_TYPE,
+} from '../transaction-type.js';
 
 const USER_ID = { ...UUID_SCHEMA, example: EXAMPLE_USER_ID };
 
@@ -31,10 +38,10 @@ export class CreditTransaction {
       'Chosen by you, unique per user: the same request with it again returns the same entry and moves nothing',
     example: 'order-1815',
   })
+  @Satisfies(isTransactionId, new InvalidTransactionIdError())
   @IsString()
   readonly transaction_id!: string;
 
-  /** `CreditsService` holds the rule; the document repeats it. */
   @ApiPropertyOptional({
     pattern: TRANSACTION_TYPE,
     maxLength: MAX_TRANSACTION_TYPE_LENGTH,
@@ -43,6 +50,7 @@ export class CreditTransaction {
     example: 'STRIPE_CHECKOUT',
   })
   @Omittable()
+  @Satisfies(isTransactionType, new InvalidTransactionTypeError())
   @IsString()
   readonly transaction_type?: string;
 }

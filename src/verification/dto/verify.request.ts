@@ -1,9 +1,11 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { ArrayMaxSize, IsArray, IsString } from 'class-validator';
-import { MAX_SCOPE_LENGTH, MAX_SCOPES, SCOPE } from '../../api-keys/scopes.js';
+import { InvalidRequiredScopesError } from '../../api-keys/api-keys.errors.js';
+import { isScope, MAX_SCOPE_LENGTH, MAX_SCOPES, SCOPE } from '../../api-keys/scopes.js';
 import { EXAMPLE_KEY } from '../../common/docs/key-prefixes.js';
 import { nameSchemas } from '../../common/docs/names.js';
 import { IsObjectOf } from '../../common/validation/is-object.decorator.js';
+import { Satisfies } from '../../common/validation/satisfies.decorator.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
 import { CreditTransaction } from '../../credits/dto/credit.requests.js';
 
@@ -18,7 +20,6 @@ export class VerifyRequest {
   @IsString()
   readonly key!: string;
 
-  /** `VerificationService` checks the names; the document repeats the rule. */
   @ApiPropertyOptional({
     type: 'array',
     items: { type: 'string', pattern: SCOPE, maxLength: MAX_SCOPE_LENGTH },
@@ -27,6 +28,7 @@ export class VerifyRequest {
     example: ['jobs:write'],
   })
   @Omittable()
+  @Satisfies((value) => Array.isArray(value) && value.every(isScope), new InvalidRequiredScopesError())
   @ArrayMaxSize(MAX_SCOPES)
   @IsString({ each: true, message: 'scopes must be texts' })
   @IsArray()

@@ -1,0 +1,8 @@
+import { ValidateBy } from 'class-validator';
+import type { DomainError } from '../errors/domain.error.js';
+
+/**
+ * The field satisfies a rule that a service has too; otherwise the message is that of its error.
+ */
+export const Satisfies = (rule: (value: unknown) => boolean, { message }: DomainError): PropertyDecorator =>
+  ValidateBy({ name: 'satisfies', validator: { validate: rule, defaultMessage: () => message } });
