@@ -10,6 +10,8 @@ export interface Sample {
   readonly ms: number;
   readonly status: number;
   readonly retryAfter: string | null;
+  /** What a 200 of `POST /v1/verify` says of a key that always works; null of other responses. */
+  readonly allowed: boolean | null;
 }
 
 /** Not sent: it ends the key that sends it. */
@@ -169,9 +171,12 @@ export class Traffic {
     const at = performance.now();
     const [method = ''] = route.split(' ');
     const response = await this.fetch(method, path, body);
-    await response.arrayBuffer();
+    const text = await response.text();
+    const ms = performance.now() - at;
     const { status, headers } = response;
-    this.samples.push({ route, at, ms: performance.now() - at, status, retryAfter: headers.get('retry-after') });
+    const isVerification = route === 'POST /v1/verify' && status === 200;
+    const allowed = isVerification ? (JSON.parse(text) as { allowed: boolean }).allowed : null;
+    this.samples.push({ route, at, ms, status, retryAfter: headers.get('retry-after'), allowed });
   }
 
   private fetch(method: string, path: string, body?: object): Promise<Response> {
