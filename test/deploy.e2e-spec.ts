@@ -255,6 +255,8 @@ describe('deploy/grafana-dashboard.json', () => {
     await app.as(ada).get('/v1/users/me').expect(200);
     await app.as(ada).get('/v1/users/me').expect(429); // so that every counter has counted something
     await app.anyone().get('/v1/users/me').expect(401);
+    const service = await app.given.user({ isAdmin: true });
+    await app.as(service).post('/v1/verify').send({ key: generateApiKey() }).expect(200);
     const text = await until(
       async () => (await fetch(`http://127.0.0.1:${String(port)}/metrics`)).text(),
       (found) => /^users_api_credits_drift /m.test(found), // the last check of the first round

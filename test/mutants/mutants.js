@@ -439,6 +439,13 @@ export const MUTANTS = [
     title: '400 for',
   },
   {
+    file: 'src/verification/verification.service.ts',
+    from: 'if (!scopes.every((scope) => mayUse(secret, scope)))',
+    to: 'if (!scopes.every((scope) => secret.scopes?.includes(scope) ?? true))',
+    killedBy: 'test/scopes-model.e2e-spec.ts',
+    title: 'through the services',
+  },
+  {
     file: 'src/users/users.service.ts',
     from: "    if (changes.status === 'ACTIVE' && by.scopes) throw new InsufficientScopeError();\n",
     to: '',
