@@ -142,6 +142,8 @@ describe('While the database is', () => {
         traffic.repeat('PATCH /v1/users/me', '/v1/users/me', { name: `Client ${String(probe)}` });
         traffic.repeat('GET /v1/users/me', '/v1/users/me');
       }
+      traffic.repeat('POST /v1/verify', '/v1/verify', { key });
+      traffic.repeat('GET /v1/forward-auth', '/v1/forward-auth');
       traffic.repeat('GET /livez', '/livez');
       traffic.repeat('GET /readyz', '/readyz');
 
@@ -175,6 +177,7 @@ describe('While the database is', () => {
         get: statusesOf(during, 'GET /v1/users/me'),
         reads: `${String(reads.length - failedReads)} of ${String(reads.length)}`,
         verify: statusesOf(during, 'POST /v1/verify'),
+        forward_auth: statusesOf(during, 'GET /v1/forward-auth'),
         verified: samples.filter(({ allowed }) => allowed === true).length,
         livez: statusesOf(during, 'GET /livez'),
         readyz: statusesOf(during, 'GET /readyz'),
@@ -185,6 +188,8 @@ describe('While the database is', () => {
       expect(samples.filter((sample) => !isExpected(sample))).toEqual([]);
       expect(routes.filter((route) => route !== UNSENT && statusesOf(samples, route) === '')).toEqual([]);
       expect(samples.some(({ allowed }) => allowed === true)).toBe(true);
+      for (const route of ['POST /v1/verify', 'GET /v1/forward-auth'])
+        expect(statusesOf(during, route)).toMatch(readable ? /^200/ : /^503$/);
       expect(statusesOf(during, 'PATCH /v1/users/me')).toBe('503');
       // Reads that waited for a connection when all of them were given up may fail, where reads go
       // on.
