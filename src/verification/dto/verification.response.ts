@@ -27,7 +27,7 @@ export class VerificationResponse {
 
   @ApiProperty({
     ...nullable,
-    enum: Object.keys(REASONS),
+    enum: [...Object.keys(REASONS), null], // OpenAPI 3.0 asks for null here as well
     description: `Null where it is allowed. ${Object.entries(REASONS)
       .map(([reason, meaning]) => `${reason}: ${meaning}`)
       .join('. ')}`,
