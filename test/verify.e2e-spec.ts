@@ -36,6 +36,7 @@ const refused = (reason: string) => ({
   credits_available: null,
   retry_after: null,
   charge: null,
+  hold: null,
   replayed: null,
 });
 
@@ -78,6 +79,7 @@ describe('POST /v1/verify', () => {
       credits_available: 7,
       retry_after: null,
       charge: null,
+      hold: null,
       replayed: null,
     });
     expect(await verify({ key: ada.key })).toMatchObject({ allowed: true, scopes: null });

@@ -1029,7 +1029,7 @@ export interface components {
             superseded_until: string | null;
             /**
              * Format: int64
-             * @description What the owner can spend after this call
+             * @description What the owner can spend after the charge; where nothing was charged, when the key was looked up
              * @example 35
              */
             credits_available: number | null;
@@ -1078,6 +1078,12 @@ export interface components {
                  */
                 api_key_id: string | null;
             } | null;
+            /**
+             * @description Always null: there are no holds yet
+             * @example null
+             * @enum {string|null}
+             */
+            hold: null;
             /**
              * @description Whether an earlier request made the charge; null where nothing was charged
              * @example false

@@ -1,16 +1,10 @@
-import { ValidateBy } from 'class-validator';
+import { Satisfies } from '../../common/validation/satisfies.decorator.js';
 import { InvalidRateLimitError } from '../api-keys.errors.js';
 import { isRateLimit, MAX_RATE_LIMIT, MIN_RATE_LIMIT } from '../rate-limit-rules.js';
 
 /** The field is null or a rate limit of a key or of a user. */
 export const IsRateLimit = (of: keyof typeof MIN_RATE_LIMIT): PropertyDecorator =>
-  ValidateBy({
-    name: 'isRateLimit',
-    validator: {
-      validate: (value: unknown) => isRateLimit(value, of),
-      defaultMessage: () => new InvalidRateLimitError(of).message,
-    },
-  });
+  Satisfies((value) => isRateLimit(value, of), new InvalidRateLimitError(of));
 
 /** Its schema, in requests and responses. */
 export const rateLimitSchema = (of: keyof typeof MIN_RATE_LIMIT) =>

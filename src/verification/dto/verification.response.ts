@@ -71,7 +71,7 @@ export class VerificationResponse {
     minimum: 0,
     maximum: Number.MAX_SAFE_INTEGER,
     nullable: true,
-    description: 'What the owner can spend after this call',
+    description: 'What the owner can spend after the charge; where nothing was charged, when the key was looked up',
     example: 35,
   })
   readonly credits_available!: number | null;
@@ -97,6 +97,9 @@ export class VerificationResponse {
   })
   readonly charge!: CreditEntryResponse | null;
 
+  @ApiProperty({ ...nullable, enum: [null], description: 'Always null: there are no holds yet', example: null })
+  readonly hold!: null;
+
   @ApiProperty({
     type: Boolean,
     nullable: true,
@@ -118,6 +121,7 @@ export class VerificationResponse {
       credits_available: identity?.creditsAvailable ?? null,
       retry_after: retryAfter,
       charge: charge && CreditEntryResponse.from(charge),
+      hold: null,
       replayed,
     };
   }
