@@ -2,7 +2,8 @@ import { ApiKey } from './api-keys/api-key.entity.js';
 import { SupersededSecret } from './api-keys/superseded-secret.entity.js';
 import { AuditEvent } from './audit/audit-event.entity.js';
 import { CreditEntry } from './credits/credit-entry.entity.js';
+import { CreditHold } from './credits/holds/credit-hold.entity.js';
 import { User } from './users/user.entity.js';
 
 /** Every table, for the migration command line and for the data source of a host application. */
-export const ENTITIES = [User, ApiKey, SupersededSecret, AuditEvent, CreditEntry];
+export const ENTITIES = [User, ApiKey, SupersededSecret, AuditEvent, CreditEntry, CreditHold];

@@ -280,7 +280,7 @@ describe('users-api', () => {
       '',
       'Transaction a was there already: nothing was moved this time.\n',
     ]);
-    expect([tooMuch.code, tooMuch.stderr]).toEqual([1, 'users-api: The balance does not hold that many credits\n']);
+    expect([tooMuch.code, tooMuch.stderr]).toEqual([1, 'users-api: Not enough credits are available\n']);
     expect((JSON.parse(history.stdout) as { credits: number }[]).map(({ credits }) => credits)).toEqual([-4, 10]);
     expect([history.stderr, newest.stderr]).toEqual(['', expect.stringContaining('there are more')]);
     expect(table.stdout).not.toContain('STRIPE');

@@ -128,7 +128,7 @@ describe('Credits', () => {
 
     const response = await deduct(ada, 11);
 
-    expect(response.body).toEqual({ status: 402, message: 'The balance does not hold that many credits' });
+    expect(response.body).toEqual({ status: 402, message: 'Not enough credits are available' });
     expect([await balance(ada), (await entries(ada)).length]).toEqual([10, 1]);
   });
 

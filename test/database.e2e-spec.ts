@@ -424,7 +424,8 @@ describe('The schema', () => {
       url,
     );
 
-    const ours = /^(pk|uq|fk|ck|ix)_(users|api_keys|superseded_secrets|audit_events|credit_entries)(_[a-z_]+)?$/;
+    const ours =
+      /^(pk|uq|fk|ck|ix)_(users|api_keys|superseded_secrets|audit_events|credit_entries|credit_holds)(_[a-z_]+)?$/;
     expect(rows.length).toBeGreaterThan(20);
     expect(rows.map(({ name }) => name).filter((name) => !ours.test(name))).toEqual([]);
   });

@@ -1,4 +1,6 @@
 import { DomainError } from '../common/errors/domain.error.js';
+import { HOLD_STATUSES, type HoldStatus } from './holds/credit-hold.entity.js';
+import { MAX_HOLD_SECONDS } from './holds/hold-rules.js';
 
 export class InvalidAmountError extends DomainError {
   readonly kind = 'invalid';
@@ -44,7 +46,7 @@ export class InsufficientCreditsError extends DomainError {
   readonly kind = 'payment_required';
 
   constructor() {
-    super('The balance does not hold that many credits');
+    super('Not enough credits are available');
   }
 }
 
@@ -61,5 +63,45 @@ export class TransactionIdTakenError extends DomainError {
 
   constructor() {
     super('This transaction_id already stands for another transaction of the user');
+  }
+}
+
+export class InvalidHoldDurationError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super(`expires_in_seconds must be an integer from 1 to ${String(MAX_HOLD_SECONDS)}`);
+  }
+}
+
+export class InvalidHoldStatusError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super(`status must be one of ${HOLD_STATUSES.join(', ')}`);
+  }
+}
+
+export class HoldNotFoundError extends DomainError {
+  readonly kind = 'not_found';
+
+  constructor() {
+    super('No such hold exists');
+  }
+}
+
+export class HoldEndedError extends DomainError {
+  readonly kind = 'conflict';
+
+  constructor(status: Exclude<HoldStatus, 'OPEN'>) {
+    super(`The hold is ${status}`);
+  }
+}
+
+export class CaptureAboveHoldError extends DomainError {
+  readonly kind = 'conflict';
+
+  constructor(amount: number) {
+    super(`The hold has ${String(amount)} credits: capture no more, and charge the rest by a transaction of its own`);
   }
 }

@@ -8,7 +8,8 @@ import type { Page, PageWindow } from '../common/pagination/page.js';
 import { query } from '../database/query.js';
 import { findNewest, type List, NEWEST, NEWEST_NULLS_LAST } from '../database/list.js';
 import { RETRIES, retryingConflicts } from '../database/retry.js';
-import { IncompleteResultError, type Statement } from '../database/statement.js';
+import { firstOf, IncompleteResultError, type Statement } from '../database/statement.js';
+import { StatementBatcher } from '../database/statement-batcher.js';
 import { withoutTimeouts } from '../database/without-timeouts.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import type { CreditEntry } from './credit-entry.entity.js';
@@ -18,12 +19,24 @@ import {
   MOVE_UNLOCKED,
   type MovedRow,
   type Movement,
-  moveOne,
   MOVEMENTS,
+  type PlacedMovement,
   SELECTED_ENTRY,
   toEntry,
 } from './credits.statements.js';
-import { MovementBatcher, type Outcome, type Outcomes } from './movement-batcher.js';
+import type { CreditHold, HoldStatus } from './holds/credit-hold.entity.js';
+import {
+  EXPIRED_ACCOUNTS,
+  FIND_HOLDS,
+  hasStatus,
+  HELD,
+  HOLD_IDS,
+  type HoldRow,
+  release,
+  SELECTED_HOLD,
+  toHold,
+} from './holds/holds.statements.js';
+import { type Account, MovementBatcher, type Outcome, type Outcomes } from './movement-batcher.js';
 
 /** Which entries of a user to list; undefined does not restrict. */
 export interface CreditFilter {
@@ -33,6 +46,11 @@ export interface CreditFilter {
   readonly endDate?: string | undefined;
   /** The key for which credits were spent. */
   readonly apiKeyId?: string | undefined;
+}
+
+/** Which holds of a user to list; undefined does not restrict. */
+export interface HoldFilter {
+  readonly status?: HoldStatus | undefined;
 }
 
 /** A balance or a `balance_after` that is not the sum of the entries up to it. */
@@ -82,51 +100,73 @@ SELECT u.id, NULL, u.credits_balance, s.expected
 @Injectable()
 export class CreditsRepository {
   private readonly movements: MovementBatcher;
+  private readonly holdLookups: StatementBatcher<string, CreditHold | null>;
 
   constructor(
     @InjectDatabase() private readonly database: DataSource,
-    counters: Counters,
+    private readonly counters: Counters,
   ) {
     this.movements = new MovementBatcher({
       runMany: async (groups) => {
         const rows = await this.runMoves(MOVE_UNLOCKED, groups);
         return Promise.all(
-          groups.map((group) =>
-            this.outcomesOf(group, rows).catch((error: unknown) => group.map(() => error as Error)),
-          ),
+          groups.map(async (group) => {
+            const outcomes = await this.outcomesOf(group, rows).catch((error: unknown) =>
+              group.map(() => error as Error),
+            );
+            return outcomes === 'undecided' ? undefined : outcomes;
+          }),
         ); // a missing account may be locked: its movements run alone, and wait for it
       },
       runOne: (group) => this.moveGroup(group),
       onBatch: counters.batchSizeOf('move_credits'),
     });
+    this.holdLookups = new StatementBatcher({
+      runMany: (ids) => this.findHolds(ids),
+      runOne: async (id) => firstOf(await this.findHolds([id])),
+      onBatch: counters.batchSizeOf('find_holds'),
+    });
     counters.watchQueue('move_credits', this.movements);
+    counters.watchQueue('find_holds', this.holdLookups);
   }
 
   /**
-   * Moves a balance and writes the entry, in one statement, which movements of the same moment
-   * share. Its guard decides under the lock of the account, so two spenders can never both use the
-   * last credit. Safe to repeat.
+   * Moves a balance or held credits, and writes the entry or the hold, in one statement, which
+   * movements of the same moment share. Its guard decides under the lock of the account, so two
+   * spenders can never both use the last credit. Safe to repeat.
    */
-  move(movement: Movement): Promise<Outcome> {
+  move(movement: Movement): Promise<Outcome | 'unknown_user'> {
     return this.movements.run(movement);
   }
 
   /** The same in the caller's transaction, which an error leaves usable. */
-  async moveWithin(movement: Movement, manager: EntityManager): Promise<Outcome> {
-    const { userId, transactionId } = movement;
-    try {
-      // A failed statement would end the caller's transaction; behind a savepoint it does not.
-      const [row] = await manager.transaction((inner) => query<EntryRow>(inner, moveOne(movement)));
-      if (row) return { entry: toEntry(row), replayed: false };
-    } catch (error) {
-      if (!violates(error, TRANSACTION_ID)) throw error;
-    }
-    // An earlier entry first: a repeated request must succeed even if the balance has changed
-    // since.
-    const [entry] = await this.findByTransactionIds(userId, [transactionId], manager);
-    if (entry) return { entry, replayed: true };
-    const users = await query(manager, sql`SELECT FROM users WHERE id = ${userId}`);
-    return users.length === 0 ? 'unknown_user' : 'refused';
+  async moveWithin(movement: Movement, manager: EntityManager): Promise<Outcome | 'unknown_user'> {
+    // A failed statement would end the caller's transaction; behind a savepoint it does not.
+    const [outcome = new IncompleteResultError()] = await manager.transaction((inner) =>
+      this.moveLocked([movement], inner),
+    );
+    if (outcome instanceof Error) throw outcome;
+    return outcome;
+  }
+
+  /** The hold with this id. Lookups of the same moment share a statement. */
+  findHold(id: string, manager?: EntityManager): Promise<CreditHold | null> {
+    return manager ? this.findHoldWithin(id, manager) : this.holdLookups.run(id);
+  }
+
+  private async findHoldWithin(id: string, manager: EntityManager): Promise<CreditHold | null> {
+    const [row] = await query<HoldRow>(manager, sql`SELECT ${SELECTED_HOLD} FROM credit_holds WHERE id = ${id}`);
+    return row ? toHold(row) : null;
+  }
+
+  private async findHolds(ids: readonly string[]): Promise<(CreditHold | null)[]> {
+    const rows = await FIND_HOLDS.run(this.database, HOLD_IDS.values(ids));
+    const byId = new Map(rows.map((row) => [row.requestedId, row.id === null ? null : toHold(row)]));
+    return ids.map((id) => {
+      const hold = byId.get(id);
+      if (hold === undefined) throw new IncompleteResultError();
+      return hold;
+    });
   }
 
   /** The movements of one account. One that the database refuses to store fails alone. */
@@ -136,7 +176,7 @@ export class CreditsRepository {
     } catch (error) {
       if (group.length === 1 || isDatabaseUnavailable(error) || !(error instanceof QueryFailedError)) throw error;
     }
-    const outcomes: (Outcome | Error)[] = [];
+    const outcomes: Outcomes[number][] = [];
     let unavailable: Error | undefined;
     for (const movement of group) {
       const [outcome = new IncompleteResultError()] = unavailable
@@ -153,7 +193,9 @@ export class CreditsRepository {
     for (let violations = 0; ; violations += 1) {
       try {
         const rows = await retryingConflicts(() => this.runMoves(MOVE, [group]), RETRIES - 1);
-        return (await this.outcomesOf(group, rows)) ?? group.map(() => 'unknown_user');
+        const outcomes = await this.outcomesOf(group, rows);
+        if (outcomes !== 'undecided') return outcomes ?? group.map(() => 'unknown_user');
+        return await retryingConflicts(() => this.database.manager.transaction((own) => this.moveLocked(group, own)));
       } catch (error) {
         // Each time, another transaction has just committed one of these ids, which the next run
         // finds.
@@ -162,43 +204,99 @@ export class CreditsRepository {
     }
   }
 
+  /**
+   * Locks the account before the statement begins, which then sees every entry and every hold that
+   * was committed before.
+   */
+  private async moveLocked(group: readonly Movement[], manager: EntityManager): Promise<Outcomes> {
+    const [{ userId } = { userId: '' }] = group;
+    await query(manager, sql`SELECT FROM users WHERE id = ${userId} FOR NO KEY UPDATE`);
+    const rows = await MOVE.runWithin(manager, MOVEMENTS.values(placed([group])));
+    const outcomes = await this.outcomesOf(group, byAccount(rows), manager);
+    if (outcomes === 'undecided') throw new IncompleteResultError();
+    return outcomes ?? group.map(() => 'unknown_user');
+  }
+
   private async runMoves(
     statement: Statement<MovedRow>,
     groups: readonly (readonly Movement[])[],
   ): Promise<ReadonlyMap<string, readonly MovedRow[]>> {
-    const placed = groups.flatMap((group) => group.map((movement, index) => ({ ...movement, place: index + 1 })));
-    const byAccount = new Map<string, MovedRow[]>();
-    for (const row of await statement.run(this.database, MOVEMENTS.values(placed))) {
-      const rows = byAccount.get(row.accountId);
-      if (rows) rows.push(row);
-      else byAccount.set(row.accountId, [row]);
-    }
-    return byAccount;
+    return byAccount(await statement.run(this.database, MOVEMENTS.values(placed(groups))));
   }
 
-  /** @returns undefined for an account that the statement has not found, or has skipped */
+  /**
+   * @returns undefined for an account that the statement has not found, or has skipped; and
+   *   `undecided` where it has moved nothing, since holds may have changed after it had begun
+   */
   private async outcomesOf(
     group: readonly Movement[],
-    byAccount: ReadonlyMap<string, readonly MovedRow[]>,
-  ): Promise<Outcomes | undefined> {
+    rowsByAccount: ReadonlyMap<string, readonly MovedRow[]>,
+    manager?: EntityManager,
+  ): Promise<Outcomes | 'undecided' | undefined> {
     const [first] = group;
-    const rows = byAccount.get(first?.userId ?? '');
-    const [account] = rows ?? [];
-    if (!rows || !account) return undefined;
-    const found = rows.flatMap((row) =>
-      row.replayed === null ? [] : [{ entry: toEntry(row), replayed: row.replayed }],
+    const rows = rowsByAccount.get(first?.userId ?? '');
+    const [row] = rows ?? [];
+    if (!rows || !row) return undefined;
+    if (row.undecided) return 'undecided';
+    const made = madeBy(rows);
+    if ([...made.values()].filter(({ replayed }) => !replayed).length !== row.changes)
+      throw new IncompleteResultError();
+    const expired = Number(row.expired);
+    const account = { balance: Number(row.balance), held: Number(row.held) - expired };
+    const outcomes = group.map(({ transactionId }) => ({ ...(made.get(transactionId) ?? NOTHING), account }));
+    const refused = group.filter((movement, index) => isRefused(movement, outcomes[index] ?? NOTHING));
+    if (refused.length === 0) return outcomes;
+    const others = await this.decideAgain(refused, row, manager).catch(
+      (error: unknown) => new Map(refused.map(({ transactionId }) => [transactionId, error as Error])), // the others are moved
     );
-    if (found.filter(({ replayed }) => !replayed).length !== account.moves) throw new IncompleteResultError();
-    const receipts = new Map(found.map((receipt) => [receipt.entry.transactionId, receipt]));
-    const refused = group.filter(({ transactionId }) => !receipts.has(transactionId));
-    if (account.stale && refused.length > 0) {
-      const ids = refused.map(({ transactionId }) => transactionId);
-      for (const entry of await this.findByTransactionIds(account.accountId, ids, this.database))
-        receipts.set(entry.transactionId, { entry, replayed: true });
-    }
-    return group.map(({ transactionId }) => receipts.get(transactionId) ?? 'refused');
+    return group.map(
+      ({ transactionId }, index) => others.get(transactionId) ?? outcomes[index] ?? new IncompleteResultError(),
+    );
   }
 
+  /**
+   * Looks at movements again that were refused, and at nothing else: credits of holds that have
+   * expired are released first, and an entry of the same id may have been committed meanwhile.
+   */
+  private async decideAgain(
+    refused: readonly Movement[],
+    { accountId, stale, expired, ...account }: MovedRow,
+    manager?: EntityManager,
+  ): Promise<Map<string, Outcomes[number]>> {
+    const ids = refused.map(({ transactionId }) => transactionId);
+    if (Number(expired) > 0) {
+      await this.release(sql`SELECT ${accountId}::uuid`, empty, manager);
+      const outcomes = await (manager ? this.moveLocked(refused, manager) : this.moveAccount(refused));
+      return new Map(ids.map((id, index) => [id, outcomes[index] ?? new IncompleteResultError()]));
+    }
+    const entries = stale ? await this.findByTransactionIds(accountId, ids, manager ?? this.database) : [];
+    const found = {
+      hold: null,
+      replayed: true,
+      account: { balance: Number(account.balance), held: Number(account.held) },
+    };
+    return new Map(entries.map((entry) => [entry.transactionId, { ...found, entry }]));
+  }
+
+  /**
+   * Releases the credits of expired holds of all accounts, in slices, but of those that are locked.
+   * Only cleanup: an expired hold counts nowhere, and is released before a movement is refused.
+   */
+  async releaseExpired(): Promise<void> {
+    let released: number;
+    do released = await this.release(EXPIRED_ACCOUNTS, sql`SKIP LOCKED`);
+    while (released > 0);
+  }
+
+  /** @returns how many holds were ended */
+  private async release(accounts: Sql, locked: Sql, manager?: EntityManager): Promise<number> {
+    const statement = release(accounts, locked);
+    const run = (on: DataSource | EntityManager): Promise<{ readonly holds: number }[]> => query(on, statement);
+    const rows = await (manager ? run(manager) : retryingConflicts(() => run(this.database)));
+    const released = rows.reduce((sum, { holds }) => sum + holds, 0);
+    this.counters.expiredHolds.inc(released);
+    return released;
+  }
   private async findByTransactionIds(
     userId: string,
     transactionIds: readonly string[],
@@ -209,6 +307,36 @@ export class CreditsRepository {
       sql`SELECT ${SELECTED_ENTRY} FROM credit_entries WHERE user_id = ${userId} AND transaction_id = ANY (${transactionIds})`,
     );
     return rows.map(toEntry);
+  }
+
+  /** The user's holds that match the filter, the newest first. */
+  async findHoldPage(userId: string, { status }: HoldFilter, window: PageWindow): Promise<Page<CreditHold>> {
+    const list: List = {
+      columns: SELECTED_HOLD,
+      table: 'credit_holds',
+      filter: status === undefined ? sql`user_id = ${userId}` : sql`user_id = ${userId} AND ${hasStatus(status)}`,
+      order: NEWEST,
+    };
+    const page = await findNewest<HoldRow>(this.database, list, window);
+    return { ...page, rows: page.rows.map(toHold) };
+  }
+
+  /** The number of open holds of all users. */
+  async countOpenHolds(): Promise<number> {
+    const [counted] = await query<{ readonly holds: number }>(
+      this.database,
+      sql`SELECT count(*)::int AS holds FROM credit_holds WHERE ${hasStatus('OPEN')}`,
+    );
+    return counted?.holds ?? 0;
+  }
+
+  /** What a user has and what of it is held; null when no such user exists. */
+  async findAccount(userId: string, manager?: EntityManager): Promise<Account | null> {
+    const [row] = await query<{ readonly balance: string; readonly held: string }>(
+      manager ?? this.database,
+      sql`SELECT credits_balance AS balance, ${HELD} AS held FROM users WHERE id = ${userId}`,
+    );
+    return row ? { balance: Number(row.balance), held: Number(row.held) } : null;
   }
 
   /** The user's entries that match the filter, the newest first. */
@@ -257,3 +385,41 @@ export class CreditsRepository {
     });
   }
 }
+
+const placed = (groups: readonly (readonly Movement[])[]): PlacedMovement[] =>
+  groups.flatMap((group) => group.map((movement, index) => ({ ...movement, place: index + 1 })));
+
+function byAccount(rows: readonly MovedRow[]): ReadonlyMap<string, readonly MovedRow[]> {
+  const accounts = new Map<string, MovedRow[]>();
+  for (const row of rows) {
+    const others = accounts.get(row.accountId);
+    if (others) others.push(row);
+    else accounts.set(row.accountId, [row]);
+  }
+  return accounts;
+}
+
+/** What a movement of each transaction id has made, or found. */
+type Made = Pick<Outcome, 'entry' | 'hold' | 'replayed'>;
+
+const NOTHING: Made = { entry: null, hold: null, replayed: true };
+
+function madeBy(rows: readonly MovedRow[]): ReadonlyMap<string, Made> {
+  const made = new Map<string, Made>();
+  for (const row of rows) {
+    if (row.table === null) continue;
+    const { transactionId, replayed } = row;
+    const { entry, hold, replayed: others } = made.get(transactionId) ?? NOTHING;
+    const isLater = !hold || !replayed; // an ended hold has its row of before, too
+    made.set(transactionId, {
+      entry: row.table === 'credit_entries' ? toEntry(row) : entry,
+      hold: row.table === 'credit_holds' && isLater ? toHold(row) : hold,
+      replayed: others && replayed,
+    });
+  }
+  return made;
+}
+
+/** Whether the credits did not suffice, or the balance would rise above its limit. */
+const isRefused = ({ kind }: Movement, { entry, hold }: Made): boolean =>
+  entry === null && ((kind === 'move' && hold?.status !== 'OPEN') || (kind === 'hold' && hold === null));

@@ -1,27 +1,35 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { type Actor, APPLICATION, checkActor } from '../audit-trail/actor.js';
-import type { ChangeOptions } from '../audit-trail/change-options.js';
+import type { AuditOptions, ChangeOptions, TransactionOptions } from '../audit-trail/change-options.js';
 import type { Page, PageWindow } from '../common/pagination/page.js';
 import { isDate } from '../common/validation/date.js';
 import { isUuid } from '../common/validation/uuid.js';
+import { IncompleteResultError } from '../database/statement.js';
 import { UsersApiEvents } from '../events/users-api-events.js';
 import { UserNotFoundError } from '../users/users.errors.js';
 import { UsersService } from '../users/users.service.js';
 import type { CreditEntry } from './credit-entry.entity.js';
 import {
   BalanceLimitError,
+  CaptureAboveHoldError,
+  HoldEndedError,
+  HoldNotFoundError,
   InsufficientCreditsError,
   InvalidAmountError,
+  InvalidHoldDurationError,
+  InvalidHoldStatusError,
   InvalidKeyIdError,
   InvalidPeriodError,
   InvalidTransactionIdError,
   InvalidTransactionTypeError,
   TransactionIdTakenError,
 } from './credits.errors.js';
-import { type CreditFilter, CreditsRepository, type Difference } from './credits.repository.js';
-import { isSame } from './credits.statements.js';
-import type { Receipt } from './movement-batcher.js';
+import { type CreditFilter, CreditsRepository, type Difference, type HoldFilter } from './credits.repository.js';
+import { isEntryOf, type Movement } from './credits.statements.js';
+import { type CreditHold, HOLD_STATUSES } from './holds/credit-hold.entity.js';
+import { DEFAULT_HOLD_SECONDS, isHoldDuration } from './holds/hold-rules.js';
+import type { Outcome } from './movement-batcher.js';
 import { DEFAULT_TRANSACTION_TYPE, isTransactionType } from './transaction-type.js';
 
 /** A movement of credits, of a user that is known otherwise. */
@@ -43,7 +51,37 @@ export interface CreditRequest extends Transaction {
   readonly apiKeyId?: string | undefined;
 }
 
-export type { Receipt };
+/** The entry of a transaction, and whether an earlier request made it. */
+export interface Receipt {
+  readonly entry: CreditEntry;
+  readonly replayed: boolean;
+  /** What the user could spend after the movement. */
+  readonly creditsAvailable: number;
+}
+
+/** Credits to hold for work whose price is known afterwards. */
+export interface HoldTransaction extends Transaction {
+  /** 1 to 604,800, a week; 900 by default. Longer than the work can take. */
+  readonly expiresInSeconds?: number | undefined;
+}
+
+export interface HoldRequest extends CreditRequest, HoldTransaction {}
+
+/** A hold, and whether an earlier request made it. */
+export interface HoldReceipt {
+  readonly hold: CreditHold;
+  readonly replayed: boolean;
+  /** What the user could spend afterwards. */
+  readonly creditsAvailable: number;
+}
+
+/** Credits of a user: integers from 0, of which the third is the difference of the others. */
+export interface Balance {
+  readonly creditsBalance: number;
+  /** Of open holds. */
+  readonly creditsHeld: number;
+  readonly creditsAvailable: number;
+}
 
 export const MAX_TRANSACTION_ID_LENGTH = 255;
 
@@ -106,32 +144,155 @@ export class CreditsService {
     return this.entries.findDifferences(onProgress);
   }
 
-  private async move(
-    request: CreditRequest,
-    sign: 1 | -1,
-    { by = APPLICATION, manager }: ChangeOptions = {},
-  ): Promise<Receipt> {
-    const { amount, transactionId, transactionType = DEFAULT_TRANSACTION_TYPE, apiKeyId } = request;
+  /**
+   * What a user has, what of it is held, and what can be spent.
+   *
+   * @throws UserNotFoundError
+   */
+  async balance(userId: string, { manager }: TransactionOptions = {}): Promise<Balance> {
+    const account = isUuid(userId) ? await this.entries.findAccount(userId, manager) : null;
+    if (!account) throw new UserNotFoundError({ id: userId });
+    return {
+      creditsBalance: account.balance,
+      creditsHeld: account.held,
+      creditsAvailable: account.balance - account.held,
+    };
+  }
+
+  /**
+   * Holds credits, which nothing else can spend, until `capture` takes some of them or `release`
+   * none, or the hold expires. The balance stays as it is. Safe to repeat while the hold is open;
+   * then it returns the same hold.
+   *
+   * @throws InvalidAmountError, InvalidTransactionIdError, InvalidTransactionTypeError,
+   *   InvalidKeyIdError, InvalidHoldDurationError, UserNotFoundError, InsufficientCreditsError, and
+   *   TransactionIdTakenError also where the hold has ended
+   */
+  async hold(request: HoldRequest, options: ChangeOptions = {}): Promise<HoldReceipt> {
+    checkHold(request);
+    const { amount, expiresInSeconds: seconds = DEFAULT_HOLD_SECONDS } = request;
+    const movement = this.movementOf(request, { kind: 'hold', credits: 0, hold: { amount, seconds } }, options);
+    const { entry, hold, replayed, account } = await this.run(movement, options);
+    if (!hold && !entry) throw new InsufficientCreditsError();
+    if (hold?.status !== 'OPEN' || !isHoldOf(hold, movement)) throw new TransactionIdTakenError();
+    return { hold, replayed, creditsAvailable: account.balance - account.held };
+  }
+
+  /**
+   * Takes credits of a hold, which ends it and releases the others. Never fails for the balance.
+   * Safe to repeat.
+   *
+   * @param amount credits, from 1 to those that are held
+   * @throws InvalidAmountError, HoldNotFoundError, CaptureAboveHoldError, and HoldEndedError where
+   *   the hold has expired, was voided, or was captured with another amount
+   */
+  async capture(holdId: string, amount: number, options: ChangeOptions = {}): Promise<Receipt> {
+    checkAmount(amount);
+    const { hold: found, outcome } = await this.end(holdId, { kind: 'capture', credits: -amount }, options);
+    const { entry, hold, replayed, account } = outcome;
+    if (hold?.status === 'OPEN' && amount > found.amount) throw new CaptureAboveHoldError(found.amount);
+    if (!hold || hold.status === 'OPEN') throw new IncompleteResultError();
+    if (hold.status !== 'CAPTURED' || hold.captured !== amount) throw new HoldEndedError(hold.status);
+    if (!entry) throw new IncompleteResultError();
+    if (!replayed) this.publish(entry, options.by ?? APPLICATION, options.manager);
+    return { entry, replayed, creditsAvailable: entry.balanceAfter - account.held };
+  }
+
+  /**
+   * Voids a hold, which releases all its credits. Safe to repeat; of a hold that has expired, the
+   * result says so.
+   *
+   * @throws HoldNotFoundError, and HoldEndedError where the hold was captured
+   */
+  async release(holdId: string, options: ChangeOptions = {}): Promise<CreditHold> {
+    const { hold } = (await this.end(holdId, { kind: 'void', credits: 0 }, options)).outcome;
+    if (!hold || hold.status === 'OPEN') throw new IncompleteResultError();
+    if (hold.status === 'CAPTURED') throw new HoldEndedError(hold.status);
+    return hold;
+  }
+
+  /** @throws HoldNotFoundError */
+  async getHold(id: string, { manager }: TransactionOptions = {}): Promise<CreditHold> {
+    const hold = isUuid(id) ? await this.entries.findHold(id.toLowerCase(), manager) : null;
+    if (!hold) throw new HoldNotFoundError();
+    return hold;
+  }
+
+  /**
+   * The user's holds that match a filter, the newest first.
+   *
+   * @throws InvalidHoldStatusError, UserNotFoundError, InvalidPageWindowError, PageOutOfReachError
+   */
+  async holds(userId: string, { status }: HoldFilter, window: PageWindow): Promise<Page<CreditHold>> {
+    if (status !== undefined && !HOLD_STATUSES.includes(status)) throw new InvalidHoldStatusError();
+    if (!isUuid(userId)) throw new UserNotFoundError({ id: userId });
+    const page = await this.entries.findHoldPage(userId, { status }, window);
+    if (page.total === 0) await this.users.getById(userId); // tells "no holds" from "no such user"
+    return page;
+  }
+
+  /**
+   * Releases the credits of expired holds, in slices. Only cleanup, which runs each minute: an
+   * expired hold counts nowhere, and refuses nobody.
+   */
+  releaseExpiredHolds(): Promise<void> {
+    return this.entries.releaseExpired();
+  }
+
+  /** The number of open holds of all users. */
+  countOpenHolds(): Promise<number> {
+    return this.entries.countOpenHolds();
+  }
+
+  private async move(request: CreditRequest, sign: 1 | -1, options: ChangeOptions = {}): Promise<Receipt> {
     checkTransaction(request);
+    const { by = APPLICATION, manager } = options;
+    const movement = this.movementOf(request, { kind: 'move', credits: sign * request.amount, hold: null }, options);
+    const { entry, hold, replayed, account } = await this.run(movement, options);
+    if (!entry && hold?.status === 'OPEN') throw new TransactionIdTakenError();
+    if (!entry) throw sign < 0 ? new InsufficientCreditsError() : new BalanceLimitError();
+    if (!isEntryOf(entry, movement)) throw new TransactionIdTakenError();
+    if (!replayed) this.publish(entry, by, manager);
+    return { entry, replayed, creditsAvailable: entry.balanceAfter - account.held };
+  }
+
+  /** @throws InvalidKeyIdError, UserNotFoundError, InvalidActorError */
+  private movementOf(
+    { userId, transactionId, transactionType = DEFAULT_TRANSACTION_TYPE, apiKeyId }: CreditRequest,
+    change: Pick<Movement, 'kind' | 'credits' | 'hold'>,
+    { by = APPLICATION }: AuditOptions,
+  ): Movement {
     if (apiKeyId !== undefined && !isUuid(apiKeyId)) throw new InvalidKeyIdError();
-    if (!isUuid(request.userId)) throw new UserNotFoundError({ id: request.userId });
+    if (!isUuid(userId)) throw new UserNotFoundError({ id: userId });
     checkActor(by);
-    const movement = {
-      userId: request.userId.toLowerCase(), // as the database spells it
-      credits: sign * amount,
+    return {
+      ...change,
+      userId: userId.toLowerCase(), // as the database spells it
       transactionId,
       transactionType,
       apiKeyId: apiKeyId?.toLowerCase() ?? null,
       by,
     };
+  }
 
-    const outcome = await (manager?.queryRunner?.isTransactionActive
-      ? this.entries.moveWithin(movement, manager)
-      : this.entries.move(movement));
-    if (outcome === 'unknown_user') throw new UserNotFoundError({ id: request.userId });
-    if (outcome === 'refused') throw sign < 0 ? new InsufficientCreditsError() : new BalanceLimitError();
-    if (!isSame(outcome.entry, movement)) throw new TransactionIdTakenError();
-    if (!outcome.replayed) this.publish(outcome.entry, by, manager);
+  /** Captures or voids a hold. */
+  private async end(
+    holdId: string,
+    change: Pick<Movement, 'kind' | 'credits'>,
+    options: ChangeOptions,
+  ): Promise<{ readonly hold: CreditHold; readonly outcome: Outcome }> {
+    const { by = APPLICATION } = options;
+    checkActor(by);
+    const hold = await this.getHold(holdId, transactionOf(options));
+    const { userId, transactionId, transactionType, apiKeyId } = hold;
+    const movement = { ...change, hold: null, userId, transactionId, transactionType, apiKeyId, by };
+    return { hold, outcome: await this.run(movement, options) };
+  }
+
+  private async run(movement: Movement, options: ChangeOptions): Promise<Outcome> {
+    const { manager } = transactionOf(options);
+    const outcome = await (manager ? this.entries.moveWithin(movement, manager) : this.entries.move(movement));
+    if (outcome === 'unknown_user') throw new UserNotFoundError({ id: movement.userId });
     return outcome;
   }
 
@@ -144,13 +305,31 @@ export class CreditsService {
   }
 }
 
+/** The transaction to join, where the manager has one. */
+const transactionOf = ({ manager }: TransactionOptions): TransactionOptions =>
+  manager?.queryRunner?.isTransactionActive ? { manager } : {};
+
+/** Whether a hold is the one that a request asks for. */
+const isHoldOf = (hold: CreditHold, movement: Movement): boolean =>
+  hold.amount === movement.hold?.amount &&
+  hold.expiresAt.getTime() - hold.createdAt.getTime() === movement.hold.seconds * 1000 &&
+  hold.transactionType === movement.transactionType &&
+  hold.apiKeyId === movement.apiKeyId;
+
+/** @throws what `checkTransaction` does, and InvalidHoldDurationError */
+export function checkHold(request: HoldTransaction): void {
+  checkTransaction(request);
+  const { expiresInSeconds = DEFAULT_HOLD_SECONDS } = request;
+  if (!isHoldDuration(expiresInSeconds)) throw new InvalidHoldDurationError();
+}
+
 /** @throws InvalidAmountError, InvalidTransactionIdError, InvalidTransactionTypeError */
 export function checkTransaction({
   amount,
   transactionId,
   transactionType = DEFAULT_TRANSACTION_TYPE,
 }: Transaction): void {
-  if (!Number.isSafeInteger(amount) || amount < 1) throw new InvalidAmountError();
+  checkAmount(amount);
   if (!isTransactionId(transactionId)) throw new InvalidTransactionIdError();
   if (!isTransactionType(transactionType)) throw new InvalidTransactionTypeError();
 }
@@ -161,3 +340,7 @@ export const isTransactionId = (text: unknown): text is string =>
   !text.includes('\0') &&
   text.isWellFormed() &&
   Array.from(text).length <= MAX_TRANSACTION_ID_LENGTH;
+
+function checkAmount(amount: number): void {
+  if (!Number.isSafeInteger(amount) || amount < 1) throw new InvalidAmountError();
+}

@@ -1,17 +1,27 @@
 import sql, { empty, raw, type Sql } from 'sql-template-tag';
 import type { Actor } from '../audit-trail/actor.js';
-import { ACTOR_COLUMNS, actorColumnNames, actorRows, actorValues } from '../audit-trail/actor-columns.js';
+import { ACTOR_COLUMNS, actorColumnNames, actorRows } from '../audit-trail/actor-columns.js';
 import { type Columns, selectList } from '../database/columns.js';
 import { Rows } from '../database/rows.js';
 import { Statement } from '../database/statement.js';
 import type { CreditEntry } from './credit-entry.entity.js';
+import { type HoldRow, selectedHold } from './holds/holds.statements.js';
 
 /* The SQL of `CreditsRepository` that moves balances; test/sql has it as it is sent. */
 
+/** A movement of credits: of the balance, or between what can be spent and what is held. */
 export interface Movement {
   readonly userId: string;
-  /** Negative spends. */
+  /**
+   * `move` changes the balance, and makes an entry; `hold` makes a hold; `capture` takes credits of
+   * the hold, makes an entry and ends the hold; `void` ends it.
+   */
+  readonly kind: 'move' | 'hold' | 'capture' | 'void';
+  /** Added to the balance; negative spends. 0 for a hold and for a void. */
   readonly credits: number;
+  /** Of a new hold. */
+  readonly hold: { readonly amount: number; readonly seconds: number } | null;
+  /** That of the hold, for a capture and for a void. */
   readonly transactionId: string;
   readonly transactionType: string;
   readonly apiKeyId: string | null;
@@ -19,8 +29,20 @@ export interface Movement {
 }
 
 /** Whether two of one id are the same movement, as a repeated request is. */
-export const isSame = (one: Movement | CreditEntry, other: Movement): boolean =>
-  one.credits === other.credits && one.transactionType === other.transactionType && one.apiKeyId === other.apiKeyId;
+export const isSame = (one: Movement, other: Movement): boolean =>
+  one.kind === other.kind &&
+  one.hold?.amount === other.hold?.amount &&
+  one.hold?.seconds === other.hold?.seconds &&
+  isEntryOf(one, other);
+
+/** Whether an entry is what a movement of its id makes. */
+export const isEntryOf = (
+  entry: Pick<CreditEntry, 'credits' | 'transactionType' | 'apiKeyId'>,
+  movement: Movement,
+): boolean =>
+  entry.credits === movement.credits &&
+  entry.transactionType === movement.transactionType &&
+  entry.apiKeyId === movement.apiKeyId;
 
 const COLUMNS = {
   id: 'id',
@@ -58,32 +80,11 @@ export const toEntry = (row: EntryRow): CreditEntry => ({
   requestId: row.requestId,
 });
 
-/** Whether a movement may leave this balance: the only guard of a balance. */
-const isAllowed = (balance: Sql): Sql => sql`${balance} BETWEEN 0 AND 9007199254740991`;
+/** Whether a movement may leave this balance and these held credits: the only guard of both. */
+const isAllowed = (balance: Sql, held: Sql): Sql => sql`${balance} BETWEEN ${held} AND 9007199254740991`;
 
 /** A later instant than that of any earlier change of the user, however fast they follow. */
 const LATER = raw(`greatest(clock_timestamp(), updated_at + interval '1 ms')`);
-
-const INSERTED_COLUMNS = sql`created_at, user_id, credits, balance_after, transaction_id, transaction_type, api_key_id,
-                              ${actorColumnNames}`;
-
-/**
- * One movement, in the caller's transaction. Fails on `uq_credit_entries_user_id_transaction_id`,
- * and then moves nothing, when the user has a transaction of that id. Returns no row when the user
- * does not exist or the balance would leave its bounds.
- */
-export const moveOne = ({ userId, credits, transactionId, transactionType, apiKeyId, by }: Movement): Sql =>
-  sql`WITH moved AS (
-    UPDATE users
-       SET credits_balance = credits_balance + ${credits}::bigint,
-           version = version + 1,
-           updated_at = ${LATER}
-     WHERE id = ${userId} AND ${isAllowed(sql`credits_balance + ${credits}::bigint`)}
-    RETURNING id, credits_balance, updated_at)
-  INSERT INTO credit_entries (${INSERTED_COLUMNS})
-  SELECT updated_at, id, ${credits}, credits_balance, ${transactionId}, ${transactionType}, ${apiKeyId}, ${actorValues(by)}
-    FROM moved
-  RETURNING ${SELECTED_ENTRY}`;
 
 /** A movement, and its place among those of its account in the statement, from 1. */
 export interface PlacedMovement extends Movement {
@@ -93,41 +94,96 @@ export interface PlacedMovement extends Movement {
 export const MOVEMENTS = new Rows<PlacedMovement>({
   user_id: ['uuid', ({ userId }) => userId],
   place: ['int', ({ place }) => place],
+  kind: ['text', ({ kind }) => kind],
   credits: ['bigint', ({ credits }) => credits],
+  hold_amount: ['bigint', ({ hold }) => hold?.amount],
+  hold_seconds: ['int', ({ hold }) => hold?.seconds],
   transaction_id: ['text', ({ transactionId }) => transactionId],
   transaction_type: ['text', ({ transactionType }) => transactionType],
   api_key_id: ['uuid', ({ apiKeyId }) => apiKeyId],
   ...actorRows<PlacedMovement>(({ by }) => by),
 });
 
-/**
- * One row for each entry of the account, new or earlier, and one with nulls if there is none. An
- * account without a row does not exist, or is locked.
- */
-export type MovedRow = {
+/** An account, in each of its rows. One without a row does not exist, or is locked. */
+interface AccountRow {
   readonly accountId: string;
-  /** How many of the movements were allowed, and so how many new entries there must be. */
-  readonly moves: number;
+  /** How many new entries and changed holds there must be. */
+  readonly changes: number;
   /**
    * Whether the account was changed after the statement had begun. Entries that were committed
    * meanwhile are not found then.
    */
   readonly stale: boolean;
-} & (({ readonly replayed: boolean } & EntryRow) | { readonly replayed: null });
+  /** Whether holds may have been changed meanwhile: then nothing was moved. */
+  readonly undecided: boolean;
+  /** The balance after all movements. */
+  readonly balance: string;
+  /** Credits that are held, of expired holds too. */
+  readonly held: string;
+  /** Credits of expired holds. */
+  readonly expired: string;
+}
 
 /**
- * Moves balances, and writes an entry for each movement: any number of accounts, and several
- * movements of each, which are applied in the order of their places.
+ * One row for each entry and each hold of the movements, new or earlier, and one with nulls if
+ * there is none. An ended hold may have both its rows, before and after.
+ */
+export type MovedRow = AccountRow &
+  (
+    | ({ readonly table: 'credit_entries'; readonly replayed: boolean } & EntryRow)
+    | ({ readonly table: 'credit_holds'; readonly replayed: boolean } & HoldRow)
+    | { readonly table: null }
+  );
+
+/** A UUID of version 7 at an instant, with a place in the 12 bits behind the version. */
+const idAt = (at: Sql): Sql =>
+  sql`(lpad(to_hex(round(date_part('epoch', ${at}) * 1000)::bigint), 12, '0') || to_hex(28672 + place)
+              || substr(gen_random_uuid()::text, 20))::uuid`;
+
+/** The columns that only entries and only holds have. */
+const OF_ENTRIES = { credits: 'bigint', balanceAfter: 'bigint' } as const;
+const OF_HOLDS = {
+  amount: 'bigint',
+  captured: 'bigint',
+  status: 'text',
+  expiresAt: 'timestamptz',
+  settledAt: 'timestamptz',
+} as const;
+const OF_BOTH = Object.keys(COLUMNS).filter((property) => !(property in OF_ENTRIES));
+
+const listed = (properties: readonly string[]): Sql => raw(properties.map((property) => `"${property}"`).join(', '));
+const nulls = (columns: Readonly<Record<string, string>>): Sql =>
+  raw(
+    Object.entries(columns)
+      .map(([property, type]) => `NULL::${type} AS "${property}"`)
+      .join(', '),
+  );
+
+/** An entry and a hold with the same columns. */
+const ENTRY = sql`${listed([...OF_BOTH, ...Object.keys(OF_ENTRIES)])}, ${nulls(OF_HOLDS)}`;
+const HOLD = sql`${listed(OF_BOTH)}, ${nulls(OF_ENTRIES)}, ${listed(Object.keys(OF_HOLDS))}`;
+
+/**
+ * Moves balances and held credits, and writes an entry or a hold for each movement: any number of
+ * accounts, and several movements of each, which are applied in the order of their places. Each has
+ * a transaction id of its own.
  *
- * - `request`: the movements, each with the entry that its id has already, if any. With
- *   `BETWEEN … ORDER BY` one index only has the order. With `=`, two cost the same on a small
+ * - `request`: the movements, each with the entry and the hold that its id has already, if any.
+ *   With `BETWEEN … ORDER BY` one index only has the order. With `=`, two cost the same on a small
  *   table, and the plan that is kept might then read all entries of a user.
- * - `account`: the balances, locked in the order of their ids.
- * - `walk`: a row for each movement. What has an entry counts as 0; what is not allowed moves
- *   nothing, and the next one starts from the same balance.
- * - `moved`: writes each account once, and `inserted` the entries. These share the `updated_at` of
- *   the account, so their ids, of UUID version 7 (28672 is 0x7000), have the place in the 12 bits
- *   behind the version: (created_at, id) is the order of the movements.
+ * - `locked`: the accounts, locked in the order of their ids. Whoever changes a hold has locked its
+ *   account before, and updates that row. So where the row is the one that the statement saw at its
+ *   beginning, the holds are as well; where it is not, `account` leaves the account undecided if
+ *   holds might matter.
+ * - `movement`: what each adds to the balance and to the held credits. That is nothing where its id
+ *   has an entry, or a hold that does not allow it.
+ * - `walk`: a row for each movement. What is not allowed moves nothing, and the next one starts
+ *   from the same balance.
+ * - `moved`: writes each account once. Held credits alone raise neither its version nor its
+ *   `updated_at`.
+ * - `inserted`, `opened` and `settled`: write the entries and the holds. Entries share the
+ *   `updated_at` of the account, so their ids, of UUID version 7 (28672 is 0x7000), have the place
+ *   in the 12 bits behind the version: (created_at, id) is the order of the movements.
  *
  * Fails on `uq_credit_entries_user_id_transaction_id`, and then moves nothing, when an entry was
  * committed after the statement had begun.
@@ -136,64 +192,130 @@ export type MovedRow = {
  */
 const moveAll = (locked: Sql): Sql =>
   sql`WITH RECURSIVE request AS MATERIALIZED (
-    SELECT request.*, earlier.id AS earlier_id
+    SELECT request.*, earlier.id AS earlier_id, hold.id AS hold_id, hold.amount AS held, hold.status, hold.expires_at
       FROM ${MOVEMENTS.prepared('request')}
       LEFT JOIN LATERAL (SELECT id
                            FROM credit_entries
                           WHERE user_id = request.user_id
                             AND transaction_id BETWEEN request.transaction_id AND request.transaction_id
                           ORDER BY transaction_id
-                          LIMIT 1) AS earlier ON true),
-  account AS (
-    SELECT id, version, credits_balance, updated_at
+                          LIMIT 1) AS earlier ON true
+      LEFT JOIN LATERAL (SELECT id, amount, status, expires_at
+                           FROM credit_holds
+                          WHERE user_id = request.user_id
+                            AND transaction_id BETWEEN request.transaction_id AND request.transaction_id
+                          ORDER BY transaction_id
+                          LIMIT 1) AS hold ON true),
+  locked AS (
+    SELECT id, ctid, version, credits_balance, credits_held, updated_at
       FROM users
      WHERE id = ANY (ARRAY(SELECT user_id FROM request))
      ORDER BY id
        FOR NO KEY UPDATE ${locked}),
+  account AS MATERIALIZED (
+    SELECT locked.*, ${LATER}::timestamptz(3) AS at, date_trunc('milliseconds', clock_timestamp()) AS now, is_stale,
+           is_stale AND (locked.credits_held > 0 OR seen.credits_held > 0
+                         OR id IN (SELECT user_id FROM request WHERE kind <> 'move')) AS is_undecided
+      FROM locked,
+           LATERAL (SELECT ctid, credits_held FROM users WHERE id = locked.id LIMIT 1) AS seen,
+           LATERAL (SELECT locked.ctid <> seen.ctid AS is_stale) AS comparison),
+  movement AS (
+    SELECT user_id, place,
+           CASE WHEN is_due THEN credits ELSE 0 END AS credits,
+           CASE WHEN NOT is_due THEN 0 WHEN kind = 'hold' THEN hold_amount WHEN kind IN ('capture', 'void') THEN -held ELSE 0 END AS held
+      FROM request
+      JOIN account ON account.id = user_id,
+           LATERAL (SELECT earlier_id IS NULL AND NOT is_undecided
+                             AND CASE kind WHEN 'move' THEN (status = 'OPEN' AND expires_at > now) IS NOT TRUE
+                                           WHEN 'hold' THEN hold_id IS NULL
+                                           ELSE status = 'OPEN' AND expires_at > now AND -credits <= held END AS is_due) AS decision),
   opening AS (
-    SELECT user_id, credits_balance AS balance, version, ${LATER}::timestamptz(3) AS at, credits
+    SELECT user_id, credits_balance AS balance, credits_held AS held, version, credits, holds
       FROM account
-      JOIN (SELECT user_id, array_agg(CASE WHEN earlier_id IS NULL THEN credits ELSE 0 END ORDER BY place) AS credits
-              FROM request
+      JOIN (SELECT user_id, array_agg(credits ORDER BY place) AS credits, array_agg(held ORDER BY place) AS holds
+              FROM movement
              GROUP BY user_id) AS movements ON user_id = id),
-  walk (user_id, at, credits, place, balance, version, is_allowed) AS (
-    SELECT user_id, at, credits, 0, balance, version, false FROM opening
+  walk (user_id, credits, holds, place, balance, held, version, changes, is_allowed) AS (
+    SELECT user_id, credits, holds, 0, balance, held, version, 0, false FROM opening
     UNION ALL
-    SELECT user_id, at, credits, place + 1,
+    SELECT user_id, credits, holds, place + 1,
            CASE WHEN next.is_allowed THEN balance + credits[place + 1] ELSE balance END,
-           version + next.is_allowed::int,
+           CASE WHEN next.is_allowed THEN held + holds[place + 1] ELSE held END,
+           version + (next.is_allowed AND credits[place + 1] <> 0)::int,
+           changes + next.is_allowed::int,
            next.is_allowed
       FROM walk,
-           LATERAL (SELECT credits[place + 1] <> 0 AND ${isAllowed(sql`balance + credits[place + 1]`)} AS is_allowed) AS next
+           LATERAL (SELECT (credits[place + 1] <> 0 OR holds[place + 1] <> 0)
+                             AND ${isAllowed(sql`balance + credits[place + 1]`, sql`held + holds[place + 1]`)} AS is_allowed) AS next
      WHERE place < cardinality(credits)),
   closing AS (
-    SELECT user_id, balance, version, at FROM walk WHERE place = cardinality(credits)),
+    SELECT user_id, balance, held, version, changes FROM walk WHERE place = cardinality(credits)),
   moved AS (
     UPDATE users
-       SET credits_balance = closing.balance, version = closing.version, updated_at = closing.at
+       SET credits_balance = closing.balance,
+           credits_held = closing.held,
+           version = closing.version,
+           updated_at = CASE WHEN closing.version > account.version THEN account.at ELSE account.updated_at END
       FROM closing
-     WHERE users.id = closing.user_id AND users.version < closing.version
-    RETURNING users.id),
-  inserted AS (
-    INSERT INTO credit_entries (id, ${INSERTED_COLUMNS})
-    SELECT (lpad(to_hex(round(date_part('epoch', at) * 1000)::bigint), 12, '0') || to_hex(28672 + place)
-              || substr(gen_random_uuid()::text, 20))::uuid,
-           at, user_id, request.credits, balance, transaction_id, transaction_type, api_key_id, ${actorColumnNames}
+      JOIN account ON account.id = closing.user_id
+     WHERE users.id = closing.user_id AND closing.changes > 0
+    RETURNING users.id, account.at, account.now),
+  applied AS MATERIALIZED (
+    SELECT request.*, moved.at, moved.now, walk.balance
       FROM walk
       JOIN moved ON moved.id = user_id
       JOIN request USING (user_id, place)
-     WHERE is_allowed
-    RETURNING ${SELECTED_ENTRY})
-  SELECT account.id AS "accountId", (closing.version - account.version)::int AS moves,
-         account.version <> (SELECT version FROM users WHERE id = account.id) AS stale, entry.*
+     WHERE is_allowed),
+  inserted AS (
+    INSERT INTO credit_entries (id, created_at, user_id, credits, balance_after, transaction_id, transaction_type, api_key_id,
+                                ${actorColumnNames})
+    SELECT ${idAt(sql`at`)},
+           at, user_id, credits, balance, transaction_id, transaction_type, api_key_id, ${actorColumnNames}
+      FROM applied
+     WHERE credits <> 0
+    RETURNING ${SELECTED_ENTRY}),
+  opened AS (
+    INSERT INTO credit_holds (id, created_at, user_id, amount, expires_at, transaction_id, transaction_type, api_key_id,
+                              ${actorColumnNames})
+    SELECT ${idAt(sql`now`)},
+           now, user_id, hold_amount, now + make_interval(secs => hold_seconds), transaction_id, transaction_type, api_key_id,
+           ${actorColumnNames}
+      FROM applied
+     WHERE kind = 'hold'
+    RETURNING *),
+  settled AS (
+    UPDATE credit_holds
+       SET status = CASE kind WHEN 'capture' THEN 'CAPTURED' ELSE 'VOIDED' END,
+           settled_at = now,
+           captured = CASE kind WHEN 'capture' THEN -credits END
+      FROM applied
+     WHERE credit_holds.id = hold_id AND credit_holds.status = 'OPEN' AND kind IN ('capture', 'void')
+    RETURNING credit_holds.*)
+  SELECT account.id AS "accountId", closing.changes, account.is_stale AS stale, account.is_undecided AS undecided,
+         closing.balance, closing.held,
+         CASE WHEN closing.held = 0 THEN 0 ELSE (SELECT coalesce(sum(amount), 0)
+                                                   FROM credit_holds
+                                                  WHERE user_id = account.id AND status = 'OPEN' AND expires_at <= account.now) END AS expired,
+         made.*
     FROM account
     JOIN closing ON closing.user_id = account.id
-    LEFT JOIN (SELECT *, false AS replayed
-                 FROM inserted
+    LEFT JOIN (SELECT 'credit_entries' AS "table", false AS replayed, ${ENTRY} FROM inserted
                UNION ALL
-               SELECT ${SELECTED_ENTRY}, true
-                 FROM request, LATERAL (SELECT * FROM credit_entries WHERE id = earlier_id LIMIT 1) AS credit_entries
-                WHERE earlier_id IS NOT NULL) AS entry ON entry."userId" = account.id`;
+               SELECT 'credit_entries', true, ${ENTRY}
+                 FROM (SELECT ${SELECTED_ENTRY}
+                         FROM request, LATERAL (SELECT * FROM credit_entries WHERE id = earlier_id LIMIT 1) AS credit_entries
+                        WHERE earlier_id IS NOT NULL) AS earlier
+               UNION ALL
+               SELECT 'credit_holds', replayed, ${HOLD}
+                 FROM (SELECT ${selectedHold(sql`account.now`)}, replayed
+                         FROM (SELECT *, false AS replayed FROM opened
+                               UNION ALL
+                               SELECT *, false FROM settled
+                               UNION ALL
+                               SELECT credit_holds.*, true
+                                 FROM request, LATERAL (SELECT * FROM credit_holds WHERE id = hold_id LIMIT 1) AS credit_holds
+                                WHERE hold_id IS NOT NULL) AS credit_holds
+                         JOIN account ON account.id = credit_holds.user_id) AS hold) AS made ON made."userId" = account.id`;
 
 export const MOVE = new Statement<MovedRow>('move_credits', moveAll(empty));
 export const MOVE_UNLOCKED = new Statement<MovedRow>('move_unlocked_credits', moveAll(sql`SKIP LOCKED`));

@@ -5,6 +5,7 @@ import { IncompleteResultError } from '../database/statement.js';
 import { StatementBatcher } from '../database/statement-batcher.js';
 import type { CreditEntry } from './credit-entry.entity.js';
 import { isSame, type Movement } from './credits.statements.js';
+import type { CreditHold } from './holds/credit-hold.entity.js';
 
 /**
  * Movements of one account in one statement: enough that the commit costs little, few enough that
@@ -16,17 +17,26 @@ const MAX_GROUP_SIZE = 50;
 /** Movements of one account that may wait. Further ones are rejected at once. */
 const MAX_QUEUED = 500;
 
-/** The entry of a transaction, and whether an earlier movement created it. */
-export interface Receipt {
-  readonly entry: CreditEntry;
+/** What a movement has made or found. With neither an entry nor a hold, it was refused. */
+export interface Outcome {
+  /** The entry of its transaction id. */
+  readonly entry: CreditEntry | null;
+  /** The hold of its transaction id, as it is afterwards. */
+  readonly hold: CreditHold | null;
+  /** Whether this movement changed nothing. */
   readonly replayed: boolean;
+  readonly account: Account;
 }
 
-/** A movement's entry, or the reason why there is none. */
-export type Outcome = Receipt | 'refused' | 'unknown_user';
+/** The credits of an account after a statement. */
+export interface Account {
+  readonly balance: number;
+  /** Credits of open holds, of expired ones neither. */
+  readonly held: number;
+}
 
 /** What a group's statement returns for each movement. An error is of that movement only. */
-export type Outcomes = readonly (Outcome | Error)[];
+export type Outcomes = readonly (Outcome | 'unknown_user' | Error)[];
 
 export interface MovementHandlers {
   /**
@@ -67,7 +77,7 @@ class Group {
     return index;
   }
 
-  async outcomeOf(index: number): Promise<Outcome> {
+  async outcomeOf(index: number): Promise<Outcome | 'unknown_user'> {
     const { [index]: outcome = new IncompleteResultError() } = await this.outcomes;
     if (outcome instanceof Error) throw outcome;
     return outcome;
@@ -127,7 +137,7 @@ export class MovementBatcher {
    * @param movement its `userId` is as the database spells it
    * @throws what the statement throws, and DatabaseBusyError when too many movements wait
    */
-  async run(movement: Movement): Promise<Outcome> {
+  async run(movement: Movement): Promise<Outcome | 'unknown_user'> {
     const { userId, transactionId } = movement;
     const open = this.open.get(userId);
     const earlier = open?.find(transactionId);
@@ -167,5 +177,5 @@ export class MovementBatcher {
   }
 }
 
-const repeated = (outcome: Outcome): Outcome =>
+const repeated = (outcome: Outcome | 'unknown_user'): Outcome | 'unknown_user' =>
   typeof outcome === 'string' ? outcome : { ...outcome, replayed: true };

@@ -20,6 +20,8 @@ import { ValidateKeyPrefixes1767226920000 } from '../../migrations/1767226920000
 import { AddRateLimits1767227160000 } from '../../migrations/1767227160000-add-rate-limits.js';
 import { IndexEventsByKey1767227280000 } from '../../migrations/1767227280000-index-events-by-key.js';
 import { ValidateRateLimits1767227220000 } from '../../migrations/1767227220000-validate-rate-limits.js';
+import { AddHolds1767227340000 } from '../../migrations/1767227340000-add-holds.js';
+import { ValidateHolds1767227400000 } from '../../migrations/1767227400000-validate-holds.js';
 
 /** Every migration, oldest first. A test holds this list and the folder together. */
 export const MIGRATIONS = [
@@ -45,4 +47,6 @@ export const MIGRATIONS = [
   AddRateLimits1767227160000,
   ValidateRateLimits1767227220000,
   IndexEventsByKey1767227280000,
+  AddHolds1767227340000,
+  ValidateHolds1767227400000,
 ];

@@ -10,6 +10,7 @@ const PRIVILEGES = {
   superseded_secrets: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
   audit_events: ['SELECT', 'INSERT'],
   credit_entries: ['SELECT', 'INSERT'],
+  credit_holds: ['SELECT', 'INSERT', 'UPDATE'],
 } as const;
 
 export type Table = keyof typeof PRIVILEGES;

@@ -1,6 +1,6 @@
-import type { Pool } from 'pg';
+import type { ClientBase, Pool } from 'pg';
 import type { Sql } from 'sql-template-tag';
-import { type DataSource, type ObjectLiteral, QueryFailedError } from 'typeorm';
+import { type DataSource, type EntityManager, type ObjectLiteral, QueryFailedError } from 'typeorm';
 import { DomainError } from '../common/errors/domain.error.js';
 
 /**
@@ -61,20 +61,38 @@ export class Statement<Row extends ObjectLiteral> {
     }
   }
 
+  /**
+   * Runs in the transaction of a manager.
+   *
+   * @throws QueryFailedError; the transaction has failed then
+   */
+  async runWithin(manager: EntityManager, values: unknown[]): Promise<Row[]> {
+    const { master: pool } = manager.dataSource.driver as unknown as { readonly master: Pool };
+    const client = (await manager.queryRunner?.connect()) as ClientBase;
+    return this.send(client, pool, values);
+  }
+
   private async attempt(pool: Pool, values: unknown[]): Promise<Row[]> {
-    const { namedStatements } = pool.options as { readonly namedStatements?: boolean };
     const client = await pool.connect();
     if (client.listenerCount('error') === 0) client.on('error', ignoreError); // a host's, not a `PoolClient`
     let stale = false;
     try {
+      return await this.send(client, pool, values);
+    } catch (error) {
+      stale = isStale(error);
+      throw error;
+    } finally {
+      client.release(stale);
+    }
+  }
+
+  private async send(client: ClientBase, { options }: Pool, values: unknown[]): Promise<Row[]> {
+    const { namedStatements } = options as { readonly namedStatements?: boolean };
+    try {
       const query = { text: this.text, values, ...(namedStatements && { name: this.name }) };
       return (await client.query<Row>(query)).rows;
     } catch (error) {
-      const failure = new QueryFailedError(this.text, values, error as Error);
-      stale = isStale(failure);
-      throw failure;
-    } finally {
-      client.release(stale);
+      throw new QueryFailedError(this.text, values, error as Error);
     }
   }
 }

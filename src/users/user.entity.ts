@@ -11,6 +11,7 @@ export type UserStatus = (typeof USER_STATUSES)[number];
 @Check('ck_users_email', `email ~ '^[!-?A-~]+@[!-?A-~]+$'`)
 @Check('ck_users_status', `status IN ('ACTIVE', 'INACTIVE')`)
 @Check('ck_users_credits_balance', 'credits_balance BETWEEN 0 AND 9007199254740991')
+@Check('ck_users_credits_held', 'credits_held BETWEEN 0 AND credits_balance')
 @Check('ck_users_rate_limit_per_minute', 'rate_limit_per_minute >= 1')
 export class User {
   @PrimaryColumn('uuid', { primaryKeyConstraintName: 'pk_users', default: () => 'time_ordered_uuid()' })
@@ -48,6 +49,19 @@ export class User {
     transformer: { from: Number, to: (credits: number) => credits },
   })
   readonly creditsBalance!: number;
+
+  /**
+   * Credits of holds that have not ended, or whose end is still to be written here. No statement on
+   * users reads it: `CreditsService.balance` has what is held.
+   */
+  @Column({
+    name: 'credits_held',
+    type: 'bigint',
+    default: 0,
+    select: false,
+    transformer: { from: Number, to: Number },
+  })
+  readonly creditsHeld?: number;
 
   /** The budget of all keys of the user together, from 1; null for none. */
   @Column({ name: 'rate_limit_per_minute', type: 'integer', nullable: true })

@@ -34,7 +34,7 @@ const COLUMNS = {
   email: 'email',
   creditsBalance: 'credits_balance',
   rateLimitPerMinute: 'rate_limit_per_minute',
-} as const satisfies Columns<User>;
+} as const satisfies Columns<Omit<User, 'creditsHeld'>>;
 
 /**
  * The columns that `patch` may change: their types, and how PostgreSQL stores the value of a

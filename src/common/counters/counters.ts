@@ -40,6 +40,12 @@ export class Counters {
     registers: [this.registry],
   });
 
+  readonly expiredHolds = new Counter({
+    name: 'users_api_holds_expired_total',
+    help: 'Expired holds whose credits this instance has released',
+    registers: [this.registry],
+  });
+
   readonly rateLimitFailures = new Counter({
     name: 'users_api_rate_limit_failures_total',
     help: 'Requests that passed uncounted, because the store of the rate limits did not answer',

@@ -1,0 +1,132 @@
+import sql, { raw, type Sql } from 'sql-template-tag';
+import { ACTOR_COLUMNS } from '../../audit-trail/actor-columns.js';
+import { type Columns, selectList } from '../../database/columns.js';
+import { Rows } from '../../database/rows.js';
+import { Statement } from '../../database/statement.js';
+import type { CreditHold, HoldStatus } from './credit-hold.entity.js';
+
+/* The SQL of holds. `moveAll` in credits.statements.ts makes them, captures them and voids them. */
+
+/** A row as `pg` returns it: bigint columns are text. */
+export type HoldRow = Omit<CreditHold, 'amount' | 'captured'> & {
+  readonly amount: string;
+  readonly captured: string | null;
+};
+
+export const toHold = (row: HoldRow): CreditHold => ({
+  id: row.id,
+  createdAt: row.createdAt,
+  userId: row.userId,
+  amount: Number(row.amount),
+  status: row.status,
+  expiresAt: row.expiresAt,
+  settledAt: row.settledAt,
+  captured: row.captured === null ? null : Number(row.captured),
+  transactionId: row.transactionId,
+  transactionType: row.transactionType,
+  apiKeyId: row.apiKeyId,
+  actor: row.actor,
+  actorUserId: row.actorUserId,
+  actorKeyId: row.actorKeyId,
+  requestId: row.requestId,
+});
+
+/** The columns of which the value does not depend on the time. */
+const COLUMNS = {
+  id: 'id',
+  createdAt: 'created_at',
+  userId: 'user_id',
+  amount: 'amount',
+  expiresAt: 'expires_at',
+  captured: 'captured',
+  transactionId: 'transaction_id',
+  transactionType: 'transaction_type',
+  apiKeyId: 'api_key_id',
+  ...ACTOR_COLUMNS,
+} as const satisfies Columns<Omit<CreditHold, 'status' | 'settledAt'>>;
+
+/**
+ * The select list of a hold, from a table or alias `credit_holds`, as it is at an instant: from its
+ * expiry on it is EXPIRED, whether or not the row says so.
+ */
+export const selectedHold = (now: Sql): Sql => {
+  const hasExpired = sql`credit_holds.status = 'OPEN' AND credit_holds.expires_at <= ${now}`;
+  return sql`${selectList(COLUMNS, 'credit_holds')},
+         CASE WHEN ${hasExpired} THEN 'EXPIRED' ELSE credit_holds.status END AS status,
+         CASE WHEN ${hasExpired} THEN credit_holds.expires_at ELSE credit_holds.settled_at END AS "settledAt"`;
+};
+
+/** The beginning of the statement. */
+const NOW = raw('statement_timestamp()');
+
+export const SELECTED_HOLD = selectedHold(NOW);
+
+/** Whether a hold has this status now. */
+export const hasStatus = (status: HoldStatus): Sql => {
+  if (status === 'OPEN') return sql`status = 'OPEN' AND expires_at > ${NOW}`;
+  if (status === 'EXPIRED') return sql`(status = 'EXPIRED' OR status = 'OPEN' AND expires_at <= ${NOW})`;
+  return sql`status = ${status}`;
+};
+
+/** The credits that are held of an account `users` now: of expired holds none. */
+export const HELD = sql`CASE WHEN users.credits_held = 0 THEN 0
+              ELSE users.credits_held - (SELECT coalesce(sum(amount), 0) FROM credit_holds
+                                          WHERE user_id = users.id AND status = 'OPEN' AND expires_at <= ${NOW}) END`;
+
+export const HOLD_IDS = new Rows<string>({ id: ['uuid', (id) => id] });
+
+/** One row for each id, with nulls where no hold has it: a missing row is a fault. */
+export const FIND_HOLDS = new Statement<
+  (HoldRow & { readonly requestedId: string }) | { readonly requestedId: string; readonly id: null }
+>(
+  'find_holds',
+  sql`SELECT request.id AS "requestedId", ${SELECTED_HOLD}
+        FROM ${HOLD_IDS.prepared('request')}
+        LEFT JOIN LATERAL (SELECT * FROM credit_holds WHERE id = request.id LIMIT 1) AS credit_holds ON true`,
+);
+
+/** Accounts whose expired holds one statement releases, and how many holds of each. */
+export const RELEASED_TOGETHER = { accounts: 100, holds: 500 } as const;
+
+/**
+ * Ends holds that have expired, the oldest first, and lowers the held credits of their accounts.
+ * Nothing is given back, because nothing was taken. The accounts are locked first, and then their
+ * holds: a hold that was captured or voided meanwhile is read again, and left alone.
+ *
+ * @param accounts a query of the ids of the accounts
+ * @param locked what to do about accounts that other transactions have locked: wait, or skip them
+ * @returns a row for each account of which holds were ended, with their number
+ */
+export const release = (accounts: Sql, locked: Sql): Sql =>
+  sql`WITH account AS (
+    SELECT id FROM users WHERE id IN (${accounts}) ORDER BY id FOR NO KEY UPDATE ${locked}),
+  expired AS (
+    SELECT hold.id
+      FROM account,
+           LATERAL (SELECT id
+                      FROM credit_holds
+                     WHERE user_id = account.id AND status = 'OPEN' AND expires_at <= clock_timestamp()
+                     ORDER BY expires_at, id
+                     LIMIT ${raw(String(RELEASED_TOGETHER.holds))}
+                       FOR NO KEY UPDATE) AS hold),
+  ended AS (
+    UPDATE credit_holds
+       SET status = 'EXPIRED', settled_at = expires_at
+      FROM expired
+     WHERE credit_holds.id = expired.id
+    RETURNING user_id, amount),
+  released AS (
+    UPDATE users
+       SET credits_held = credits_held - total.amount
+      FROM (SELECT user_id, sum(amount) AS amount, count(*)::int AS holds FROM ended GROUP BY user_id) AS total
+     WHERE users.id = total.user_id
+    RETURNING users.id, total.holds)
+  SELECT id, holds FROM released`;
+
+/** The accounts with the holds that expired first. */
+export const EXPIRED_ACCOUNTS = sql`SELECT user_id
+       FROM credit_holds
+      WHERE status = 'OPEN' AND expires_at <= clock_timestamp()
+      GROUP BY user_id
+      ORDER BY min(expires_at)
+      LIMIT ${raw(String(RELEASED_TOGETHER.accounts))}`;
