@@ -1,7 +1,13 @@
 /* eslint-disable jest/no-standalone-expect -- the test at the end runs the commands */
 import fc from 'fast-check';
-import { InsufficientCreditsError, TransactionIdTakenError } from '../src/credits/credits.errors.js';
+import {
+  CaptureAboveHoldError,
+  HoldEndedError,
+  InsufficientCreditsError,
+  TransactionIdTakenError,
+} from '../src/credits/credits.errors.js';
 import { CreditsService, type Receipt } from '../src/credits/credits.service.js';
+import type { HoldStatus } from '../src/credits/holds/credit-hold.entity.js';
 import { startTestApp, type TestApp } from './support/app.js';
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
 import { isUnavailable, patient } from './support/patience.js';
@@ -18,37 +24,103 @@ interface Entry {
 
 interface Movement {
   readonly user: number;
-  /** Negative spends. */
+  readonly kind: 'move' | 'hold';
+  /** Added to the balance, where negative spends; or held. */
   readonly credits: number;
   readonly transaction: number;
 }
 
+interface Hold {
+  readonly id: string;
+  readonly amount: number;
+  readonly status: HoldStatus;
+}
+
 /** What a movement has made or found, or why it was refused. */
-type Outcome = (Entry & { readonly replayed: boolean }) | typeof REFUSED | typeof TAKEN;
+type Outcome =
+  (Entry & { readonly replayed: boolean }) | { readonly held: number; readonly replayed: boolean } | Refusal;
+type Refusal = typeof REFUSED | typeof TAKEN;
 const REFUSED = 'refused';
 const TAKEN = 'taken';
+
+/** The end of a hold: a capture of so many credits, or a void. */
+interface Settlement {
+  readonly user: number;
+  readonly transaction: number;
+  readonly capture: number | null;
+}
+
+/** The entry of a capture, the status of a hold that was voided, or why it was refused. */
+type Settled = (Entry & { readonly replayed: boolean }) | HoldStatus | typeof ENDED | typeof ABOVE;
+const ENDED = 'ended';
+const ABOVE = 'above';
 
 const keyOf = ({ user, transaction }: Pick<Movement, 'user' | 'transaction'>): string =>
   `${String(user)} ${String(transaction)}`;
 
 /**
- * What a ledger must be: balances, and for each transaction of a user what it moved and what it
- * left.
+ * What a ledger must be: balances, for each transaction of a user what it moved and what it left,
+ * and holds.
  */
 class Model {
   readonly balances = [0, 0];
   readonly transactions = new Map<string, Entry>();
+  readonly holds = new Map<string, Hold>();
+
+  held(user: number): number {
+    return [...this.holds].reduce(
+      (sum, [key, { status, amount }]) =>
+        status === 'OPEN' && key.startsWith(`${String(user)} `) ? sum + amount : sum,
+      0,
+    );
+  }
+
+  holdOf(key: string): Hold {
+    const hold = this.holds.get(key);
+    if (!hold) throw new Error('There is no such hold');
+    return hold;
+  }
 
   /** Movements one after the other. */
   move(movement: Movement): Outcome {
-    const { user, credits } = movement;
+    const { user, kind, credits } = movement;
     const before = this.transactions.get(keyOf(movement));
+    const hold = this.holds.get(keyOf(movement));
+    const balance = this.balances[user] ?? 0;
+    if (kind === 'hold') {
+      if (hold) return hold.status === 'OPEN' && hold.amount === credits ? { held: credits, replayed: true } : TAKEN;
+      if (before) return TAKEN;
+      if (balance - this.held(user) < credits) return REFUSED;
+      this.holds.set(keyOf(movement), { id: '', amount: credits, status: 'OPEN' });
+      return { held: credits, replayed: false };
+    }
     if (before) return before.credits === credits ? { ...before, replayed: true } : TAKEN;
-    const balanceAfter = (this.balances[user] ?? 0) + credits;
-    if (balanceAfter < 0) return REFUSED;
-    this.transactions.set(keyOf(movement), { credits, balanceAfter });
-    this.balances[user] = balanceAfter;
-    return { credits, balanceAfter, replayed: false };
+    if (hold?.status === 'OPEN') return TAKEN;
+    if (balance + credits < this.held(user)) return REFUSED;
+    return { ...this.enter(movement, credits), replayed: false };
+  }
+
+  private enter(of: Pick<Movement, 'user' | 'transaction'>, credits: number): Entry {
+    const balanceAfter = (this.balances[of.user] ?? 0) + credits;
+    this.transactions.set(keyOf(of), { credits, balanceAfter });
+    this.balances[of.user] = balanceAfter;
+    return { credits, balanceAfter };
+  }
+
+  /** Ends a hold that there is. */
+  settle({ capture, ...of }: Settlement): Settled {
+    const hold = this.holdOf(keyOf(of));
+    const entry = this.transactions.get(keyOf(of));
+    if (capture === null) {
+      if (hold.status === 'CAPTURED') return ENDED;
+      if (hold.status === 'OPEN') this.holds.set(keyOf(of), { ...hold, status: 'VOIDED' });
+      return hold.status === 'OPEN' ? 'VOIDED' : hold.status;
+    }
+    if (hold.status === 'CAPTURED' && entry?.credits === -capture) return { ...entry, replayed: true };
+    if (hold.status !== 'OPEN') return ENDED;
+    if (capture > hold.amount) return ABOVE;
+    this.holds.set(keyOf(of), { ...hold, status: 'CAPTURED' });
+    return { ...this.enter(of, -capture), replayed: false };
   }
 
   /**
@@ -56,14 +128,17 @@ class Model {
    * another one of their id separates them.
    */
   moveTogether(movements: readonly Movement[]): Outcome[] {
-    const groups = this.balances.map(() => new Map<number, { readonly credits: number; readonly outcome: Outcome }>());
+    const groups = this.balances.map(
+      () => new Map<number, { readonly movement: Movement; readonly outcome: Outcome }>(),
+    );
     return movements.map((movement) => {
       const group = groups[movement.user];
       const earlier = group?.get(movement.transaction);
-      if (earlier?.credits === movement.credits && earlier.outcome === REFUSED) return REFUSED;
-      if (earlier && earlier.credits !== movement.credits) group?.clear();
+      const isEqual = earlier?.movement.kind === movement.kind && earlier.movement.credits === movement.credits;
+      if (earlier && isEqual && earlier.outcome === REFUSED) return REFUSED;
+      if (earlier && !isEqual) group?.clear();
       const outcome = this.move(movement);
-      group?.set(movement.transaction, { credits: movement.credits, outcome });
+      group?.set(movement.transaction, { movement, outcome });
       return outcome;
     });
   }
@@ -80,6 +155,19 @@ class Model {
       this.transactions.set(keyOf({ user, transaction }), { credits, balanceAfter });
       this.balances[user] = balanceAfter;
     }
+    await this.readHolds({ app, userIds });
+  }
+
+  /** Takes the holds as they are, and their ids. */
+  async readHolds({ app, userIds }: Pick<Real, 'app' | 'userIds'>): Promise<void> {
+    const rows = (await app.rows(
+      `SELECT id, user_id AS owner, substr(transaction_id, 3)::int AS transaction, amount::int,
+              CASE WHEN status = 'OPEN' AND expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE status END AS status
+         FROM credit_holds WHERE user_id = ANY ($1)`,
+      [userIds],
+    )) as ({ owner: string; transaction: number } & Hold)[];
+    for (const { owner, transaction, ...hold } of rows)
+      this.holds.set(keyOf({ user: userIds.indexOf(owner), transaction }), hold);
   }
 }
 
@@ -107,7 +195,12 @@ class Move implements fc.AsyncCommand<Model, Real> {
 
   async run(model: Model, { app, userIds }: Real): Promise<void> {
     const moving = this.call(creditsOf(app), userIds[this.user] ?? '');
-    const expected = model.move(this);
+    const expected = model.move({
+      user: this.user,
+      kind: 'move',
+      credits: this.credits,
+      transaction: this.transaction,
+    });
 
     steps += 1;
     if (expected === TAKEN) await expect(moving).rejects.toThrow(TransactionIdTakenError);
@@ -129,12 +222,13 @@ class Move implements fc.AsyncCommand<Model, Real> {
 /** The same movement from several callers at once: one of them moves, the others are told of it. */
 class MoveAtOnce implements fc.AsyncCommand<Model, Real> {
   constructor(
-    private readonly user: number,
+    readonly user: number,
     private readonly amount: number,
-    private readonly transaction: number,
+    readonly transaction: number,
   ) {}
 
-  check = (model: Model): boolean => !model.transactions.has(`${String(this.user)} ${String(this.transaction)}`);
+  check = (model: Model): boolean =>
+    !model.transactions.has(keyOf(this)) && model.holds.get(keyOf(this))?.status !== 'OPEN';
 
   async run(model: Model, { app, userIds }: Real): Promise<void> {
     const request = {
@@ -159,13 +253,17 @@ class MoveAtOnce implements fc.AsyncCommand<Model, Real> {
 /** Calls the service for each movement in one turn of the event loop. */
 const sendTogether = ({ app, userIds }: Real, movements: readonly Movement[]): Promise<Outcome>[] => {
   const service = app.nest.get(CreditsService, { strict: false });
-  return movements.map(async ({ user, credits, transaction }) => {
+  return movements.map(async ({ user, kind, credits, transaction }) => {
     const request = {
       userId: userIds[user] ?? '',
       amount: Math.abs(credits),
       transactionId: `t-${String(transaction)}`,
     };
     try {
+      if (kind === 'hold') {
+        const { hold, replayed } = await service.hold(request);
+        return { held: hold.amount, replayed };
+      }
       const { entry, replayed } = await (credits > 0 ? service.add(request) : service.spend(request));
       return { credits: entry.credits, balanceAfter: entry.balanceAfter, replayed };
     } catch (error) {
@@ -184,6 +282,7 @@ async function readAfterLoss(
   settled: readonly PromiseSettledResult<Outcome>[],
 ): Promise<void> {
   const before = new Map(model.transactions);
+  const heldBefore = new Map(model.holds);
   // What the application no longer waits for may be committed still.
   const running = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()`;
   while ((await administer(running, real.database.url)).length > 0);
@@ -192,11 +291,17 @@ async function readAfterLoss(
     const stored = model.transactions.get(keyOf(movement));
     const outcome = settled[n];
     if (outcome?.status === 'rejected') expect(isUnavailable(outcome.reason)).toBe(true);
+    else if (typeof outcome?.value === 'object' && 'held' in outcome.value)
+      expect(model.holds.get(keyOf(movement))).toMatchObject({ amount: outcome.value.held, status: 'OPEN' });
     else if (typeof outcome?.value === 'object') expect(outcome.value).toMatchObject(stored ?? { lost: movement });
   }
-  const sent = new Set(movements.map((movement) => `${keyOf(movement)} ${String(movement.credits)}`));
+  const sent = new Set(
+    movements.map(({ kind, ...movement }) => `${kind} ${keyOf(movement)} ${String(movement.credits)}`),
+  );
   for (const [key, { credits }] of model.transactions)
-    if (!before.has(key)) expect(sent).toContain(`${key} ${String(credits)}`);
+    if (!before.has(key)) expect(sent).toContain(`move ${key} ${String(credits)}`);
+  for (const [key, { amount }] of model.holds)
+    if (!heldBefore.has(key)) expect(sent).toContain(`hold ${key} ${String(amount)}`);
   expect(model.transactions).toEqual(new Map([...model.transactions, ...before]));
 }
 
@@ -229,12 +334,66 @@ class MoveTogether implements fc.AsyncCommand<Model, Real> {
     expect(settled.map((one) => (one.status === 'fulfilled' ? one.value : one.reason) as Outcome)).toEqual(
       model.moveTogether(this.movements),
     );
+    await model.readHolds(real); // the ids of the new ones
   }
 
   toString = (): string => {
-    const each = this.movements.map((one) => `${keyOf(one)} ${String(one.credits)}`);
+    const each = this.movements.map((one) => `${one.kind} ${keyOf(one)} ${String(one.credits)}`);
     return `moveTogether(${each.join(', ')}${this.cut ? '; cut' : ''})`;
   };
+}
+
+/**
+ * Captures and voids of one moment, several of one hold too. Some of the holds expire before, as if
+ * the clock had been set forward.
+ */
+class SettleTogether implements fc.AsyncCommand<Model, Real> {
+  constructor(
+    private readonly settlements: readonly Settlement[],
+    private readonly expired: readonly number[],
+  ) {}
+
+  check = (model: Model): boolean => model.holds.size > 0;
+
+  async run(model: Model, { app }: Real): Promise<void> {
+    const keys = [...model.holds.keys()];
+    const at = (n: number): string => keys[n % keys.length] ?? '';
+    const expiring = new Set(this.expired.map(at).filter((key) => model.holds.get(key)?.status === 'OPEN'));
+    for (const key of expiring) {
+      const hold = model.holdOf(key);
+      await app.rows(
+        `UPDATE credit_holds SET created_at = created_at - interval '1 day', expires_at = expires_at - interval '1 day' WHERE id = $1`,
+        [hold.id],
+      );
+      model.holds.set(key, { ...hold, status: 'EXPIRED' });
+    }
+    const settlements = this.settlements.map(({ capture, transaction }) => {
+      const [user = 0, of = 0] = at(transaction).split(' ').map(Number);
+      return { user, transaction: of, capture };
+    });
+    const service = creditsOf(app);
+
+    const settled = await Promise.all(
+      settlements.map(async ({ capture, ...of }): Promise<Settled> => {
+        const { id } = model.holdOf(keyOf(of));
+        try {
+          if (capture === null) return (await service.release(id)).status;
+          const { entry, replayed } = await service.capture(id, capture);
+          return { credits: entry.credits, balanceAfter: entry.balanceAfter, replayed };
+        } catch (error) {
+          if (error instanceof HoldEndedError) return ENDED;
+          if (error instanceof CaptureAboveHoldError) return ABOVE;
+          throw error;
+        }
+      }),
+    );
+
+    steps += settlements.length + expiring.size;
+    expect(settled).toEqual(settlements.map((settlement) => model.settle(settlement)));
+  }
+
+  toString = (): string =>
+    `settleTogether(${this.settlements.map(({ transaction, capture }) => `${String(transaction)} ${String(capture)}`).join(', ')}; expired ${this.expired.join(', ')})`;
 }
 
 /**
@@ -243,12 +402,13 @@ class MoveTogether implements fc.AsyncCommand<Model, Real> {
  */
 class CrashWhileMoving implements fc.AsyncCommand<Model, Real> {
   constructor(
-    private readonly user: number,
+    readonly user: number,
     private readonly amount: number,
-    private readonly transaction: number,
+    readonly transaction: number,
   ) {}
 
-  check = (model: Model): boolean => !model.transactions.has(`${String(this.user)} ${String(this.transaction)}`);
+  check = (model: Model): boolean =>
+    !model.transactions.has(keyOf(this)) && model.holds.get(keyOf(this))?.status !== 'OPEN';
 
   async run(model: Model, real: Real): Promise<void> {
     const request = {
@@ -292,7 +452,7 @@ let steps = 0;
 
 describe('The ledger', () => {
   it(
-    'does what a model of it does, in any order of adding, spending, repeating, crashing and restarting',
+    'does what a model of it does, in any order of adding, spending, holding, capturing, voiding, expiring, repeating, crashing and restarting',
     async () => {
       const database = await createDatabase();
       const real: Real = { app: await startTestApp(database.url), userIds: [], database };
@@ -301,10 +461,17 @@ describe('The ledger', () => {
       const amount = fc.integer({ min: 1, max: 5 });
       const movement = fc.record({
         user,
+        kind: fc.constant('move' as const),
         credits: fc.oneof(amount, fc.integer({ min: -8, max: -1 })),
         transaction: fc.nat(60),
       });
-      const together = fc.array(movement, { minLength: 1, maxLength: 40, size: 'max' });
+      const hold = fc.record({ user, kind: fc.constant('hold' as const), credits: amount, transaction: fc.nat(60) });
+      const settlement = fc.record({ user, transaction: fc.nat(), capture: fc.option(amount) });
+      const together = fc.array(fc.oneof({ weight: 3, arbitrary: movement }, { weight: 1, arbitrary: hold }), {
+        minLength: 1,
+        maxLength: 40,
+        size: 'max',
+      });
       const rarely = fc.nat(19).map((n) => n === 0);
       const commands = fc.commands(
         [
@@ -312,6 +479,12 @@ describe('The ledger', () => {
             {
               weight: 60,
               arbitrary: fc.tuple(together, rarely).map((given): Command => new MoveTogether(...given)),
+            },
+            {
+              weight: 30,
+              arbitrary: fc
+                .tuple(fc.array(settlement, { minLength: 1, maxLength: 20 }), fc.array(fc.nat(), { maxLength: 2 }))
+                .map((given): Command => new SettleTogether(...given)),
             },
             {
               weight: 38,
@@ -342,7 +515,10 @@ describe('The ledger', () => {
             await fc.asyncModelRun(() => ({ model, real }), given);
 
             for (const [n, one] of users.entries())
-              expect((await real.app.stored(one)).creditsBalance).toBe(model.balances[n]);
+              expect(await creditsOf(real.app).balance(one.id)).toMatchObject({
+                creditsBalance: model.balances[n],
+                creditsHeld: model.held(n),
+              });
             const rows = await real.app.rows('SELECT FROM credit_entries WHERE user_id = ANY ($1)', [real.userIds]);
             expect(rows).toHaveLength(model.transactions.size);
           }),

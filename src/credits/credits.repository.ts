@@ -206,15 +206,17 @@ export class CreditsRepository {
 
   /**
    * Locks the account before the statement begins, which then sees every entry and every hold that
-   * was committed before.
+   * was committed before. Expired holds are released first.
    */
   private async moveLocked(group: readonly Movement[], manager: EntityManager): Promise<Outcomes> {
     const [{ userId } = { userId: '' }] = group;
     await query(manager, sql`SELECT FROM users WHERE id = ${userId} FOR NO KEY UPDATE`);
-    const rows = await MOVE.runWithin(manager, MOVEMENTS.values(placed([group])));
-    const outcomes = await this.outcomesOf(group, byAccount(rows), manager);
-    if (outcomes === 'undecided') throw new IncompleteResultError();
-    return outcomes ?? group.map(() => 'unknown_user');
+    for (;;) {
+      const rows = byAccount(await MOVE.runWithin(manager, MOVEMENTS.values(placed([group]))));
+      const outcomes = await this.outcomesOf(group, rows);
+      if (outcomes !== 'undecided') return outcomes ?? group.map(() => 'unknown_user');
+      await this.release(sql`SELECT ${userId}::uuid`, empty, manager);
+    }
   }
 
   private async runMoves(
@@ -226,12 +228,11 @@ export class CreditsRepository {
 
   /**
    * @returns undefined for an account that the statement has not found, or has skipped; and
-   *   `undecided` where it has moved nothing, since holds may have changed after it had begun
+   *   `undecided` where it has moved nothing, because of holds
    */
   private async outcomesOf(
     group: readonly Movement[],
     rowsByAccount: ReadonlyMap<string, readonly MovedRow[]>,
-    manager?: EntityManager,
   ): Promise<Outcomes | 'undecided' | undefined> {
     const [first] = group;
     const rows = rowsByAccount.get(first?.userId ?? '');
@@ -241,46 +242,19 @@ export class CreditsRepository {
     const made = madeBy(rows);
     if ([...made.values()].filter(({ replayed }) => !replayed).length !== row.changes)
       throw new IncompleteResultError();
-    const expired = Number(row.expired);
-    const account = { balance: Number(row.balance), held: Number(row.held) - expired };
-    const outcomes = group.map(({ transactionId }) => ({ ...(made.get(transactionId) ?? NOTHING), account }));
-    const refused = group.filter((movement, index) => isRefused(movement, outcomes[index] ?? NOTHING));
-    if (refused.length === 0) return outcomes;
-    const others = await this.decideAgain(refused, row, manager).catch(
-      (error: unknown) => new Map(refused.map(({ transactionId }) => [transactionId, error as Error])), // the others are moved
-    );
-    return group.map(
-      ({ transactionId }, index) => others.get(transactionId) ?? outcomes[index] ?? new IncompleteResultError(),
-    );
-  }
-
-  /**
-   * Looks at movements again that were refused, and at nothing else: credits of holds that have
-   * expired are released first, and an entry of the same id may have been committed meanwhile.
-   */
-  private async decideAgain(
-    refused: readonly Movement[],
-    { accountId, stale, expired, ...account }: MovedRow,
-    manager?: EntityManager,
-  ): Promise<Map<string, Outcomes[number]>> {
-    const ids = refused.map(({ transactionId }) => transactionId);
-    if (Number(expired) > 0) {
-      await this.release(sql`SELECT ${accountId}::uuid`, empty, manager);
-      const outcomes = await (manager ? this.moveLocked(refused, manager) : this.moveAccount(refused));
-      return new Map(ids.map((id, index) => [id, outcomes[index] ?? new IncompleteResultError()]));
+    const refused = group.filter((movement) => isRefused(movement, made.get(movement.transactionId) ?? NOTHING));
+    if (row.stale && refused.length > 0) {
+      const ids = refused.map(({ transactionId }) => transactionId);
+      for (const entry of await this.findByTransactionIds(row.accountId, ids))
+        made.set(entry.transactionId, { ...NOTHING, entry });
     }
-    const entries = stale ? await this.findByTransactionIds(accountId, ids, manager ?? this.database) : [];
-    const found = {
-      hold: null,
-      replayed: true,
-      account: { balance: Number(account.balance), held: Number(account.held) },
-    };
-    return new Map(entries.map((entry) => [entry.transactionId, { ...found, entry }]));
+    const account = { balance: Number(row.balance), held: Number(row.held) };
+    return group.map(({ transactionId }) => ({ ...(made.get(transactionId) ?? NOTHING), account }));
   }
 
   /**
    * Releases the credits of expired holds of all accounts, in slices, but of those that are locked.
-   * Only cleanup: an expired hold counts nowhere, and is released before a movement is refused.
+   * Only cleanup: an expired hold counts nowhere, and is released before its account moves.
    */
   async releaseExpired(): Promise<void> {
     let released: number;
@@ -297,13 +271,9 @@ export class CreditsRepository {
     this.counters.expiredHolds.inc(released);
     return released;
   }
-  private async findByTransactionIds(
-    userId: string,
-    transactionIds: readonly string[],
-    on: DataSource | EntityManager,
-  ): Promise<CreditEntry[]> {
+  private async findByTransactionIds(userId: string, transactionIds: readonly string[]): Promise<CreditEntry[]> {
     const rows = await query<EntryRow>(
-      on,
+      this.database,
       sql`SELECT ${SELECTED_ENTRY} FROM credit_entries WHERE user_id = ${userId} AND transaction_id = ANY (${transactionIds})`,
     );
     return rows.map(toEntry);
@@ -404,7 +374,7 @@ type Made = Pick<Outcome, 'entry' | 'hold' | 'replayed'>;
 
 const NOTHING: Made = { entry: null, hold: null, replayed: true };
 
-function madeBy(rows: readonly MovedRow[]): ReadonlyMap<string, Made> {
+function madeBy(rows: readonly MovedRow[]): Map<string, Made> {
   const made = new Map<string, Made>();
   for (const row of rows) {
     if (row.table === null) continue;

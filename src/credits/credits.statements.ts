@@ -5,7 +5,7 @@ import { type Columns, selectList } from '../database/columns.js';
 import { Rows } from '../database/rows.js';
 import { Statement } from '../database/statement.js';
 import type { CreditEntry } from './credit-entry.entity.js';
-import { type HoldRow, selectedHold } from './holds/holds.statements.js';
+import { type HoldRow, SELECTED_HOLD } from './holds/holds.statements.js';
 
 /* The SQL of `CreditsRepository` that moves balances; test/sql has it as it is sent. */
 
@@ -114,14 +114,14 @@ interface AccountRow {
    * meanwhile are not found then.
    */
   readonly stale: boolean;
-  /** Whether holds may have been changed meanwhile: then nothing was moved. */
+  /**
+   * Whether nothing was moved: there are expired holds to release before, or holds may have been
+   * changed after the statement had begun.
+   */
   readonly undecided: boolean;
   /** The balance after all movements. */
   readonly balance: string;
-  /** Credits that are held, of expired holds too. */
   readonly held: string;
-  /** Credits of expired holds. */
-  readonly expired: string;
 }
 
 /**
@@ -173,8 +173,9 @@ const HOLD = sql`${listed(OF_BOTH)}, ${nulls(OF_ENTRIES)}, ${listed(Object.keys(
  *   table, and the plan that is kept might then read all entries of a user.
  * - `locked`: the accounts, locked in the order of their ids. Whoever changes a hold has locked its
  *   account before, and updates that row. So where the row is the one that the statement saw at its
- *   beginning, the holds are as well; where it is not, `account` leaves the account undecided if
- *   holds might matter.
+ *   beginning, the holds are as well.
+ * - `account`: leaves an account undecided, of which nothing is moved then, where that row is
+ *   another one and holds might matter, and where it has expired holds to be released before.
  * - `movement`: what each adds to the balance and to the held credits. That is nothing where its id
  *   has an entry, or a hold that does not allow it.
  * - `walk`: a row for each movement. What is not allowed moves nothing, and the next one starts
@@ -192,7 +193,7 @@ const HOLD = sql`${listed(OF_BOTH)}, ${nulls(OF_ENTRIES)}, ${listed(Object.keys(
  */
 const moveAll = (locked: Sql): Sql =>
   sql`WITH RECURSIVE request AS MATERIALIZED (
-    SELECT request.*, earlier.id AS earlier_id, hold.id AS hold_id, hold.amount AS held, hold.status, hold.expires_at
+    SELECT request.*, earlier.id AS earlier_id, hold.id AS hold_id, hold.amount AS held, hold.status
       FROM ${MOVEMENTS.prepared('request')}
       LEFT JOIN LATERAL (SELECT id
                            FROM credit_entries
@@ -200,7 +201,7 @@ const moveAll = (locked: Sql): Sql =>
                             AND transaction_id BETWEEN request.transaction_id AND request.transaction_id
                           ORDER BY transaction_id
                           LIMIT 1) AS earlier ON true
-      LEFT JOIN LATERAL (SELECT id, amount, status, expires_at
+      LEFT JOIN LATERAL (SELECT id, amount, status
                            FROM credit_holds
                           WHERE user_id = request.user_id
                             AND transaction_id BETWEEN request.transaction_id AND request.transaction_id
@@ -215,7 +216,11 @@ const moveAll = (locked: Sql): Sql =>
   account AS MATERIALIZED (
     SELECT locked.*, ${LATER}::timestamptz(3) AS at, date_trunc('milliseconds', clock_timestamp()) AS now, is_stale,
            is_stale AND (locked.credits_held > 0 OR seen.credits_held > 0
-                         OR id IN (SELECT user_id FROM request WHERE kind <> 'move')) AS is_undecided
+                         OR id IN (SELECT user_id FROM request WHERE kind <> 'move'))
+             OR CASE WHEN seen.credits_held > 0 THEN EXISTS (SELECT FROM credit_holds
+                                                              WHERE user_id = locked.id AND status = 'OPEN'
+                                                                AND expires_at <= clock_timestamp())
+                     ELSE false END AS is_undecided
       FROM locked,
            LATERAL (SELECT ctid, credits_held FROM users WHERE id = locked.id LIMIT 1) AS seen,
            LATERAL (SELECT locked.ctid <> seen.ctid AS is_stale) AS comparison),
@@ -226,9 +231,9 @@ const moveAll = (locked: Sql): Sql =>
       FROM request
       JOIN account ON account.id = user_id,
            LATERAL (SELECT earlier_id IS NULL AND NOT is_undecided
-                             AND CASE kind WHEN 'move' THEN (status = 'OPEN' AND expires_at > now) IS NOT TRUE
+                             AND CASE kind WHEN 'move' THEN status IS DISTINCT FROM 'OPEN'
                                            WHEN 'hold' THEN hold_id IS NULL
-                                           ELSE status = 'OPEN' AND expires_at > now AND -credits <= held END AS is_due) AS decision),
+                                           ELSE status = 'OPEN' AND -credits <= held END AS is_due) AS decision),
   opening AS (
     SELECT user_id, credits_balance AS balance, credits_held AS held, version, credits, holds
       FROM account
@@ -293,9 +298,6 @@ const moveAll = (locked: Sql): Sql =>
     RETURNING credit_holds.*)
   SELECT account.id AS "accountId", closing.changes, account.is_stale AS stale, account.is_undecided AS undecided,
          closing.balance, closing.held,
-         CASE WHEN closing.held = 0 THEN 0 ELSE (SELECT coalesce(sum(amount), 0)
-                                                   FROM credit_holds
-                                                  WHERE user_id = account.id AND status = 'OPEN' AND expires_at <= account.now) END AS expired,
          made.*
     FROM account
     JOIN closing ON closing.user_id = account.id
@@ -307,15 +309,14 @@ const moveAll = (locked: Sql): Sql =>
                         WHERE earlier_id IS NOT NULL) AS earlier
                UNION ALL
                SELECT 'credit_holds', replayed, ${HOLD}
-                 FROM (SELECT ${selectedHold(sql`account.now`)}, replayed
+                 FROM (SELECT ${SELECTED_HOLD}, replayed
                          FROM (SELECT *, false AS replayed FROM opened
                                UNION ALL
                                SELECT *, false FROM settled
                                UNION ALL
                                SELECT credit_holds.*, true
                                  FROM request, LATERAL (SELECT * FROM credit_holds WHERE id = hold_id LIMIT 1) AS credit_holds
-                                WHERE hold_id IS NOT NULL) AS credit_holds
-                         JOIN account ON account.id = credit_holds.user_id) AS hold) AS made ON made."userId" = account.id`;
+                                WHERE hold_id IS NOT NULL) AS credit_holds) AS hold) AS made ON made."userId" = account.id`;
 
 export const MOVE = new Statement<MovedRow>('move_credits', moveAll(empty));
 export const MOVE_UNLOCKED = new Statement<MovedRow>('move_unlocked_credits', moveAll(sql`SKIP LOCKED`));

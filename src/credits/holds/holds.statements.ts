@@ -45,21 +45,18 @@ const COLUMNS = {
   ...ACTOR_COLUMNS,
 } as const satisfies Columns<Omit<CreditHold, 'status' | 'settledAt'>>;
 
-/**
- * The select list of a hold, from a table or alias `credit_holds`, as it is at an instant: from its
- * expiry on it is EXPIRED, whether or not the row says so.
- */
-export const selectedHold = (now: Sql): Sql => {
-  const hasExpired = sql`credit_holds.status = 'OPEN' AND credit_holds.expires_at <= ${now}`;
-  return sql`${selectList(COLUMNS, 'credit_holds')},
-         CASE WHEN ${hasExpired} THEN 'EXPIRED' ELSE credit_holds.status END AS status,
-         CASE WHEN ${hasExpired} THEN credit_holds.expires_at ELSE credit_holds.settled_at END AS "settledAt"`;
-};
-
 /** The beginning of the statement. */
 const NOW = raw('statement_timestamp()');
 
-export const SELECTED_HOLD = selectedHold(NOW);
+const HAS_EXPIRED = sql`credit_holds.status = 'OPEN' AND credit_holds.expires_at <= ${NOW}`;
+
+/**
+ * The select list of a hold, from a table or alias `credit_holds`: from its expiry on it is
+ * EXPIRED, whether or not the row says so.
+ */
+export const SELECTED_HOLD = sql`${selectList(COLUMNS, 'credit_holds')},
+         CASE WHEN ${HAS_EXPIRED} THEN 'EXPIRED' ELSE credit_holds.status END AS status,
+         CASE WHEN ${HAS_EXPIRED} THEN credit_holds.expires_at ELSE credit_holds.settled_at END AS "settledAt"`;
 
 /** Whether a hold has this status now. */
 export const hasStatus = (status: HoldStatus): Sql => {
