@@ -1,21 +1,23 @@
 /*
  * The load, in a process of its own: each connection has users of its own and renames them in turn,
- * so that the last name of each is known, spends a credit of one account after the other, or has
- * keys verified. Takes its orders as JSON in its only argument, and prints what it saw as JSON.
+ * so that the last name of each is known, spends or holds a credit of one account after the other,
+ * or has keys verified. Takes its orders as JSON in its only argument, and prints what it saw as
+ * JSON.
  */
 import autocannon from 'autocannon';
+import { type Holding, holdings } from './holds.js';
 import { type Verification, verifications } from './verify.js';
 
 export interface Load {
   readonly urls: readonly string[];
   /** `GET` and `PATCH` are of /v1/users/me. */
-  readonly kind: 'GET' | 'PATCH' | 'charge' | Verification;
+  readonly kind: 'GET' | 'PATCH' | 'charge' | Holding | Verification;
   /** One for each user. */
   readonly keys: readonly string[];
-  /** Users who are charged by `charge`, with the first key. */
+  /** Users whose credits are spent or held, with the first key. */
   readonly accounts: readonly string[];
   readonly connections: number;
-  /** Units of all connections together: requests, or pairs of them for `verify, then charge`. */
+  /** Units of all connections together: requests, or pairs of them where the kind names two. */
   readonly amount: number;
   /**
    * So many of them first, which are not measured: meanwhile the generator's own code is being
@@ -30,7 +32,7 @@ export interface Seen {
   readonly perSecond: number;
   readonly p50: number;
   readonly p99: number;
-  /** Answers that were anything but 200 or did not allow it, and units without all of them. */
+  /** Answers other than 200 and 201 or that did not allow it, and units without all of them. */
   readonly failed: number;
   /** By key: the name that was sent last. */
   readonly names: Readonly<Record<string, string>>;
@@ -41,7 +43,7 @@ const NAMES = 4;
 
 async function load(order: Load): Promise<Seen> {
   const { urls, kind, keys, connections, amount, unmeasured, run } = order;
-  const unit = kind === 'verify, then charge' ? 2 : 1; // requests
+  const unit = kind.includes(', then ') ? 2 : 1; // requests
   const names: Record<string, string> = {};
   let connection = 0;
   let failed = 0;
@@ -67,7 +69,7 @@ async function load(order: Load): Promise<Seen> {
       client.on('response', (status, _bytes, ms) => {
         const turn = turns[answered % turns.length];
         answered += 1;
-        if (status !== 200) failed += 1;
+        if (status !== 200 && status !== 201) failed += 1;
         else if (turn && kind === 'PATCH') names[turn.key] = turn.name;
         unitMs += ms;
         if (answered % unit > 0) return;
@@ -107,6 +109,8 @@ function requests(
 ): autocannon.Request[] {
   const { kind } = order;
   if (kind === 'charge') return charges(order, connection);
+  if (kind === 'charge, then charge' || kind === 'hold, then capture')
+    return holdings(order, accountsOf(order, connection), connection);
   if (kind !== 'GET' && kind !== 'PATCH') return verifications(order, own, connection, refused);
   return turns.map(({ key, name }) => ({
     method: kind,
@@ -117,10 +121,13 @@ function requests(
 }
 
 /** A request for each account of the connection, or for the only one, with a new id each time. */
-function charges({ keys: [key = ''], accounts, connections, run }: Load, connection: number): autocannon.Request[] {
-  const own = accounts.filter((_, index) => accounts.length === 1 || index % connections === connection % connections);
+function charges(order: Load, connection: number): autocannon.Request[] {
+  const {
+    keys: [key = ''],
+    run,
+  } = order;
   let sent = 0;
-  return own.map((user_id) => ({
+  return accountsOf(order, connection).map((user_id) => ({
     method: 'POST',
     path: '/v1/billing/credits-deduct',
     headers: { 'x-api-key': key, 'content-type': 'application/json' },
@@ -131,5 +138,8 @@ function charges({ keys: [key = ''], accounts, connections, run }: Load, connect
     },
   }));
 }
+
+const accountsOf = ({ accounts, connections }: Load, connection: number): readonly string[] =>
+  accounts.filter((_, index) => accounts.length === 1 || index % connections === connection % connections);
 
 console.log(JSON.stringify(await load(JSON.parse(process.argv[2] ?? '{}') as Load)));

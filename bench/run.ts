@@ -2,18 +2,24 @@
  * `npm run bench`: ours against a bare server and a naive one, in alternating rounds of one run.
  * See docs/performance.md.
  *
- * --against v1.0.0   instead: ours, the version of another git revision, and the bare server;
- * against HEAD it is an A/A run, whose spread is the tolerance of this machine --rounds 5
- * how often each is measured --seconds 8        about how long each time, after a second of warming
- * up --only PATCH       one method --no-naive         without the second reference --users 10000000
- * instead: ours on a small database and on one of so many users, and the lists of the large one
- * --ledger           instead: charges over many accounts and of one, also with two processes of
- * ours; with --against, --batches, --instances and --profile what these compare --verify
- * instead: forward-auth and verify beside GET, and a verify that charges beside two requests
- * --instances 2      instead: one process of ours, and so many --batches          instead: ours
- * with each question to the database alone, and with batches --traces           instead: ours
- * without traces, and with a trace of every request --profile          instead: where the time of
- * ours goes
+ * - `--rounds 5`: how often each is measured.
+ * - `--seconds 8`: about how long each time, after a second of warming up.
+ * - `--only PATCH`: one method.
+ * - `--no-naive`: without the naive server.
+ *
+ * What is compared instead:
+ * - `--against v1.0.0`: ours, the version of another git revision, and the bare server. Against HEAD
+ *   it is an A/A run, whose spread is the tolerance of this machine.
+ * - `--users 10000000`: ours on a small database and on one of so many users, and the lists of the
+ *   large one.
+ * - `--ledger`: charges over many accounts and of one, also with two processes of ours; with
+ *   `--against`, `--batches`, `--instances` and `--profile`, what these compare.
+ * - `--holds`: a hold and its capture beside two charges.
+ * - `--verify`: forward-auth and verify beside GET, and a verify that charges beside two requests.
+ * - `--instances 2`: one process of ours, and so many.
+ * - `--batches`: ours with each question to the database alone, and with batches.
+ * - `--traces`: ours without traces, and with a trace of every request.
+ * - `--profile`: where the time of ours goes.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -31,6 +37,7 @@ import type { Load, Seen } from './load.js';
 import { summarize } from './profile.js';
 import { fill, HEAVY_USER } from './fill.js';
 import { checkLedger, query, seedAccounts, seedCallers, storedNames } from './seed.js';
+import { HOLDINGS } from './holds.js';
 import { VERIFICATIONS } from './verify.js';
 import { buildRevision, versionIn } from './version.js';
 
@@ -49,7 +56,7 @@ interface Task {
   readonly title: string;
   readonly kind: Load['kind'];
   /** By default all. */
-  readonly accounts?: number;
+  readonly accounts?: number | undefined;
 }
 
 const LEDGER: readonly Task[] = [
@@ -69,6 +76,7 @@ const { values: options } = parseArgs({
     batches: { type: 'boolean', default: false },
     ledger: { type: 'boolean', default: false },
     verify: { type: 'boolean', default: false },
+    holds: { type: 'boolean', default: false },
     traces: { type: 'boolean', default: false },
     profile: { type: 'boolean', default: false },
   },
@@ -119,7 +127,7 @@ class Server {
       });
     }
     const keys = await seedCallers(databaseUrl);
-    const accounts = options.ledger || options.verify ? await seedAccounts(databaseUrl) : [];
+    const accounts = options.ledger || options.verify || options.holds ? await seedAccounts(databaseUrl) : [];
     const children: ChildProcess[] = [];
     const urls: string[] = [];
     let startMs = NaN;
@@ -155,8 +163,9 @@ class Server {
     const after = await this.cpu();
     const seen = JSON.parse(text) as Seen;
     if (seen.failed > 0)
-      throw new Error(`${this.name}: ${String(seen.failed)} requests were not answered 200, or not allowed`);
-    if (kind.includes('charge')) await checkLedger(this.databaseUrl, `${run} `, amount);
+      throw new Error(`${this.name}: ${String(seen.failed)} requests were not answered 200 or 201, or not allowed`);
+    const entries = amount * (kind === 'charge, then charge' ? 2 : 1);
+    if (/charge|capture/.test(kind)) await checkLedger(this.databaseUrl, `${run} `, entries);
     const stored = await storedNames(this.databaseUrl, Object.keys(seen.names));
     for (const [key, name] of Object.entries(seen.names)) {
       if (stored.get(key) !== name)
@@ -274,7 +283,8 @@ console.log(
 );
 
 if (options.profile) await profile();
-else if (options.verify) await compareVerifications();
+else if (options.verify) await compareKinds(VERIFICATIONS);
+else if (options.holds) await compareKinds(HOLDINGS);
 else if (options.users !== undefined) {
   const users = Number(options.users);
   await compare([
@@ -346,14 +356,21 @@ async function compare(contenders: readonly Contender[]): Promise<void> {
   for (const server of servers) await server.stop();
 }
 
+/** Kinds of requests that are compared with the first of them. */
+interface Kinds {
+  readonly title: string;
+  readonly kinds: readonly Load['kind'][];
+  readonly accounts?: number;
+}
+
 /** Compares kinds of requests to one server, those of each group with the first of it. */
-async function compareVerifications(): Promise<void> {
+async function compareKinds(groups: readonly Kinds[]): Promise<void> {
   const [server] = await startAll([{ name: 'ours', ...OURS }]);
   if (!server) return;
-  for (const { title, kinds } of VERIFICATIONS)
+  for (const { title, kinds, accounts } of groups)
     await measure(
       title,
-      kinds.map((kind) => ({ name: kind, server, task: { title: `${title}: ${kind}`, kind } })),
+      kinds.map((kind) => ({ name: kind, server, task: { title: `${title}: ${kind}`, kind, accounts } })),
     );
   await server.stop();
 }
