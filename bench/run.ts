@@ -8,8 +8,8 @@
  * - `--no-naive`: without the naive server.
  *
  * What is compared instead:
- * - `--against v1.0.0`: ours, the version of another git revision, and the bare server. Against HEAD
- *   it is an A/A run, whose spread is the tolerance of this machine.
+ * - `--against v1.0.0`: ours, the version of another git revision, and the bare server. Against
+ *   HEAD it is an A/A run, whose spread is the tolerance of this machine.
  * - `--users 10000000`: ours on a small database and on one of so many users, and the lists of the
  *   large one.
  * - `--ledger`: charges over many accounts and of one, also with two processes of ours; with
