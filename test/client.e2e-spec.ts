@@ -13,6 +13,7 @@ import {
 } from '../clients/typescript/src/index.js';
 import * as client from '../clients/typescript/src/index.js';
 import { STATUS_OF } from '../src/common/errors/domain.error.js';
+import { CreditsService } from '../src/index.js';
 import { useTestApp } from './support/app.js';
 
 /**
@@ -315,6 +316,29 @@ describe('The client', () => {
     expect(wire.seen).toHaveLength(3);
     expect(data?.balance_after).toBe(40);
     expect((await app.stored(ada)).creditsBalance).toBe(40);
+  });
+
+  it('holds, captures and verifies once though answers are lost', async () => {
+    const admin = await app.given.user({ isAdmin: true });
+    const ada = await app.given.user();
+    await app.nest.get(CreditsService).add({ userId: ada.id, amount: 40, transactionId: 'gift' });
+    const { api, wire } = await calling(admin.key, 'lose', 'pass', 'lose', 'pass', 'lose');
+
+    const { data: hold } = await api.POST('/v1/billing/holds', {
+      body: { user_id: ada.id, amount: 30, transaction_id: 'job-1' },
+    });
+    const { data: entry } = await api.POST('/v1/billing/holds/{hold_id}/capture', {
+      params: { path: { hold_id: hold?.id ?? '' } },
+      body: { amount: 20 },
+    });
+    const { data: verification } = await api.POST('/v1/verify', {
+      body: { key: ada.key, hold: { amount: 5, transaction_id: 'job-2' } },
+    });
+
+    expect(wire.seen).toHaveLength(6);
+    expect(entry?.balance_after).toBe(20);
+    expect(verification).toMatchObject({ allowed: true, replayed: true, credits_available: 15 });
+    expect((await app.stored(ada)).creditsBalance).toBe(20);
   });
 
   // A second POST would answer 409, and the one answer that held the secret is gone all the same.

@@ -426,8 +426,8 @@ export const MUTANTS = [
   },
   {
     file: 'src/verification/verification.service.ts',
-    from: 'const creditsAvailable = entry.balanceAfter;',
-    to: 'const { creditsAvailable } = identity;',
+    from: 'identity: { ...identity, creditsAvailable }',
+    to: 'identity',
     killedBy: 'test/verify.e2e-spec.ts',
     title: 'tells what is left after the charge of a simultaneous request',
   },

@@ -6,7 +6,9 @@ SELECT coalesce(s.digest, k.secret_digest, request.digest) AS digest, refusal,
        CASE WHEN refusal IS NULL THEN u.is_admin END AS "isAdmin",
        CASE WHEN refusal IS NULL THEN k.scopes END AS "scopes",
        CASE WHEN refusal IS NULL THEN k.expires_at END AS "expiresAt",
-       CASE WHEN refusal IS NULL THEN u.credits_balance END AS "creditsBalance",
+       CASE WHEN refusal IS NULL THEN u.credits_balance - CASE WHEN u.credits_held = 0 THEN 0
+              ELSE u.credits_held - (SELECT coalesce(sum(amount), 0) FROM credit_holds
+                                          WHERE user_id = u.id AND status = 'OPEN' AND expires_at <= statement_timestamp()) END END AS "creditsAvailable",
        CASE WHEN refusal IS NULL THEN s.superseded_at END AS "supersededAt",
        CASE WHEN refusal IS NULL THEN CASE WHEN s.digest IS NOT NULL THEN least(s.expires_at, k.expires_at) END END AS "supersededUntil",
        CASE WHEN refusal IS NULL THEN k.rate_limit_per_minute END AS "keyRateLimitPerMinute",
