@@ -104,7 +104,7 @@ export default defineConfig(
       'jest/no-disabled-tests': 'error',
       'jest/no-focused-tests': 'error',
       'jest/no-identical-title': 'error',
-      'jest/no-standalone-expect': ['error', { additionalTestBlockFunctions: ['itWithDump'] }],
+      'jest/no-standalone-expect': ['error', { additionalTestBlockFunctions: ['itWithDump', 'itWithPrometheus'] }],
       'jest/no-test-return-statement': 'error',
       'jest/no-unnecessary-assertion': 'error',
       'jest/no-unneeded-async-expect-function': 'error',

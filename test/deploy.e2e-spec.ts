@@ -10,10 +10,7 @@ import { parse, parseAllDocuments } from 'yaml';
 import { generateApiKey } from '../src/common/api-key-format.js';
 import { VARIABLE_NAMES } from '../src/config/variables.js';
 import { dataSourceOptions } from '../src/database/data-source.options.js';
-import { MetricsServer } from '../src/metrics/metrics.server.js';
-import { startTestApp, type TestApp } from './support/app.js';
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
-import { until } from './support/metrics.js';
 import { Programs } from './support/server-process.js';
 
 const run = promisify(execFile);
@@ -234,49 +231,5 @@ describe('deploy/patroni', () => {
 
   it('ends the connections to a node that is the primary no longer', async () => {
     expect(await read('patroni/haproxy.cfg')).toMatch(/^ {2}default-server .*on-marked-down shutdown-sessions$/m);
-  });
-});
-
-describe('deploy/grafana-dashboard.json', () => {
-  let database: TestDatabase;
-  let app: TestApp;
-  beforeAll(async () => {
-    database = await createDatabase();
-    app = await startTestApp(database.url, { METRICS_PORT: '0', RATE_LIMIT_PER_MINUTE: '1' });
-  });
-  afterAll(async () => {
-    await app.nest.close();
-    await database.drop();
-  });
-
-  it('asks only for metrics and labels that the app has', async () => {
-    const port = await app.nest.get(MetricsServer, { strict: false }).listen(0, '127.0.0.1');
-    const ada = await app.given.user();
-    await app.as(ada).get('/v1/users/me').expect(200);
-    await app.as(ada).get('/v1/users/me').expect(429); // so that every counter has counted something
-    await app.anyone().get('/v1/users/me').expect(401);
-    const service = await app.given.user({ isAdmin: true });
-    await app.as(service).post('/v1/verify').send({ key: generateApiKey() }).expect(200);
-    const text = await until(
-      async () => (await fetch(`http://127.0.0.1:${String(port)}/metrics`)).text(),
-      (found) => /^users_api_credits_drift /m.test(found), // the last check of the first round
-    );
-    const { panels } = JSON.parse(await read('grafana-dashboard.json')) as {
-      panels: { targets: { expr: string }[] }[];
-    };
-    const asked = panels.flatMap(({ targets }) =>
-      targets.flatMap(({ expr }) => {
-        const labels = [...expr.matchAll(/\bby \(([^)]+)\)/g)].flatMap(([, list = '']) => list.split(', '));
-        return [...expr.matchAll(/\b([a-z_0-9]+)\{/g)].map(([, name = '']) => ({ name, labels }));
-      }),
-    );
-
-    const missing = asked.filter(({ name, labels }) => {
-      const samples = text.split('\n').filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
-      return !samples.some((sample) => labels.every((label) => sample.includes(`${label}="`)));
-    });
-
-    expect(asked.length).toBeGreaterThanOrEqual(panels.length);
-    expect(missing).toEqual([]);
   });
 });
