@@ -5,6 +5,7 @@ import { apiKeyFormatFrom, readDotEnv } from '../config/app.config.js';
 import type { StopSignal } from '../startup/stop-signal.js';
 import { addCreditCommands } from './credit-commands.js';
 import { addKeyCommands } from './key-commands.js';
+import { addMoveCommand } from './move-command.js';
 import { printLine } from './output.js';
 import { addUserCommands } from './user-commands.js';
 import { visibleLines } from './visible.js';
@@ -37,5 +38,6 @@ export function commandLine(stop: StopSignal): Command {
       printLine(apiKeyFormatFrom(process.env).generate());
     });
   addCreditCommands(program.command('credits').description('Credits'));
+  addMoveCommand(program, stop);
   return program;
 }

@@ -27,7 +27,8 @@ export async function withApp<T>(work: (app: INestApplicationContext) => Promise
   }
 }
 
-async function withDatabase<T>(
+/** The same on the database of a URL, which is not migrated. */
+export async function withDatabase<T>(
   config: AppConfig,
   url: string,
   logger: Logger,

@@ -56,7 +56,7 @@ export class Cluster {
     if (other) {
       throw new EmbeddedPostgresError(
         `${other} holds the data of another version, and this PostgreSQL is ${this.binaries.major}. ` +
-          'Move the data with pg_dump, or choose another DATA_DIR.',
+          'Move the data with "users-api move" of the version of the Users API that wrote it, or choose another DATA_DIR.',
       );
     }
     try {

@@ -26,6 +26,8 @@ export interface OpenDatabase {
   readonly url: string;
   /** The place of the data, to be shown: it contains no password. */
   readonly place: string;
+  /** The process of the server that serves the connection which is held open, if there is one. */
+  readonly sessionPid?: number | undefined;
   /**
    * Stops the server once no other process uses it. At any other exit of the process it is stopped
    * at once.
@@ -62,6 +64,7 @@ export async function openEmbeddedPostgres({ dataDir, owner, log }: EmbeddedPost
   return {
     url,
     place: home,
+    sessionPid: (client as Referable).processID ?? undefined,
     close: async () => {
       (client as Referable).ref(); // this wait must keep the process alive
       if (owned && !owner) await client.query('SELECT pg_advisory_lock($1)', [ADVISORY_LOCKS.embeddedServerUser]); // after all other commands
@@ -82,7 +85,7 @@ function dropPostgresVariables(): void {
 }
 
 /** Missing in @types/pg. */
-type Referable = Client & { ref(): void; unref(): void };
+type Referable = Client & { readonly processID: number | null; ref(): void; unref(): void };
 
 interface Acquired {
   /** Holds the advisory lock, and must stay open. */
