@@ -83,7 +83,7 @@ const ROWS = `
  * In the order in which they are taken off; put back in the opposite one: foreign keys need the
  * primary keys of others.
  */
-const STRUCTURES = `
+export const STRUCTURES = `
   SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS drop,
          format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) AS create,
          CASE contype WHEN 'f' THEN 1 ELSE 3 END AS rank

@@ -16,6 +16,8 @@
  *   `--against`, `--batches`, `--instances` and `--profile`, what these compare.
  * - `--holds`: a hold and its capture beside two charges.
  * - `--verify`: forward-auth and verify beside GET, and a verify that charges beside two requests.
+ * - `--growth 10000000`: what so many events and entries cost, and events in partitions.
+ * - `--move 1000000`: how long `users-api move` of so many users takes.
  * - `--instances 2`: one process of ours, and so many.
  * - `--batches`: ours with each question to the database alone, and with batches.
  * - `--traces`: ours without traces, and with a trace of every request.
@@ -36,6 +38,8 @@ import { runMigrations } from '../src/database/run-migrations.js';
 import type { Load, Seen } from './load.js';
 import { summarize } from './profile.js';
 import { fill, HEAVY_USER } from './fill.js';
+import { measureGrowth } from './growth.js';
+import { measureMove } from './move.js';
 import { checkLedger, query, seedAccounts, seedCallers, storedNames } from './seed.js';
 import { HOLDINGS } from './holds.js';
 import { VERIFICATIONS } from './verify.js';
@@ -72,6 +76,8 @@ const { values: options } = parseArgs({
     'no-naive': { type: 'boolean', default: false },
     against: { type: 'string' },
     users: { type: 'string' },
+    growth: { type: 'string' },
+    move: { type: 'string' },
     instances: { type: 'string' },
     batches: { type: 'boolean', default: false },
     ledger: { type: 'boolean', default: false },
@@ -283,6 +289,8 @@ console.log(
 );
 
 if (options.profile) await profile();
+else if (options.growth !== undefined) await measureGrowth(database.url, Number(options.growth));
+else if (options.move !== undefined) await measureMove(database.url, Number(options.move));
 else if (options.verify) await compareKinds(VERIFICATIONS);
 else if (options.holds) await compareKinds(HOLDINGS);
 else if (options.users !== undefined) {
