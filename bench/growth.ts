@@ -238,7 +238,9 @@ async function ledger(url: string): Promise<Record<string, string>> {
       (await query<{ id: string }>(url, `SELECT md5('user ' || $1::int)::uuid AS id`, [n % USERS]))[0]?.id ?? '';
     return movements.move({
       userId,
+      kind: 'move',
       credits: 1,
+      hold: null,
       transactionId: `m-${String(n)}`,
       transactionType: 'GROWTH',
       apiKeyId: null,
