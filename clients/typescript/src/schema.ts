@@ -273,7 +273,7 @@ export interface paths {
         put?: never;
         /**
          * Add credits to a balance; safe to repeat
-         * @description Moves the balance and writes the entry, both or neither. The same `transaction_id` again returns the same entry and moves nothing, so repeat a request whose response was lost. 409: that id stands for another amount or type.
+         * @description Moves the balance and writes the entry, both or neither. The same `transaction_id` again returns the same entry and moves nothing, so repeat a request whose response was lost. 409: that id stands for another amount or type, or for an open hold.
          *
          *     Scope: `ua:credits:add`
          */
@@ -295,11 +295,133 @@ export interface paths {
         put?: never;
         /**
          * Take credits from a balance; safe to repeat
-         * @description Moves the balance and writes the entry, both or neither. 402: the balance is lower than the amount, and nothing moved. The same `transaction_id` again returns the same entry and moves nothing, so repeat a request whose response was lost. 409: that id stands for another amount or type.
+         * @description Moves the balance and writes the entry, both or neither. 402: less is available than the amount, since holds keep the rest of the balance or there is no more, and nothing moved. The same `transaction_id` again returns the same entry and moves nothing, so repeat a request whose response was lost. 409: that id stands for another amount or type, or for an open hold.
          *
          *     Scope: `ua:credits:spend`
          */
         post: operations["deductCredits"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/billing/balance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read your balance, and what of it can be spent
+         * @description Credits that OPEN holds keep are part of the balance, and cannot be spent. A hold that has expired counts no more.
+         *
+         *     Scope: `ua:credits:read`
+         */
+        get: operations["getBalance"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{user_id}/balance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the balance of a user, and what of it can be spent
+         * @description As `getBalance` of that user. An INACTIVE user has a balance, too.
+         *
+         *     Scope: `ua:users:read`
+         */
+        get: operations["getBalanceOfUser"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/billing/holds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the holds of a user, the newest first
+         * @description Those of the caller, unless `user_id` names another user. A hold is EXPIRED from its `expires_at` on. To read every hold once while others are added, follow the `Link` header.
+         *
+         *     Scope: `ua:credits:spend`
+         */
+        get: operations["listHolds"];
+        put?: never;
+        /**
+         * Hold credits for work whose price is known afterwards; safe to repeat
+         * @description The balance stays as it is, and nothing else can spend the held credits: `captureHold` takes what the work cost, `voidHold` nothing, and a hold that expires releases them by itself. 402: less is available. The same request again returns the hold while it is OPEN, with 200, so repeat a request whose response was lost. 409: the `transaction_id` stands for an entry or for another hold, or the hold has ended.
+         *
+         *     Scope: `ua:credits:spend`
+         */
+        post: operations["createHold"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/billing/holds/{hold_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a hold
+         * @description Its `status` tells why a capture or a void was refused, and `captured` what a capture took.
+         *
+         *     Scope: `ua:credits:spend`
+         */
+        get: operations["getHold"];
+        put?: never;
+        post?: never;
+        /**
+         * Void a hold, which releases all its credits; safe to repeat
+         * @description No entry is made, because nothing was taken. A repeated request gets the same response. A hold that has expired is returned as it is, EXPIRED. 409: the hold was captured.
+         *
+         *     Scope: `ua:credits:spend`
+         */
+        delete: operations["voidHold"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/billing/holds/{hold_id}/capture": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take credits of a hold, and release the rest; safe to repeat
+         * @description Takes from 1 up to all of the held credits, and ends the hold. It never fails for the balance. The entry has the `transaction_id` of the hold. The same capture again returns the same entry and moves nothing. 409: the amount is larger than the hold (capture what it has, and charge the rest with `deductCredits` and another id), or the hold has expired, was voided, or was captured with another amount: `getHold` tells.
+         *
+         *     Scope: `ua:credits:spend`
+         */
+        post: operations["captureHold"];
         delete?: never;
         options?: never;
         head?: never;
@@ -316,10 +438,12 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Verify the API key of your own caller, and charge for its call; safe to repeat
+         * Verify the API key of your own caller, and charge for its call or hold credits; safe to repeat
          * @description For services and gateways in any language. 200 means that there is a result: decide by `allowed` alone. 401, 403 and 429 are never about the verified key, and while the database is unavailable the response is 503: let no caller through then.
          *
-         *     The checks run in this order, and nothing is charged unless all earlier ones passed: the shape of the key, its state, its rate limits, its scopes, the credits of its owner. The same charge again returns the same entry with `replayed: true`, takes nothing from the rate limit, and is told of even where the key has stopped working since. 409: the `transaction_id` stands for something else.
+         *     The checks run in this order, and nothing is charged or held unless all earlier ones passed: the shape of the key, its state, its rate limits, its scopes, the credits of its owner. The same charge again returns the same entry with `replayed: true`, and the same hold again the hold while it is OPEN. Such a repeat takes nothing from the rate limit, and tells of the charge or the hold even where the key has stopped working since. 409: the `transaction_id` stands for something else, or the hold has ended.
+         *
+         *     `hold` is for work whose price is known afterwards: end it with `captureHold` or `voidHold`, by a key with the scope `ua:credits:spend`.
          *
          *     Requests of this route count for no rate limit of your own key. Nothing is cached: a revoked key is refused by the next call. Do not cache the response either.
          *
@@ -930,7 +1054,7 @@ export interface components {
              */
             amount: number;
             /**
-             * @description Chosen by you, unique per user: the same request with it again returns the same entry and moves nothing
+             * @description Chosen by you, unique per user, for movements and holds together: the same request with it again returns the same entry, or the same hold while it is OPEN, and moves nothing
              * @example order-1815
              */
             transaction_id: string;
@@ -947,7 +1071,27 @@ export interface components {
              */
             user_id: string;
         };
-        CreditTransaction: {
+        BalanceResponse: {
+            /**
+             * Format: int64
+             * @description The sum of all entries
+             * @example 100
+             */
+            credits_balance: number;
+            /**
+             * Format: int64
+             * @description What OPEN holds keep from being spent
+             * @example 40
+             */
+            credits_held: number;
+            /**
+             * Format: int64
+             * @description What can be spent: the difference of the two
+             * @example 60
+             */
+            credits_available: number;
+        };
+        HoldCreate: {
             /**
              * Format: int64
              * @description Credits
@@ -955,7 +1099,7 @@ export interface components {
              */
             amount: number;
             /**
-             * @description Chosen by you, unique per user: the same request with it again returns the same entry and moves nothing
+             * @description Chosen by you, unique per user, for movements and holds together: the same request with it again returns the same entry, or the same hold while it is OPEN, and moves nothing
              * @example order-1815
              */
             transaction_id: string;
@@ -965,6 +1109,132 @@ export interface components {
              * @example STRIPE_CHECKOUT
              */
             transaction_type?: string;
+            /**
+             * Format: int32
+             * @description Seconds after which the hold ends by itself: more than the longest work takes, since it cannot be captured then
+             * @default 900
+             * @example 3600
+             */
+            expires_in_seconds?: number;
+            /**
+             * Format: uuid
+             * @description Whose credits are held
+             * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+             */
+            user_id: string;
+        };
+        HoldResponse: {
+            /**
+             * Format: uuid
+             * @example 0198c5a2-a1b2-7c3d-8e4f-5a6b7c8d9e0f
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, milliseconds
+             * @example 2026-01-01T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: uuid
+             * @description Whose credits are held
+             * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+             */
+            user_id: string;
+            /**
+             * Format: int64
+             * @description The credits that nothing else can spend while the hold is OPEN
+             * @example 40
+             */
+            amount: number;
+            /**
+             * @description OPEN until it is captured, voided or expires; then it never changes again
+             * @example OPEN
+             * @enum {string}
+             */
+            status: "OPEN" | "CAPTURED" | "VOIDED" | "EXPIRED";
+            /**
+             * Format: date-time
+             * @description The first instant at which the hold is EXPIRED unless it has ended before. RFC 3339, UTC, milliseconds
+             * @example 2026-01-01T10:30:00.000Z
+             */
+            expires_at: string;
+            /**
+             * Format: date-time
+             * @description When the hold ended: `expires_at` for an EXPIRED one, null for an OPEN one
+             * @example null
+             */
+            settled_at: string | null;
+            /**
+             * Format: int64
+             * @description The credits that the capture took; null unless the hold is CAPTURED
+             * @example null
+             */
+            captured: number | null;
+            /** @example order-1815 */
+            transaction_id: string;
+            /**
+             * @description That of the entry which a capture makes
+             * @example FINE_TUNING_JOB
+             */
+            transaction_type: string;
+        };
+        HoldPage: {
+            data: components["schemas"]["HoldResponse"][];
+            pagination: components["schemas"]["Pagination"];
+        };
+        HoldCapture: {
+            /**
+             * Format: int64
+             * @description What the work cost: no more credits than are held
+             * @example 40
+             */
+            amount: number;
+        };
+        CreditTransaction: {
+            /**
+             * Format: int64
+             * @description Credits
+             * @example 40
+             */
+            amount: number;
+            /**
+             * @description Chosen by you, unique per user, for movements and holds together: the same request with it again returns the same entry, or the same hold while it is OPEN, and moves nothing
+             * @example order-1815
+             */
+            transaction_id: string;
+            /**
+             * @description What the movement is for: any word of your own, such as FINE_TUNING_JOB or STRIPE_CHECKOUT
+             * @default MANUAL_ADJUSTMENT
+             * @example STRIPE_CHECKOUT
+             */
+            transaction_type?: string;
+        };
+        CreditHoldTransaction: {
+            /**
+             * Format: int64
+             * @description Credits
+             * @example 40
+             */
+            amount: number;
+            /**
+             * @description Chosen by you, unique per user, for movements and holds together: the same request with it again returns the same entry, or the same hold while it is OPEN, and moves nothing
+             * @example order-1815
+             */
+            transaction_id: string;
+            /**
+             * @description What the movement is for: any word of your own, such as FINE_TUNING_JOB or STRIPE_CHECKOUT
+             * @default MANUAL_ADJUSTMENT
+             * @example STRIPE_CHECKOUT
+             */
+            transaction_type?: string;
+            /**
+             * Format: int32
+             * @description Seconds after which the hold ends by itself: more than the longest work takes, since it cannot be captured then
+             * @default 900
+             * @example 3600
+             */
+            expires_in_seconds?: number;
         };
         VerifyRequest: {
             /**
@@ -981,6 +1251,8 @@ export interface components {
             scopes?: string[];
             /** @description Credits to take from the owner of the key, where it is allowed. Needs the scope `ua:credits:charge` too. `transaction_id` is yours, one for each unit of work: never take it from your caller */
             charge?: components["schemas"]["CreditTransaction"];
+            /** @description In place of `charge`: credits of the owner to hold, for work whose price is known afterwards. Needs the scope `ua:credits:charge` too. `transaction_id` is yours, one for each unit of work: never take it from your caller */
+            hold?: components["schemas"]["CreditHoldTransaction"];
         };
         VerificationResponse: {
             /**
@@ -989,7 +1261,7 @@ export interface components {
              */
             allowed: boolean;
             /**
-             * @description Null where it is allowed. malformed: not of the shape of a key. unknown: no key has this secret. revoked: the key has been revoked. expired: the key has expired. superseded: a rotation has replaced the secret, and its overlap is over. user_inactive: the owner is inactive. insufficient_scope: the key lacks a scope, or its owner the role for one. rate_limited: the key or its owner has called too often: `retry_after` has the seconds to wait. insufficient_credits: the owner cannot pay the charge
+             * @description Null where it is allowed. malformed: not of the shape of a key. unknown: no key has this secret. revoked: the key has been revoked. expired: the key has expired. superseded: a rotation has replaced the secret, and its overlap is over. user_inactive: the owner is inactive. insufficient_scope: the key lacks a scope, or its owner the role for one. rate_limited: the key or its owner has called too often: `retry_after` has the seconds to wait. insufficient_credits: the owner has fewer credits available than the charge or the hold needs
              * @example null
              * @enum {string|null}
              */
@@ -1029,7 +1301,7 @@ export interface components {
             superseded_until: string | null;
             /**
              * Format: int64
-             * @description What the owner can spend after the charge; where nothing was charged, when the key was looked up
+             * @description What the owner can spend: the balance without what OPEN holds keep, after the charge or the hold; where nothing was charged or held, when the key was looked up
              * @example 35
              */
             credits_available: number | null;
@@ -1078,14 +1350,65 @@ export interface components {
                  */
                 api_key_id: string | null;
             } | null;
+            /** @description The hold, which is OPEN; null where nothing was held */
+            hold?: {
+                /**
+                 * Format: uuid
+                 * @example 0198c5a2-a1b2-7c3d-8e4f-5a6b7c8d9e0f
+                 */
+                id: string;
+                /**
+                 * Format: date-time
+                 * @description RFC 3339, UTC, milliseconds
+                 * @example 2026-01-01T09:30:00.000Z
+                 */
+                created_at: string;
+                /**
+                 * Format: uuid
+                 * @description Whose credits are held
+                 * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+                 */
+                user_id: string;
+                /**
+                 * Format: int64
+                 * @description The credits that nothing else can spend while the hold is OPEN
+                 * @example 40
+                 */
+                amount: number;
+                /**
+                 * @description OPEN until it is captured, voided or expires; then it never changes again
+                 * @example OPEN
+                 * @enum {string}
+                 */
+                status: "OPEN" | "CAPTURED" | "VOIDED" | "EXPIRED";
+                /**
+                 * Format: date-time
+                 * @description The first instant at which the hold is EXPIRED unless it has ended before. RFC 3339, UTC, milliseconds
+                 * @example 2026-01-01T10:30:00.000Z
+                 */
+                expires_at: string;
+                /**
+                 * Format: date-time
+                 * @description When the hold ended: `expires_at` for an EXPIRED one, null for an OPEN one
+                 * @example null
+                 */
+                settled_at: string | null;
+                /**
+                 * Format: int64
+                 * @description The credits that the capture took; null unless the hold is CAPTURED
+                 * @example null
+                 */
+                captured: number | null;
+                /** @example order-1815 */
+                transaction_id: string;
+                /**
+                 * @description That of the entry which a capture makes
+                 * @example FINE_TUNING_JOB
+                 */
+                transaction_type: string;
+            } | null;
             /**
-             * @description Always null: there are no holds yet
-             * @example null
-             * @enum {string|null}
-             */
-            hold: null;
-            /**
-             * @description Whether an earlier request made the charge; null where nothing was charged
+             * @description Whether an earlier request made the charge or the hold; null where nothing was charged or held
              * @example false
              */
             replayed: boolean | null;
@@ -2679,6 +3002,511 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             402: components["responses"]["PaymentRequired"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Not found */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getBalance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The balance */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BalanceResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getBalanceOfUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of a user
+                 * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The balance */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BalanceResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listHolds: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Starts at 1; reaches the newest 10,000 rows of a list. For further pages use `after`
+                 * @example 1
+                 */
+                page?: number;
+                /**
+                 * @description The most rows that one page has
+                 * @example 20
+                 */
+                items_per_page?: number;
+                /**
+                 * @description The cursor from the `Link` header of the previous page. Follow that header to read every row once while rows are added; a page selected by its number alone shifts as new rows arrive.
+                 * @example 1767259800000_0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+                 */
+                after?: string;
+                /**
+                 * @description The holds of this user instead of your own
+                 * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+                 */
+                user_id?: string;
+                /**
+                 * @description Only holds that have this status now
+                 * @example OPEN
+                 */
+                status?: "OPEN" | "CAPTURED" | "VOIDED" | "EXPIRED";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of holds */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
+                    Link?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldPage"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Not found */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    createHold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HoldCreate"];
+            };
+        };
+        responses: {
+            /** @description The hold, which an earlier request made and which is OPEN */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description true: this request held nothing */
+                    "Idempotency-Replayed"?: "true";
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldResponse"];
+                };
+            };
+            /** @description The new hold */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description The path of the new resource */
+                    Location?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            402: components["responses"]["PaymentRequired"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Not found */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getHold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of a hold
+                 * @example 0198c5a2-a1b2-7c3d-8e4f-5a6b7c8d9e0f
+                 */
+                hold_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The hold */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Not found */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    voidHold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of a hold
+                 * @example 0198c5a2-a1b2-7c3d-8e4f-5a6b7c8d9e0f
+                 */
+                hold_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The hold, VOIDED or EXPIRED */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Not found */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    captureHold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of a hold
+                 * @example 0198c5a2-a1b2-7c3d-8e4f-5a6b7c8d9e0f
+                 */
+                hold_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HoldCapture"];
+            };
+        };
+        responses: {
+            /** @description The entry */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    /** @description true where an earlier request captured the hold, and this one moved nothing */
+                    "Idempotency-Replayed"?: "true";
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Deprecation: components["headers"]["Deprecation"];
+                    Sunset: components["headers"]["Sunset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreditEntryResponse"];
+                };
+            };
+            /** @description Bad request */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
             /** @description Forbidden */
             403: {
                 headers: {
