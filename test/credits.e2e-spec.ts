@@ -468,10 +468,66 @@ describe('Credits', () => {
 
       expect(before).toEqual([]);
       const differences = [
-        { userId: ada.id, entryId: entry.id, stored: 6, expected: 5 },
-        { userId: bob.id, entryId: null, stored: 9, expected: 0 },
+        { kind: 'balance_after', userId: ada.id, entryId: entry.id, holdId: null, stored: 6, expected: 5 },
+        { kind: 'balance', userId: bob.id, entryId: null, holdId: null, stored: 9, expected: 0 },
       ];
       expect(await credits.reconcile()).toEqual(differences.sort((a, b) => (a.userId < b.userId ? -1 : 1)));
+      await other.nest.close();
+      await database.drop();
+    });
+
+    it('reconcile compares held credits with open holds, and holds with the entries of their transactions', async () => {
+      const database = await createDatabase();
+      const other = await startTestApp(database.url);
+      const credits = other.nest.get(CreditsService, { strict: false });
+      const ada = await other.given.user();
+      await credits.add({ userId: ada.id, amount: 100, transactionId: 'start' });
+      const transactions = ['open', 'charged', 'expired', 'voided', 'captured', 'lost', 'less'];
+      const holds = new Map<string, string>();
+      for (const transactionId of transactions)
+        holds.set(transactionId, (await credits.hold({ userId: ada.id, amount: 5, transactionId })).hold.id);
+      const idOf = (transactionId: string): string => holds.get(transactionId) ?? '';
+      await credits.release(idOf('voided'));
+      for (const transactionId of ['captured', 'lost', 'less']) await credits.capture(idOf(transactionId), 4);
+      await other.given.sql(
+        `UPDATE credit_holds SET created_at = created_at - interval '1 day', expires_at = expires_at - interval '1 day'
+          WHERE id = $1`,
+        [idOf('expired')],
+      );
+      await credits.spend({ userId: ada.id, amount: 1, transactionId: 'expired' }); // not swept, and allowed
+      const before = await credits.reconcile();
+
+      await other.given.sql(
+        'ALTER TABLE credit_entries DISABLE TRIGGER ALL; ALTER TABLE credit_holds DISABLE TRIGGER ALL',
+      );
+      const [charge] = await administer<{ id: string }>(
+        `UPDATE credit_entries SET transaction_id = 'charged' WHERE transaction_id = 'lost' RETURNING id`,
+        database.url,
+      );
+      const [less] = await administer<{ id: string }>(
+        `UPDATE credit_holds SET captured = 3 FROM credit_entries AS entry
+          WHERE entry.transaction_id = 'less' AND entry.transaction_id = credit_holds.transaction_id RETURNING entry.id`,
+        database.url,
+      );
+      await other.given.sql('UPDATE users SET credits_held = credits_held + 1 WHERE id = $1', [ada.id]);
+      const bob = await other.given.user();
+      await credits.add({ userId: bob.id, amount: 2, transactionId: 'start' });
+      await credits.hold({ userId: bob.id, amount: 2, transactionId: 'forgotten' });
+      await other.given.sql('UPDATE users SET credits_held = 0 WHERE id = $1', [bob.id]);
+
+      expect(before).toEqual([]);
+      const found = await credits.reconcile();
+      const of = { kind: 'hold', userId: ada.id } as const;
+      expect(found).toHaveLength(5);
+      expect(found).toEqual(
+        expect.arrayContaining([
+          { kind: 'credits_held', userId: ada.id, entryId: null, holdId: null, stored: 16, expected: 15 },
+          { kind: 'credits_held', userId: bob.id, entryId: null, holdId: null, stored: 0, expected: 2 },
+          { ...of, entryId: charge?.id, holdId: idOf('charged'), stored: -4, expected: 0 },
+          { ...of, entryId: null, holdId: idOf('lost'), stored: 0, expected: -4 },
+          { ...of, entryId: less?.id, holdId: idOf('less'), stored: -4, expected: -3 },
+        ]),
+      );
       await other.nest.close();
       await database.drop();
     });

@@ -9,10 +9,11 @@ import { CreditsAdminController } from './credits.admin.controller.js';
 import { CreditsController } from './credits.controller.js';
 import { CreditsRepository } from './credits.repository.js';
 import { CreditsService } from './credits.service.js';
+import { ExpiredHolds } from './holds/expired-holds.js';
 
 @Module({
   imports: [UsersCoreModule, CountersModule, EventsModule],
-  providers: [CreditsService, CreditsRepository],
+  providers: [CreditsService, CreditsRepository, ExpiredHolds],
   exports: [CreditsService],
 })
 export class CreditsCoreModule implements OnModuleInit {

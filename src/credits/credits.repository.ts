@@ -26,13 +26,15 @@ import {
 } from './credits.statements.js';
 import type { CreditHold, HoldStatus } from './holds/credit-hold.entity.js';
 import {
-  EXPIRED_ACCOUNTS,
   FIND_HOLDS,
   hasStatus,
   HELD,
   HOLD_IDS,
   type HoldRow,
+  nextExpiredAccounts,
   release,
+  RELEASED_TOGETHER,
+  type ReleasedRow,
   SELECTED_HOLD,
   toHold,
 } from './holds/holds.statements.js';
@@ -53,11 +55,21 @@ export interface HoldFilter {
   readonly status?: HoldStatus | undefined;
 }
 
-/** A balance or a `balance_after` that is not the sum of the entries up to it. */
+/** Something stored of a user that does not agree with the user's entries and holds. */
 export interface Difference {
+  /**
+   * - `balance`: the balance is not the sum of the entries.
+   * - `balance_after`: that of an entry is not the sum of the entries up to it.
+   * - `credits_held`: the held credits are not the sum of the holds that are stored as open.
+   * - `hold`: the entry with the transaction id of a hold is not what the hold says. A captured one
+   *   has one of the credits that were taken, an open one none.
+   */
+  readonly kind: 'balance' | 'balance_after' | 'credits_held' | 'hold';
   readonly userId: string;
-  /** Null where the user's balance itself is wrong. */
+  /** The entry that is wrong, or that has the transaction id of the hold. */
   readonly entryId: string | null;
+  readonly holdId: string | null;
+  /** Credits; for a hold those of the entry, which are negative, or 0 without an entry. */
   readonly stored: number;
   readonly expected: number;
 }
@@ -76,25 +88,52 @@ const lastOfNext = (after: string | null): Sql => sql`SELECT id
 OFFSET ${RECONCILED_TOGETHER - 1} LIMIT 1`;
 
 /**
- * Balances that differ from the entries, for the users whose id is above `after` and not above
- * `upTo`; null is unbounded. Sums are looked up for each user: the planner estimates a narrow range
- * of ids at one row, and would choose a nested-loop join.
+ * Differences for the users whose id is above `after` and not above `upTo`; null is unbounded. Sums
+ * and entries of holds are looked up one by one: the planner estimates a narrow range of ids at one
+ * row, and would choose a join that reads all the other table for each.
+ *
+ * The clock is read after the snapshot was taken: an entry that was made after the expiry of a hold
+ * is never taken for one that was made before.
  */
-const differences = (
-  after: string | null,
-  upTo: string | null,
-): Sql => sql`SELECT user_id AS "userId", id AS "entryId", balance_after AS stored, expected
+const differences = (after: string | null, upTo: string | null): Sql => {
+  const inRange = (id: Sql): Sql =>
+    sql`(${after}::uuid IS NULL OR ${id} > ${after}) AND (${upTo}::uuid IS NULL OR ${id} <= ${upTo})`;
+  return sql`SELECT 'balance_after' AS kind, user_id AS "userId", id AS "entryId", NULL::uuid AS "holdId", balance_after AS stored, expected
   FROM (SELECT user_id, id, balance_after, sum(credits) OVER (PARTITION BY user_id ORDER BY created_at, id) AS expected
           FROM credit_entries
-         WHERE (${after}::uuid IS NULL OR user_id > ${after}) AND (${upTo}::uuid IS NULL OR user_id <= ${upTo})) AS running
+         WHERE ${inRange(sql`user_id`)}) AS running
  WHERE balance_after <> expected
 UNION ALL
-SELECT u.id, NULL, u.credits_balance, s.expected
-  FROM users AS u
- CROSS JOIN LATERAL (SELECT coalesce(sum(credits), 0) AS expected FROM credit_entries WHERE user_id = u.id) AS s
- WHERE (${after}::uuid IS NULL OR u.id > ${after}) AND (${upTo}::uuid IS NULL OR u.id <= ${upTo})
-   AND u.credits_balance <> s.expected
- ORDER BY 1, 2`;
+SELECT compared.kind, account.id, NULL, NULL, compared.stored, compared.expected
+  FROM (SELECT u.id, u.credits_balance, u.credits_held, entries.balance,
+               CASE WHEN u.credits_held = 0 THEN 0 ELSE (SELECT coalesce(sum(amount), 0)
+                                                           FROM credit_holds
+                                                          WHERE user_id = u.id AND status = 'OPEN') END AS held
+          FROM users AS u
+         CROSS JOIN LATERAL (SELECT coalesce(sum(credits), 0) AS balance FROM credit_entries WHERE user_id = u.id) AS entries
+         WHERE ${inRange(sql`u.id`)} AND (u.credits_balance <> entries.balance OR u.credits_held <> 0)) AS account
+ CROSS JOIN LATERAL (VALUES ('balance', account.credits_balance, account.balance),
+                            ('credits_held', account.credits_held, account.held)) AS compared (kind, stored, expected)
+ WHERE compared.stored <> compared.expected
+UNION ALL
+SELECT 'credits_held', user_id, NULL, NULL, 0, sum(amount)
+  FROM credit_holds
+ WHERE ${inRange(sql`user_id`)} AND status = 'OPEN'
+ GROUP BY user_id
+HAVING (SELECT credits_held FROM users WHERE id = user_id) = 0
+UNION ALL
+SELECT 'hold', hold.user_id, entry.id, hold.id, compared.stored, compared.expected
+  FROM credit_holds AS hold
+  LEFT JOIN LATERAL (SELECT id, credits
+                       FROM credit_entries
+                      WHERE user_id = hold.user_id AND transaction_id = hold.transaction_id
+                      LIMIT 1) AS entry ON true
+ CROSS JOIN LATERAL (SELECT coalesce(entry.credits, 0) AS stored, -coalesce(hold.captured, 0) AS expected) AS compared
+ WHERE ${inRange(sql`hold.user_id`)}
+   AND (hold.status = 'CAPTURED' OR hold.status = 'OPEN' AND hold.expires_at > clock_timestamp())
+   AND compared.stored <> compared.expected
+ ORDER BY "userId", kind, "entryId", "holdId"`;
+};
 
 /** Every statement on the ledger. This is the only writer of `users.credits_balance`. */
 @Injectable()
@@ -256,21 +295,31 @@ export class CreditsRepository {
    * Releases the credits of expired holds of all accounts, in slices, but of those that are locked.
    * Only cleanup: an expired hold counts nowhere, and is released before its account moves.
    */
-  async releaseExpired(): Promise<void> {
-    let released: number;
-    do released = await this.release(EXPIRED_ACCOUNTS, sql`SKIP LOCKED`);
-    while (released > 0);
+  async releaseExpired(stop?: AbortSignal): Promise<void> {
+    let after: string | null = null;
+    while (!stop?.aborted) {
+      const accounts: readonly { readonly id: string }[] = await query(this.database, nextExpiredAccounts(after));
+      if (accounts.length === 0) return;
+      const ids = accounts.map(({ id }) => id);
+      let remain = true;
+      // An account that is locked, or of which further holds expire meanwhile, is for the next run.
+      while (remain && !stop?.aborted) {
+        const released = await this.release(sql`SELECT unnest(${ids}::uuid[])`, sql`SKIP LOCKED`);
+        remain = released.some(({ holds }) => holds === RELEASED_TOGETHER.holds);
+      }
+      after = ids.at(-1) ?? null;
+    }
   }
 
-  /** @returns how many holds were ended */
-  private async release(accounts: Sql, locked: Sql, manager?: EntityManager): Promise<number> {
+  /** @returns how many holds were ended, of each account with any */
+  private async release(accounts: Sql, locked: Sql, manager?: EntityManager): Promise<readonly ReleasedRow[]> {
     const statement = release(accounts, locked);
-    const run = (on: DataSource | EntityManager): Promise<{ readonly holds: number }[]> => query(on, statement);
+    const run = (on: DataSource | EntityManager): Promise<ReleasedRow[]> => query(on, statement);
     const rows = await (manager ? run(manager) : retryingConflicts(() => run(this.database)));
-    const released = rows.reduce((sum, { holds }) => sum + holds, 0);
-    this.counters.expiredHolds.inc(released);
-    return released;
+    this.counters.expiredHolds.inc(rows.reduce((sum, { holds }) => sum + holds, 0));
+    return rows;
   }
+
   private async findByTransactionIds(userId: string, transactionIds: readonly string[]): Promise<CreditEntry[]> {
     const rows = await query<EntryRow>(
       this.database,
@@ -330,9 +379,9 @@ export class CreditsRepository {
   }
 
   /**
-   * Compares every balance and every `balance_after` with the sums of the entries, without a lock,
-   * for some thousands of users at a time: a user's balance and entries are read in one snapshot,
-   * and no snapshot is held for long.
+   * Compares balances, held credits, entries and holds with each other, without a lock, for some
+   * thousands of users at a time: what belongs to a user is read in one snapshot, and no snapshot
+   * is held for long.
    *
    * @param onProgress called with the share of the users that is done, from 0 to 1
    */

@@ -135,8 +135,8 @@ export class CreditsService {
   }
 
   /**
-   * Compares every balance with the sum of its entries: the differences must be none. Takes no
-   * locks, and seconds for a million entries.
+   * Compares every balance with the sum of its entries, and held credits and captures with their
+   * holds: the differences must be none. Takes no locks, and seconds for a million entries.
    *
    * @param onProgress called with the share that is done, from 0 to 1
    */
@@ -234,9 +234,11 @@ export class CreditsService {
   /**
    * Releases the credits of expired holds, in slices. Only cleanup, which runs each minute: an
    * expired hold counts nowhere, and refuses nobody.
+   *
+   * @param stop ends the work after a slice
    */
-  releaseExpiredHolds(): Promise<void> {
-    return this.entries.releaseExpired();
+  releaseExpiredHolds(stop?: AbortSignal): Promise<void> {
+    return this.entries.releaseExpired(stop);
   }
 
   /** The number of open holds of all users. */
