@@ -5,6 +5,7 @@ import { DataSource } from 'typeorm';
 import { generateApiKey } from '../src/common/api-key-format.js';
 import { KeyUsage } from '../src/api-keys/key-usage.service.js';
 import { CreditsService } from '../src/credits/credits.service.js';
+import { ExpiredHolds } from '../src/credits/holds/expired-holds.js';
 import { MetricsServer } from '../src/metrics/metrics.server.js';
 import { startTestApp, type TestApp } from './support/app.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
@@ -210,7 +211,7 @@ describe('GET /metrics', () => {
 
     expect(first.length).toBeGreaterThan(3);
     expect(first.filter(([, value]) => Number.isNaN(value))).toEqual([]);
-    expect(first.filter(([name]) => /credits_drift|expiring/.test(name))).toEqual([]);
+    expect(first.filter(([name]) => /credits_drift|expiring|holds_open/.test(name))).toEqual([]);
   });
 
   it('shows a ledger that adds up as 0, and one that does not by its differences', async () => {
@@ -226,6 +227,34 @@ describe('GET /metrics', () => {
 
     expect(checked.get('users_api_credits_drift')).toBe(1);
     expect(checked.get(checkedAt)).toBeGreaterThanOrEqual(start);
+  });
+
+  it('shows how many holds are open, not those that have expired or ended, and counts expired ones that are released', async () => {
+    const ada = await app.given.user();
+    const credits = app.nest.get(CreditsService, { strict: false });
+    await credits.add({ userId: ada.id, amount: 10, transactionId: 'start' });
+    for (const transactionId of ['open', 'expired', 'voided', 'captured'])
+      await credits.hold({ userId: ada.id, amount: 1, transactionId });
+    const { rows: holds } = await credits.holds(ada.id, {}, { limit: 10, offset: 0, after: null });
+    const idOf = (transactionId: string): string =>
+      holds.find((hold) => hold.transactionId === transactionId)?.id ?? '';
+    await credits.release(idOf('voided'));
+    await credits.capture(idOf('captured'), 1);
+    await app.given.sql(
+      `UPDATE credit_holds SET created_at = created_at - interval '1 day', expires_at = expires_at - interval '1 day'
+        WHERE id = $1`,
+      [idOf('expired')],
+    );
+
+    const samples = await until(
+      () => scrape(port),
+      (found) => found.has('users_api_holds_open'),
+    );
+    await app.nest.get(ExpiredHolds, { strict: false }).sweep();
+
+    expect(samples.get('users_api_holds_open')).toBe(1);
+    expect(samples.get('users_api_holds_expired_total')).toBe(0);
+    expect((await scrape(port)).get('users_api_holds_expired_total')).toBe(1);
   });
 
   it('shows how many keys are in use and expire soon: used and expiring within 30 days, and neither expired nor revoked', async () => {

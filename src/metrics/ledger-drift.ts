@@ -15,7 +15,7 @@ export class LedgerDrift {
     });
     const differences = new Gauge({
       name: 'users_api_credits_drift',
-      help: 'Balances and entries that are not the sum of the entries before them: must be 0; absent until the first check has ended',
+      help: 'Balances, entries, held credits and holds that do not agree with each other: must be 0; absent until the first check has ended',
       registers: [registry],
       collect: () => {
         checks.startWhenDue();

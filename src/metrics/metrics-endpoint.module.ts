@@ -7,6 +7,7 @@ import { DatabaseMetrics } from './database-metrics.js';
 import { ExpiringKeys } from './expiring-keys.js';
 import { LedgerDrift } from './ledger-drift.js';
 import { MetricsServer } from './metrics.server.js';
+import { OpenHolds } from './open-holds.js';
 import { RequestMetrics } from './request-metrics.middleware.js';
 
 /**
@@ -15,7 +16,7 @@ import { RequestMetrics } from './request-metrics.middleware.js';
  */
 @Module({
   imports: [CountersModule, ApiKeysCoreModule, CreditsCoreModule],
-  providers: [MetricsServer, DatabaseMetrics, BackgroundChecks, ExpiringKeys, LedgerDrift],
+  providers: [MetricsServer, DatabaseMetrics, BackgroundChecks, ExpiringKeys, LedgerDrift, OpenHolds],
 })
 export class MetricsEndpointModule implements NestModule {
   configure(consumer: MiddlewareConsumer): void {
