@@ -232,6 +232,87 @@ describe('users-api', () => {
     ]);
   });
 
+  it('credits hold, capture, void, holds and balance hold credits, and end holds; repeats are told', async () => {
+    const own = await createDatabase();
+    const run = (...words: string[]) => programs.cli(['credits', ...words], { DATABASE_URL: own.url });
+    await programs.cli(['users', 'create', '--email', 'sue@example.com', '--name', 'Sue'], { DATABASE_URL: own.url });
+    const sue = ['--email', 'sue@example.com'];
+    const job = [...sue, '--amount', '7', '--transaction-id', 'job', '--type', 'TRAINING', '--expires-in', '3600'];
+    await run('add', ...sue, '--amount', '10', '--transaction-id', 'start');
+
+    const held = await run('hold', ...job, '--json');
+    const again = await run('hold', ...job, '--json');
+    const tooMuch = await run('hold', ...sue, '--amount', '4', '--transaction-id', 'other');
+    const balance = await run('balance', ...sue, '--json');
+    const hold = JSON.parse(held.stdout) as { id: string; created_at: string; expires_at: string };
+    const captured = await run('capture', '--hold', hold.id, '--amount', '5', '--json');
+    const capturedAgain = await run('capture', '--hold', hold.id, '--amount', '5', '--json');
+    const voidOfCaptured = await run('void', '--hold', hold.id);
+    const second = JSON.parse(
+      (await run('hold', ...sue, '--amount', '1', '--transaction-id', 'second', '--json')).stdout,
+    ) as { id: string };
+    const voided = await run('void', '--hold', second.id, '--json');
+    const voidedAgain = await run('void', '--hold', second.id, '--json');
+    const third = JSON.parse(
+      (await run('hold', ...sue, '--amount', '2', '--transaction-id', 'third', '--json')).stdout,
+    ) as { id: string };
+    await administer(
+      `UPDATE credit_holds SET created_at = created_at - interval '1 day', expires_at = expires_at - interval '1 day'
+        WHERE id = '${third.id}'`,
+      own.url,
+    );
+    const expired = await run('void', '--hold', third.id);
+    const unknown = await run('void', '--hold', 'x');
+    const list = await run('holds', ...sue, '--json');
+    const newest = await run('holds', ...sue, '--limit', '1');
+    const ofStatus = await run('holds', ...sue, '--status', 'VOIDED', '--json');
+    const noStatus = await run('holds', ...sue, '--status', 'GONE');
+    const table = await run('balance', ...sue);
+    const proof = await run('reconcile');
+
+    expect(hold).toEqual({
+      id: expect.any(String),
+      created_at: expect.any(String),
+      user_id: expect.any(String),
+      amount: 7,
+      status: 'OPEN',
+      expires_at: expect.any(String),
+      settled_at: null,
+      captured: null,
+      transaction_id: 'job',
+      transaction_type: 'TRAINING',
+    });
+    expect(Date.parse(hold.expires_at) - Date.parse(hold.created_at)).toBe(3_600_000);
+    expect([held.stderr, again.stderr]).toEqual(['', 'Hold job was there already: nothing more is held.\n']);
+    expect(again.stdout).toBe(held.stdout);
+    expect([tooMuch.code, tooMuch.stderr]).toEqual([1, 'users-api: Not enough credits are available\n']);
+    expect(JSON.parse(balance.stdout)).toEqual({ credits_balance: 10, credits_held: 7, credits_available: 3 });
+    expect(JSON.parse(captured.stdout)).toMatchObject({ credits: -5, balance_after: 5, transaction_id: 'job' });
+    expect(capturedAgain.stdout).toBe(captured.stdout);
+    expect([captured.stderr, capturedAgain.stderr]).toEqual([
+      '',
+      `Hold ${hold.id} was captured already: nothing was moved this time.\n`,
+    ]);
+    expect([voidOfCaptured.code, voidOfCaptured.stderr]).toEqual([1, 'users-api: The hold is CAPTURED\n']);
+    expect(JSON.parse(voided.stdout)).toMatchObject({ id: second.id, status: 'VOIDED', captured: null });
+    expect(voidedAgain).toEqual(voided);
+    expect(expired.code).toBe(0);
+    expect(expired.stdout).toContain('EXPIRED');
+    expect(expired.stderr).toBe('The hold had expired: its credits were released then.\n');
+    expect([unknown.code, unknown.stderr]).toEqual([1, 'users-api: No such hold exists\n']);
+    expect((JSON.parse(list.stdout) as { status: string }[]).map(({ status }) => status)).toEqual([
+      'EXPIRED',
+      'VOIDED',
+      'CAPTURED',
+    ]);
+    expect([list.stderr, newest.stderr]).toEqual(['', expect.stringContaining('there are more')]);
+    expect((JSON.parse(ofStatus.stdout) as { id: string }[]).map(({ id }) => id)).toEqual([second.id]);
+    expect(noStatus.code).toBe(1);
+    expect(table.stdout).toMatch(/BALANCE.*HELD.*AVAILABLE/);
+    expect(proof).toMatchObject({ code: 0 });
+    await own.drop();
+  });
+
   it('credits add, spend and history move and show a balance; reconcile proves it, and fails with the name of a difference', async () => {
     const own = await createDatabase();
     const run = (...words: string[]) => programs.cli(['credits', ...words], { DATABASE_URL: own.url });
@@ -285,9 +366,13 @@ describe('users-api', () => {
     expect([history.stderr, newest.stderr]).toEqual(['', expect.stringContaining('there are more')]);
     expect(table.stdout).not.toContain('STRIPE');
     expect(noDate.code).toBe(1);
-    expect(proof).toEqual({ code: 0, stdout: 'Every balance is the sum of its entries.\n', stderr: '' });
+    expect(proof).toEqual({
+      code: 0,
+      stdout: 'Every balance is the sum of its entries, and every hold agrees with them.\n',
+      stderr: '',
+    });
     expect(JSON.parse(disproof.stdout)).toEqual([
-      { userId: expect.any(String), entryId: null, stored: 7, expected: 6 },
+      { kind: 'balance', userId: expect.any(String), entryId: null, holdId: null, stored: 7, expected: 6 },
     ]);
     expect([disproof.code, disproof.stderr]).toEqual([1, 'users-api: 1 difference\n']);
     await own.drop();
