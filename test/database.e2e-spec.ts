@@ -306,6 +306,88 @@ describe('The schema', () => {
     });
   });
 
+  describe('of a database from before holds', () => {
+    let url: string;
+    beforeEach(async () => {
+      url = await database('migrated');
+      await undoFrom(url, 'AddHolds1767227340000');
+      await administer(
+        `INSERT INTO users (name, email, credits_balance) VALUES ('Ada', 'ada@example.com', 5), ('Bob', 'bob@example.com', 0)`,
+        url,
+      );
+    });
+    const hold = (expires: string): Promise<unknown> =>
+      administer(
+        `WITH account AS (UPDATE users SET credits_held = 3 WHERE name = 'Ada' RETURNING id)
+         INSERT INTO credit_holds (created_at, user_id, amount, expires_at, transaction_id, transaction_type, actor)
+         SELECT now() - interval '1 day', id, 3, now() + interval '${expires}', 'job', 'JOB', 'APPLICATION' FROM account`,
+        url,
+      );
+
+    // PostgreSQL reports at this level that a statement reads a whole table or builds an index.
+    it('neither rewrites nor reads the users while it locks them', async () => {
+      const file = (): Promise<unknown> => administer(`SELECT pg_relation_filenode('users') AS file`, url);
+      const runner = (await connect(url)).createQueryRunner();
+      const client = (await runner.connect()) as Client;
+      const messages: (string | undefined)[] = [];
+      client.on('notice', ({ message }) => messages.push(message));
+      const before = await file();
+
+      for (const name of namesFrom('AddHolds1767227340000')) {
+        const migration = MIGRATIONS.find((one) => one.name === name);
+        if (!migration) throw new Error(`There is no ${name}`);
+        await runner.startTransaction();
+        await client.query('SET LOCAL client_min_messages = debug1');
+        await new migration().up(runner);
+        await client.query('SET LOCAL client_min_messages = notice');
+        await runner.commitTransaction();
+        messages.push(name);
+      }
+      await runner.release();
+
+      expect(messages.filter((message) => /Holds|"users"/.test(message ?? ''))).toEqual([
+        'AddHolds1767227340000',
+        'verifying table "users"',
+        'ValidateHolds1767227400000',
+      ]);
+      expect(await file()).toEqual(before);
+    });
+
+    it('takes what older instances write after the migration, but nothing that spends held credits', async () => {
+      await runMigrations(url);
+      await hold('1 hour');
+      // As an instance without holds writes it.
+      const spend = (credits: number): Promise<unknown> =>
+        administer(`UPDATE users SET credits_balance = credits_balance - ${String(credits)} WHERE name = 'Ada'`, url);
+
+      await spend(2);
+      await expect(spend(1)).rejects.toThrow('ck_users_credits_held');
+      await administer(`INSERT INTO users (name, email) VALUES ('Cleo', 'cleo@example.com')`, url);
+
+      const held = await administer('SELECT name, credits_held::int AS held FROM users ORDER BY name', url);
+      expect(held).toEqual([
+        { name: 'Ada', held: 3 },
+        { name: 'Bob', held: 0 },
+        { name: 'Cleo', held: 0 },
+      ]);
+    });
+
+    it('is not restored while a hold is open, and is when it has expired, although nothing has swept it', async () => {
+      await runMigrations(url);
+      await hold('1 hour');
+
+      await expect(undoFrom(url, 'AddHolds1767227340000')).rejects.toThrow(
+        'Holds are open: capture or void them first, or wait until they expire',
+      );
+      await administer(`UPDATE credit_holds SET expires_at = now() - interval '1 hour'`, url);
+      await undoFrom(url, 'AddHolds1767227340000');
+      await runMigrations(url);
+
+      expect(await administer('SELECT count(*)::int AS holds FROM credit_holds', url)).toEqual([{ holds: 0 }]);
+      expect(await administer('SELECT DISTINCT credits_held::int AS held FROM users', url)).toEqual([{ held: 0 }]);
+    });
+  });
+
   describe('of a database whose names have line separators', () => {
     const NAMES = ['Ada\u2028Lovelace', 'Grace\u2029\u2029Hopper', 'Joan\u2028\u0301 Clarke', 'Alan Turing'];
     const REPLACED = ['Ada Lovelace', 'Grace  Hopper', 'Joan \u0301 Clarke', 'Alan Turing'];
