@@ -27,9 +27,19 @@ export type { Cursor } from './common/pagination/cursor.js';
 export { InvalidPageWindowError, type Page, PageOutOfReachError, type PageWindow } from './common/pagination/page.js';
 export { Counters } from './common/counters/counters.js';
 export type { CreditEntry } from './credits/credit-entry.entity.js';
-export type { CreditFilter, Difference } from './credits/credits.repository.js';
+export type { CreditFilter, Difference, HoldFilter } from './credits/credits.repository.js';
 export * from './credits/credits.errors.js';
-export { type CreditRequest, CreditsService, type Receipt, type Transaction } from './credits/credits.service.js';
+export {
+  type Balance,
+  type CreditRequest,
+  CreditsService,
+  type HoldReceipt,
+  type HoldRequest,
+  type HoldTransaction,
+  type Receipt,
+  type Transaction,
+} from './credits/credits.service.js';
+export type { CreditHold, HoldStatus } from './credits/holds/credit-hold.entity.js';
 export {
   type ApiKeyEvent,
   type CreditsEvent,

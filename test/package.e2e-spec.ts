@@ -29,6 +29,11 @@ export class Inferred {
   history(userId: string) { return this.credits.history(userId, {}, slice); }
   reconcile() { return this.credits.reconcile(); }
   add(userId: string) { return this.credits.add({ userId, amount: 1, transactionId: 'x' }); }
+  hold(userId: string) { return this.credits.hold({ userId, amount: 1, transactionId: 'x', expiresInSeconds: 60 }); }
+  capture(holdId: string) { return this.credits.capture(holdId, 1); }
+  release(holdId: string) { return this.credits.release(holdId); }
+  holds(userId: string) { return this.credits.holds(userId, { status: 'OPEN' }, slice); }
+  balance(userId: string) { return this.credits.balance(userId); }
 }
 export class MessageKeyGuard extends ApiKeyGuard {
   protected override requestOf(context: ExecutionContext) { return super.requestOf(context); }
@@ -153,25 +158,36 @@ describe('The package', () => {
         };
       }
 
-      it('sells jobs for credits, in one transaction with its own table', async () => {
+      it('sells jobs for what they have cost, in one transaction with its own table', async () => {
         const call = await caller();
+        const prompt = 'seven words that cost one credit each';
 
+        for (const credits_balance of [18, 11]) {
+          expect(await call('POST', '/jobs', { prompt })).toEqual([201, expect.objectContaining({ prompt, cost: 7 })]);
+          expect(await call('GET', '/v1/users/me')).toEqual([200, expect.objectContaining({ credits_balance })]);
+        }
+        expect(await call('POST', '/jobs', { prompt: 'one' })).toEqual([201, expect.objectContaining({ cost: 1 })]);
+        expect(await call('POST', '/jobs', { prompt: 'one' })).toEqual([201, expect.objectContaining({ cost: 1 })]);
+        // 9 are left, and a job may cost 10.
         expect(await call('POST', '/jobs', { prompt: 'one' })).toEqual([
-          201,
-          expect.objectContaining({ prompt: 'one' }),
+          402,
+          { status: 402, message: expect.any(String) },
         ]);
-        expect(await call('POST', '/jobs', { prompt: 'two' })).toEqual([
-          201,
-          expect.objectContaining({ prompt: 'two' }),
-        ]);
-        const [status, error] = await call('POST', '/jobs', { prompt: 'three' });
-        expect(status).toBe(402);
-        expect(error).toEqual({ status: 402, message: expect.any(String) });
-        expect(await call('GET', '/v1/users/me')).toEqual([200, expect.objectContaining({ credits_balance: 5 })]);
         expect(await call('GET', '/jobs')).toEqual([
           200,
-          [expect.objectContaining({ prompt: 'two' }), expect.objectContaining({ prompt: 'one' })],
+          [1, 1, 7, 7].map((cost) => expect.objectContaining({ cost }) as unknown),
         ]);
+      });
+
+      it('takes nothing for a job that fails, and holds nothing for it any longer', async () => {
+        const call = await caller();
+
+        for (let attempt = 0; attempt < 3; attempt += 1)
+          // would hold 30 of 25 credits
+          expect(await call('POST', '/jobs', { prompt: 'fail' })).toEqual([500, expect.anything()]);
+
+        expect(await call('GET', '/v1/users/me')).toEqual([200, expect.objectContaining({ credits_balance: 25 })]);
+        expect(await call('GET', '/jobs')).toEqual([200, []]);
       });
 
       it('changes a name, and keeps errors of its own apart from ours', async () => {

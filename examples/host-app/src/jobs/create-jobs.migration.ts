@@ -9,7 +9,8 @@ export class CreateJobs1767226000000 implements MigrationInterface {
         id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
         created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         user_id uuid NOT NULL REFERENCES users,
-        prompt text NOT NULL)`);
+        prompt text NOT NULL,
+        cost int NOT NULL)`);
   }
 
   async down(runner: QueryRunner): Promise<void> {

@@ -13,4 +13,8 @@ export class Job {
 
   @Column('text')
   readonly prompt!: string;
+
+  /** Credits. */
+  @Column('int')
+  readonly cost!: number;
 }
