@@ -9,7 +9,8 @@ export type Query = <Row extends ObjectLiteral>(statement: Pick<Sql, 'text' | 'v
 
 /**
  * Runs statements that may take long on one connection of the pool, without `statement_timeout`,
- * each in a transaction of its own.
+ * each in a transaction of its own. They read slices: to compile the expressions of each one (JIT)
+ * takes longer than to run them.
  */
 export async function withoutTimeouts<T>(database: DataSource, work: (query: Query) => Promise<T>): Promise<T> {
   const runner = database.createQueryRunner();
@@ -17,7 +18,7 @@ export async function withoutTimeouts<T>(database: DataSource, work: (query: Que
     const client = (await runner.connect()) as ClientBase;
     return await work(async <Row extends ObjectLiteral>({ text, values }: Pick<Sql, 'text' | 'values'>) => {
       await runner.startTransaction();
-      await runner.query('SET LOCAL statement_timeout = 0');
+      await runner.query('SET LOCAL statement_timeout = 0; SET LOCAL jit = off');
       const statement = { text, values, query_timeout: RESPONSE_TIMEOUT_MS };
       const { rows } = await client.query<Row>(statement);
       await runner.commitTransaction();
