@@ -70,6 +70,7 @@ export {
   VerificationService,
   type VerifiedKey,
 } from './verification/verification.service.js';
+export { ChargeAndHoldError } from './verification/verification.errors.js';
 export { UnsuitableHostError } from './common/errors/unsuitable-host.error.js';
 export { type UsersApiComposition, UsersApiModule, type UsersApiRoutes } from './users-api.module.js';
 export { InvalidUsersApiOptionsError, type UsersApiOptions } from './config/users-api.options.js';

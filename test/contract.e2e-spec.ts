@@ -109,6 +109,7 @@ const SAYS_MORE: Readonly<Record<string, string>> = {
   api_key_id: 'format',
   actor_key_id: 'format',
   key_name: 'pattern',
+  hold_id: 'pattern',
   scope: 'items',
   'X-Required-Scope': 'maxLength',
   start_date: 'format',

@@ -106,6 +106,13 @@ describe('A connection that is lost between any two statements of a request', ()
     return name;
   };
   const unique = (): string => String((turn += 1));
+  const credits = (amount: number): object => ({ user_id: admin.id, amount, transaction_id: unique() });
+  /** An open hold, for the credits of which others need not wait. */
+  const aHold = async (): Promise<string> => {
+    await app.as(admin).post('/v1/billing/credits-add').send(credits(1));
+    const { body } = await app.as(admin).post('/v1/billing/holds').send(credits(1));
+    return (body as { id: string }).id;
+  };
 
   const REQUESTS: Readonly<
     Record<string, () => Promise<readonly ['get' | 'post' | 'patch' | 'delete', string, object?]>>
@@ -174,6 +181,20 @@ describe('A connection that is lost between any two statements of a request', ()
         '/v1/billing/credits-deduct',
         { user_id: admin.id, amount: 1, transaction_id: unique() },
       ]),
+    'GET /v1/billing/balance': () => Promise.resolve(['get', '/v1/billing/balance']),
+    'GET /v1/users/{user_id}/balance': () => Promise.resolve(['get', `/v1/users/${admin.id}/balance`]),
+    'POST /v1/billing/holds': async () => {
+      await app.as(admin).post('/v1/billing/credits-add').send(credits(1));
+      return ['post', '/v1/billing/holds', credits(1)];
+    },
+    'GET /v1/billing/holds': () => Promise.resolve(['get', '/v1/billing/holds']),
+    'GET /v1/billing/holds/{hold_id}': async () => ['get', `/v1/billing/holds/${await aHold()}`],
+    'POST /v1/billing/holds/{hold_id}/capture': async () => [
+      'post',
+      `/v1/billing/holds/${await aHold()}/capture`,
+      { amount: 1 },
+    ],
+    'DELETE /v1/billing/holds/{hold_id}': async () => ['delete', `/v1/billing/holds/${await aHold()}`],
     'GET /readyz': () => Promise.resolve(['get', '/readyz']),
   };
 

@@ -15,8 +15,9 @@ type Answers = readonly [nobody: number, user: number, admin: number, scope: Own
 const ANYONE: Answers = [200, 200, 200, null];
 
 /**
- * Who may do what. `{user_id}` and `{key_name}` stand for things of somebody else's. A route that
- * is missing here fails the test, and so does one that is only here.
+ * Who may do what. `{user_id}` and `{key_name}` stand for things of somebody else's, and
+ * `{hold_id}` for nothing. A route that is missing here fails the test, and so does one that is
+ * only here.
  */
 const TABLE: Readonly<Record<string, Answers>> = {
   'GET /v1/users/me': [401, 200, 200, 'ua:profile:read'],
@@ -47,6 +48,13 @@ const TABLE: Readonly<Record<string, Answers>> = {
   'GET /v1/billing/credit-history': [401, 200, 200, 'ua:credits:read'],
   'POST /v1/billing/credits-add': [401, 403, 200, 'ua:credits:add'],
   'POST /v1/billing/credits-deduct': [401, 403, 402, 'ua:credits:spend'],
+  'GET /v1/billing/balance': [401, 200, 200, 'ua:credits:read'],
+  'GET /v1/users/{user_id}/balance': [401, 403, 200, 'ua:users:read'],
+  'POST /v1/billing/holds': [401, 403, 402, 'ua:credits:spend'],
+  'GET /v1/billing/holds': [401, 403, 200, 'ua:credits:spend'],
+  'GET /v1/billing/holds/{hold_id}': [401, 403, 404, 'ua:credits:spend'],
+  'POST /v1/billing/holds/{hold_id}/capture': [401, 403, 404, 'ua:credits:spend'],
+  'DELETE /v1/billing/holds/{hold_id}': [401, 403, 404, 'ua:credits:spend'],
   'GET /livez': ANYONE,
   'GET /readyz': ANYONE,
 };
@@ -60,9 +68,14 @@ const BODIES: Readonly<Record<string, (other: GivenUser) => object>> = {
   'POST /v1/verify': ({ key }) => ({ key, scopes: ['jobs:write'] }),
   'POST /v1/billing/credits-add': ({ id }) => ({ user_id: id, amount: 1, transaction_id: randomUUID() }),
   'POST /v1/billing/credits-deduct': ({ id }) => ({ user_id: id, amount: 1, transaction_id: randomUUID() }),
+  'POST /v1/billing/holds': ({ id }) => ({ user_id: id, amount: 1, transaction_id: randomUUID() }),
+  'POST /v1/billing/holds/{hold_id}/capture': () => ({ amount: 1 }),
   'POST /v1/users': () => ({ name: 'New', email: `${randomUUID()}@example.com` }),
   'POST /v1/users/{user_id}/api-keys': () => ({ name: randomUUID(), expires_at: '2100-01-01T00:00:00Z' }),
 };
+
+const pathOf = (template: string, user: GivenUser, keyName: string): string =>
+  template.replace('{user_id}', user.id).replace('{key_name}', keyName).replace('{hold_id}', randomUUID());
 
 describe('Who may do what', () => {
   const app = useTestApp();
@@ -97,7 +110,7 @@ describe('Who may do what', () => {
     async (route, [nobody, user, admin]) => {
       const other = await app.given.user();
       const [method = '', template = ''] = route.split(' ');
-      const path = template.replace('{user_id}', other.id).replace('{key_name}', 'first-key-of-another');
+      const path = pathOf(template, other, 'first-key-of-another');
       const call = (agent: ReturnType<typeof app.anyone>) => {
         const request = agent[method.toLowerCase() as 'get'](path);
         return ['POST', 'PATCH'].includes(method) ? request.send(BODIES[route]?.(other) ?? {}) : request;
@@ -126,7 +139,7 @@ describe('Who may do what', () => {
       const administrator = await app.given.user({ isAdmin: true });
       const other = await app.given.user();
       const [method = '', template = ''] = route.split(' ');
-      const path = template.replace('{user_id}', other.id).replace('{key_name}', 'first-key-of-another');
+      const path = pathOf(template, other, 'first-key-of-another');
       const callWith = async (scopes: readonly string[]) => {
         const key = { userId: administrator.id, name: randomUUID(), expiresAt: new Date('2101-01-01'), scopes };
         const { secret } = await app.nest.get(ApiKeysService).create(key);
@@ -170,7 +183,7 @@ describe('Who may do what', () => {
     async (operation) => {
       const [method = '', template = ''] = operation.split(' ');
       const caller = await app.given.user();
-      const path = template.replace('{user_id}', caller.id).replace('{key_name}', 'laptop');
+      const path = pathOf(template, caller, 'laptop');
       const [nobody, user] = TABLE[operation] ?? [];
 
       for (const body of ['{', '[]', '{"emial":1}', 'x'.repeat(20_000)]) {

@@ -59,9 +59,10 @@ const impliedGuards = ({
 ];
 
 function impliedStatuses(declaration: OperationDeclaration): Set<number> {
-  const { access, scope, query, body, params, condition, status = 200, fails = [] } = declaration;
+  const { access, scope, query, body, params, condition, status = 200, repeat, fails = [] } = declaration;
   return new Set([
     status,
+    ...(repeat ? [repeat.status] : []),
     ...(access === 'anyone' ? [] : [401, 500, 503]),
     ...(access === 'anyone' || access === 'service' ? [] : [429]),
     ...(scope === null ? [] : [403]),

@@ -28,6 +28,7 @@ describe('The SQL of', () => {
     ada = await app.given.user();
   });
   const credits = (): object => ({ user_id: ada.id, amount: 5, transaction_id: randomUUID() });
+  let heldId: string;
   const key = (): object => ({ name: `key-${randomUUID()}`, expires_at: FUTURE });
 
   const ROUTES: Readonly<Record<string, () => PromiseLike<unknown>>> = {
@@ -81,6 +82,13 @@ describe('The SQL of', () => {
         .as(admin)
         .post('/v1/billing/credits-deduct')
         .send({ ...credits(), amount: 1 }),
+    getBalance: () => app.as(ada).get('/v1/billing/balance'),
+    getBalanceOfUser: () => app.as(admin).get(`/v1/users/${ada.id}/balance`),
+    createHold: () => app.as(admin).post('/v1/billing/holds').send(credits()),
+    listHolds: () => app.as(admin).get(`/v1/billing/holds?user_id=${ada.id}&status=EXPIRED`),
+    getHold: () => app.as(admin).get(`/v1/billing/holds/${heldId}`),
+    captureHold: () => app.as(admin).post(`/v1/billing/holds/${heldId}/capture`).send({ amount: 1 }),
+    voidHold: () => app.as(admin).delete(`/v1/billing/holds/${heldId}`),
   };
 
   const SERVICES: Readonly<Record<string, () => PromiseLike<unknown>>> = {
@@ -118,6 +126,8 @@ describe('The SQL of', () => {
 
   it.each(Object.entries({ ...ROUTES, ...SERVICES }))('%s is that of its file', async (name, work) => {
     await app.nest.get(CreditsService).add({ userId: ada.id, amount: 10, transactionId: randomUUID() });
+    const held = { userId: ada.id, amount: 2, transactionId: randomUUID() };
+    heldId = (await app.nest.get(CreditsService).hold(held)).hold.id;
 
     const sent = await statementsOf(app.nest.get(DataSource), async () => {
       await work();

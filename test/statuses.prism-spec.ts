@@ -4,7 +4,7 @@ import type { Pool } from 'pg';
 import type { Response } from 'supertest';
 import { DataSource } from 'typeorm';
 import { digestOf } from '../src/api-keys/api-key.secret.js';
-import { ApiKeysService } from '../src/index.js';
+import { ApiKeysService, CreditsService } from '../src/index.js';
 import { startTestApp, type TestApp } from './support/app.js';
 import { createDatabase, type TestDatabase } from './support/database.js';
 import type { GivenUser } from './support/given.js';
@@ -17,7 +17,7 @@ const LARGE = { name: 'x'.repeat(20_000) };
 interface Call {
   /** By default the administrator; null for nobody. */
   readonly as?: GivenUser | null;
-  /** What stands in the path; by default the other user, and the key `laptop`. */
+  /** What stands in the path; by default the other user, the key `laptop`, and no hold. */
   readonly path?: Readonly<Record<string, string>>;
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: unknown;
@@ -87,7 +87,7 @@ describe('Every operation, with every status that the document lists', () => {
     on = app,
   ): Promise<Response> {
     const [method = '', template = ''] = operation.split(' ');
-    const parameters = { user_id: other.id, key_name: 'laptop', ...path };
+    const parameters = { user_id: other.id, key_name: 'laptop', hold_id: randomUUID(), ...path };
     const url = template.replace(/\{(\w+)\}/g, (_, name: string) => parameters[name as keyof typeof parameters]);
     const agent = as === null ? on.anyone() : on.as(as);
     const request = agent[method.toLowerCase() as 'get'](url).query(query ?? {});
@@ -129,7 +129,8 @@ describe('Every operation, with every status that the document lists', () => {
     for (const operation of operations()) {
       if (lists(operation, 401)) await expectStatus(401, operation, { as: null });
       if (lists(operation, 401)) await expectStatus(401, operation, { as: { ...user, key: 'made-up' } });
-      if (operation.includes('{')) await expectStatus(404, operation, { path: { user_id: 'x', key_name: 'X' } });
+      if (operation.includes('{'))
+        await expectStatus(404, operation, { path: { user_id: 'x', key_name: 'X', hold_id: 'x' } });
       if (lists(operation, 400) && !lists(operation, 415)) {
         await expectStatus(400, operation, { query: { limit: '5' } });
         await expectStatus(400, operation, { query: { page: '0' } });
@@ -176,6 +177,8 @@ describe('Every operation, with every status that the document lists', () => {
     await expectStatus(403, 'PATCH /v1/users/{user_id}', activation);
     const charged = { key: user.key, charge: charge(1, 'job') };
     await expectStatus(403, 'POST /v1/verify', { as: await withScopes(['ua:verify']), body: charged });
+    const held = { key: user.key, hold: charge(1, 'job') };
+    await expectStatus(403, 'POST /v1/verify', { as: await withScopes(['ua:verify']), body: held });
     await expectStatus(403, 'GET /v1/forward-auth', { as: await withScopes([]), query: { scope: 'jobs:write' } });
     const history = { as: await withScopes(['ua:credits:read']), query: { user_id: other.id } };
     await expectStatus(403, 'GET /v1/billing/credit-history', history);
@@ -192,6 +195,14 @@ describe('Every operation, with every status that the document lists', () => {
     const past = { name: 'past', expires_at: '2020-01-01T00:00:00Z' };
     const nobody = { user_id: randomUUID() };
     const nothing = { key_name: 'nothing' };
+    const customer = await app.given.user();
+    const holds = app.nest.get(CreditsService);
+    await holds.add({ userId: customer.id, amount: 10, transactionId: 'gift' });
+    const held = async (transactionId: string) => ({
+      hold_id: (await holds.hold({ userId: customer.id, amount: 2, transactionId })).hold.id,
+    });
+    const [first, second] = [await held('first'), await held('second')];
+    const hold = (amount: number, transaction_id: string) => credit(amount, transaction_id, customer.id);
     const steps: [number, string, Call?][] = [
       [200, 'GET /livez', { as: null }],
       [200, 'GET /readyz', { as: null }],
@@ -296,6 +307,35 @@ describe('Every operation, with every status that the document lists', () => {
       [400, 'GET /v1/billing/credit-history', { query: { start_date: 'yesterday' } }],
       [404, 'GET /v1/billing/credit-history', { query: nobody }],
       [200, 'GET /v1/billing/credit-history', { query: { user_id: other.id } }],
+      [200, 'GET /v1/billing/balance'],
+      [200, 'GET /v1/users/{user_id}/balance'],
+      [404, 'GET /v1/users/{user_id}/balance', { path: nobody }],
+      [400, 'POST /v1/billing/holds', { body: hold(0, 'third') }],
+      [400, 'POST /v1/billing/holds', { body: { ...hold(1, 'third'), transaction_type: 'lower' } }],
+      [400, 'POST /v1/billing/holds', { body: { ...hold(1, 'third'), expires_in_seconds: 0 } }],
+      [404, 'POST /v1/billing/holds', { body: credit(1, 'third', randomUUID()) }],
+      [402, 'POST /v1/billing/holds', { body: hold(7, 'third') }],
+      [201, 'POST /v1/billing/holds', { body: hold(6, 'third') }],
+      [200, 'POST /v1/billing/holds', { body: hold(6, 'third') }],
+      [409, 'POST /v1/billing/holds', { body: hold(5, 'third') }],
+      [400, 'GET /v1/billing/holds', { query: { user_id: 'x' } }],
+      [400, 'GET /v1/billing/holds', { query: { status: 'GONE' } }],
+      [404, 'GET /v1/billing/holds', { query: nobody }],
+      [200, 'GET /v1/billing/holds', { query: { user_id: customer.id, status: 'OPEN' } }],
+      [200, 'GET /v1/billing/holds/{hold_id}', { path: first }],
+      [404, 'GET /v1/billing/holds/{hold_id}'],
+      [400, 'POST /v1/billing/holds/{hold_id}/capture', { path: first, body: { amount: 0 } }],
+      [404, 'POST /v1/billing/holds/{hold_id}/capture', { body: { amount: 1 } }],
+      [409, 'POST /v1/billing/holds/{hold_id}/capture', { path: first, body: { amount: 40 } }],
+      [200, 'POST /v1/billing/holds/{hold_id}/capture', { path: first, body: { amount: 1 } }],
+      [200, 'DELETE /v1/billing/holds/{hold_id}', { path: second }],
+      [404, 'DELETE /v1/billing/holds/{hold_id}'],
+      [409, 'DELETE /v1/billing/holds/{hold_id}', { path: first }],
+      [409, 'POST /v1/billing/holds/{hold_id}/capture', { path: second, body: { amount: 1 } }],
+      [400, 'POST /v1/verify', { body: { key: 'k', charge: charge(1, 'a'), hold: charge(1, 'a') } }],
+      [400, 'POST /v1/verify', { body: { key: 'k', hold: { ...charge(1, 'a'), expires_in_seconds: 0 } } }],
+      [200, 'POST /v1/verify', { body: { key: customer.key, hold: charge(2, 'fourth') } }],
+      [200, 'POST /v1/verify', { body: { key: customer.key, hold: charge(2, 'fourth') } }],
       [400, 'GET /v1/audit-events', { query: { user_id: 'x' } }],
       [200, 'GET /v1/audit-events'],
       [200, 'DELETE /v1/api-keys/current', { as: other }],
@@ -380,4 +420,5 @@ const masked = (message: string): string =>
   message
     .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<id>')
     .replace(/\d+ requests?/, '<n> requests')
+    .replace(/has \d+ credits/, 'has <n> credits')
     .replace(/named [a-z]+$/, 'named <name>');

@@ -190,10 +190,10 @@ export class ScopeGuard implements CanActivate {
   }
 }
 
-/** Requires the scope for a property of the body, which may be absent. */
+/** Requires the scope for a body with any of these properties. */
 export class BodyScopeGuard extends ScopeGuard {
   constructor(
-    private readonly property: string,
+    private readonly properties: readonly string[],
     scope: string,
   ) {
     super(scope);
@@ -201,7 +201,7 @@ export class BodyScopeGuard extends ScopeGuard {
 
   override canActivate(context: ExecutionContext): boolean {
     const body = context.switchToHttp().getRequest<Request>().body as Readonly<Record<string, unknown>>;
-    return body[this.property] === undefined || super.canActivate(context);
+    return this.properties.every((property) => body[property] === undefined) || super.canActivate(context);
   }
 }
 

@@ -79,8 +79,8 @@ export interface OperationDeclaration<R = unknown> {
    * The class of the handler's `@Body()`, a JSON object; without it, the route ignores its body.
    */
   readonly body?: Type;
-  /** The property of the body that needs a further scope. */
-  readonly bodyScope?: { readonly property: string; readonly scope: OwnScope };
+  /** The properties of the body that need a further scope. */
+  readonly bodyScope?: { readonly properties: readonly string[]; readonly scope: OwnScope };
   readonly condition?: Condition;
   /** For a handler with `@All()`, which the document lists as GET. */
   readonly acceptsAnyMethod?: boolean;
@@ -93,6 +93,10 @@ export interface OperationDeclaration<R = unknown> {
   readonly status?: number;
   readonly description: string;
   readonly headers?: Headers;
+  /**
+   * The response to a repeated request, where it has another status, which the handler sets then.
+   */
+  readonly repeat?: { readonly status: number; readonly description: string; readonly headers: Headers };
   /** The failures that only this handler adds. */
   readonly fails?: readonly HandlerFailure[];
   /** Failures of this route, as examples in the document. Those of its checks need none. */
@@ -108,13 +112,13 @@ export const Declared = Reflector.createDecorator<OperationDeclaration>();
  */
 export const Operation = <R = void>(declaration: OperationDeclaration<R>): OperationDecorator<R> => {
   const { id, summary, details, returns, status = 200, description, headers, condition, fails = [] } = declaration;
-  const { params = {}, examples = {}, scope, body, acceptsAnyMethod } = declaration;
+  const { params = {}, examples = {}, scope, body, acceptsAnyMethod, repeat } = declaration;
   nameSchemas(...[body, returns].filter((type) => type !== undefined));
-  const response = {
-    status,
-    description,
-    headers: headerObjects({ ...REQUEST_ID, ...(condition && returns && ETAG), ...headers }),
-  };
+  const responses = [{ status, description, headers }, ...(repeat ? [repeat] : [])].map((response) => ({
+    ...response,
+    ...(returns && { type: returns }),
+    headers: headerObjects({ ...REQUEST_ID, ...(condition && returns && ETAG), ...response.headers }),
+  }));
   return applyDecorators(
     Declared(declaration),
     ApiFailureExamples(examples), // before those of the checks
@@ -130,7 +134,7 @@ export const Operation = <R = void>(declaration: OperationDeclaration<R>): Opera
     ...Object.entries(params).map(([name, { description: text, example, schema }]) =>
       ApiParam({ name, description: text, schema: { type: 'string', example, ...schema } }),
     ),
-    ApiResponse(returns ? { ...response, type: returns } : response),
+    ...responses.map((response) => ApiResponse(response)),
     ...(condition ? [ApiCondition(condition)] : []),
     ApiFailures(...fails),
   );
@@ -178,7 +182,7 @@ function checksOf({
       documentation: ApiConsumes(...MEDIA_TYPES),
     },
     bodyScope && {
-      guard: new BodyScopeGuard(bodyScope.property, bodyScope.scope),
+      guard: new BodyScopeGuard(bodyScope.properties, bodyScope.scope),
       fails: ['forbidden'],
       examples: { property_scope: new InsufficientScopeError(bodyScope.scope) },
     },

@@ -6,6 +6,7 @@ import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { Rows } from '../database/rows.js';
 import { firstOf, IncompleteResultError, Statement } from '../database/statement.js';
 import { StatementBatcher } from '../database/statement-batcher.js';
+import { heldCredits } from './held-credits.js';
 import type { Scopes } from './scopes.js';
 
 /**
@@ -24,8 +25,11 @@ export interface LiveSecret {
   readonly scopes: Scopes;
   /** The expiry of the key. */
   readonly expiresAt: Date;
-  /** The credits of the user, as text, since a bigint fits no number. */
-  readonly creditsBalance: string;
+  /**
+   * The credits that the user can spend, without those that are held; as text, since a bigint fits
+   * no number.
+   */
+  readonly creditsAvailable: string;
   /** Set while the secret is one that a rotation replaced. */
   readonly supersededAt: Date | null;
   readonly supersededUntil: Date | null;
@@ -50,7 +54,7 @@ const LIVE_COLUMNS = {
   isAdmin: 'u.is_admin',
   scopes: 'k.scopes',
   expiresAt: 'k.expires_at',
-  creditsBalance: 'u.credits_balance',
+  creditsAvailable: `u.credits_balance - ${heldCredits(raw('u')).sql}`,
   supersededAt: 's.superseded_at',
   supersededUntil: 'CASE WHEN s.digest IS NOT NULL THEN least(s.expires_at, k.expires_at) END',
   keyRateLimitPerMinute: 'k.rate_limit_per_minute',

@@ -3,30 +3,15 @@ import type { Response } from 'express';
 import { CurrentUser } from '../api-keys/authenticated.decorator.js';
 import { ApiController, Operation } from '../api-keys/operation.decorator.js';
 import type { Principal } from '../api-keys/principal.js';
-import type { Examples } from '../common/docs/responses.js';
 import { ApiTag } from '../common/docs/tags.js';
-import { InvalidRequestError } from '../common/validation/request-validation.js';
-import { EXAMPLE_USER_ID } from '../common/validation/uuid.js';
-import { UserNotFoundError } from '../users/users.errors.js';
-import {
-  BalanceLimitError,
-  InsufficientCreditsError,
-  InvalidTransactionTypeError,
-  TransactionIdTakenError,
-} from './credits.errors.js';
-import { type CreditRequest, CreditsService, type Receipt } from './credits.service.js';
+import { BalanceLimitError, InsufficientCreditsError } from './credits.errors.js';
+import { type CreditRequest, CreditsService } from './credits.service.js';
 import { CreditChange } from './dto/credit.requests.js';
 import { CreditEntryResponse } from './dto/credit-entry.response.js';
+import { TRANSACTION_REFUSED } from './documented-failures.js';
+import { respondWithEntry } from './respond-with-entry.js';
 
 const REPLAYED = { 'Idempotency-Replayed': 'true where an earlier request made the entry, and this one moved nothing' };
-
-/** Failures of both routes, as examples in the document. */
-const REFUSED: Examples = {
-  amount: new InvalidRequestError('amount must not be less than 1'),
-  transaction_type: new InvalidTransactionTypeError(),
-  user: new UserNotFoundError({ id: EXAMPLE_USER_ID }),
-  transaction: new TransactionIdTakenError(),
-};
 
 @ApiTag('Billing')
 @ApiController('billing')
@@ -38,7 +23,7 @@ export class CreditsAdminController {
     id: 'addCredits',
     summary: 'Add credits to a balance; safe to repeat',
     details:
-      'Moves the balance and writes the entry, both or neither. The same `transaction_id` again returns the same entry and moves nothing, so repeat a request whose response was lost. 409: that id stands for another amount or type.',
+      'Moves the balance and writes the entry, both or neither. The same `transaction_id` again returns the same entry and moves nothing, so repeat a request whose response was lost. 409: that id stands for another amount or type, or for an open hold.',
     access: 'administrator',
     scope: 'ua:credits:add',
     body: CreditChange,
@@ -46,14 +31,14 @@ export class CreditsAdminController {
     description: 'The entry',
     headers: REPLAYED,
     fails: ['not_found', 'conflict'],
-    examples: { ...REFUSED, balance: new BalanceLimitError() },
+    examples: { ...TRANSACTION_REFUSED, balance: new BalanceLimitError() },
   })
   async add(
     @CurrentUser() caller: Principal,
     @Body() body: CreditChange,
     @Res({ passthrough: true }) response: Response,
   ): Promise<CreditEntryResponse> {
-    return answer(await this.credits.add(toRequest(body), { by: caller }), response);
+    return respondWithEntry(await this.credits.add(toRequest(body), { by: caller }), response);
   }
 
   @Post('credits-deduct')
@@ -61,7 +46,7 @@ export class CreditsAdminController {
     id: 'deductCredits',
     summary: 'Take credits from a balance; safe to repeat',
     details:
-      'Moves the balance and writes the entry, both or neither. 402: the balance is lower than the amount, and nothing moved. The same `transaction_id` again returns the same entry and moves nothing, so repeat a request whose response was lost. 409: that id stands for another amount or type.',
+      'Moves the balance and writes the entry, both or neither. 402: less is available than the amount, since holds keep the rest of the balance or there is no more, and nothing moved. The same `transaction_id` again returns the same entry and moves nothing, so repeat a request whose response was lost. 409: that id stands for another amount or type, or for an open hold.',
     access: 'administrator',
     scope: 'ua:credits:spend',
     body: CreditChange,
@@ -69,14 +54,14 @@ export class CreditsAdminController {
     description: 'The entry',
     headers: REPLAYED,
     fails: ['payment_required', 'not_found', 'conflict'],
-    examples: { ...REFUSED, balance: new InsufficientCreditsError() },
+    examples: { ...TRANSACTION_REFUSED, balance: new InsufficientCreditsError() },
   })
   async deduct(
     @CurrentUser() caller: Principal,
     @Body() body: CreditChange,
     @Res({ passthrough: true }) response: Response,
   ): Promise<CreditEntryResponse> {
-    return answer(await this.credits.spend(toRequest(body), { by: caller }), response);
+    return respondWithEntry(await this.credits.spend(toRequest(body), { by: caller }), response);
   }
 }
 
@@ -86,8 +71,3 @@ const toRequest = (body: CreditChange): CreditRequest => ({
   transactionId: body.transaction_id,
   transactionType: body.transaction_type,
 });
-
-function answer({ entry, replayed }: Receipt, response: Response): CreditEntryResponse {
-  if (replayed) response.setHeader('Idempotency-Replayed', 'true');
-  return CreditEntryResponse.from(entry);
-}

@@ -5,11 +5,13 @@ import { EventsModule } from '../events/events.module.js';
 import { UsersCoreModule } from '../users/users.module.js';
 import { UsersService } from '../users/users.service.js';
 import { InjectOptions, type UsersApiOptions } from '../config/users-api.options.js';
+import { BalancesController } from './balances.controller.js';
 import { CreditsAdminController } from './credits.admin.controller.js';
 import { CreditsController } from './credits.controller.js';
 import { CreditsRepository } from './credits.repository.js';
 import { CreditsService } from './credits.service.js';
 import { ExpiredHolds } from './holds/expired-holds.js';
+import { HoldsController } from './holds/holds.controller.js';
 
 @Module({
   imports: [UsersCoreModule, CountersModule, EventsModule],
@@ -37,7 +39,7 @@ export class CreditsCoreModule implements OnModuleInit {
 
 @Module({
   imports: [CreditsCoreModule, ApiKeysCoreModule],
-  controllers: [CreditsController, CreditsAdminController],
+  controllers: [CreditsController, CreditsAdminController, BalancesController, HoldsController],
   exports: [CreditsCoreModule],
 })
 export class CreditsModule {}

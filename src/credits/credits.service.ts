@@ -55,7 +55,7 @@ export interface CreditRequest extends Transaction {
 export interface Receipt {
   readonly entry: CreditEntry;
   readonly replayed: boolean;
-  /** What the user could spend after the movement. */
+  /** What the user could spend after the movement, and after others of its moment. */
   readonly creditsAvailable: number;
 }
 
@@ -195,7 +195,7 @@ export class CreditsService {
     if (hold.status !== 'CAPTURED' || hold.captured !== amount) throw new HoldEndedError(hold.status);
     if (!entry) throw new IncompleteResultError();
     if (!replayed) this.publish(entry, options.by ?? APPLICATION, options.manager);
-    return { entry, replayed, creditsAvailable: entry.balanceAfter - account.held };
+    return { entry, replayed, creditsAvailable: account.balance - account.held };
   }
 
   /**
@@ -255,7 +255,7 @@ export class CreditsService {
     if (!entry) throw sign < 0 ? new InsufficientCreditsError() : new BalanceLimitError();
     if (!isEntryOf(entry, movement)) throw new TransactionIdTakenError();
     if (!replayed) this.publish(entry, by, manager);
-    return { entry, replayed, creditsAvailable: entry.balanceAfter - account.held };
+    return { entry, replayed, creditsAvailable: account.balance - account.held };
   }
 
   /** @throws InvalidKeyIdError, UserNotFoundError, InvalidActorError */
@@ -312,7 +312,10 @@ const transactionOf = ({ manager }: TransactionOptions): TransactionOptions =>
   manager?.queryRunner?.isTransactionActive ? { manager } : {};
 
 /** Whether a hold is the one that a request asks for. */
-const isHoldOf = (hold: CreditHold, movement: Movement): boolean =>
+export const isHoldOf = (
+  hold: CreditHold,
+  movement: Pick<Movement, 'hold' | 'transactionType' | 'apiKeyId'>,
+): boolean =>
   hold.amount === movement.hold?.amount &&
   hold.expiresAt.getTime() - hold.createdAt.getTime() === movement.hold.seconds * 1000 &&
   hold.transactionType === movement.transactionType &&

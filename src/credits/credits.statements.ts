@@ -160,8 +160,8 @@ const nulls = (columns: Readonly<Record<string, string>>): Sql =>
   );
 
 /** An entry and a hold with the same columns. */
-const ENTRY = sql`${listed([...OF_BOTH, ...Object.keys(OF_ENTRIES)])}, ${nulls(OF_HOLDS)}`;
-const HOLD = sql`${listed(OF_BOTH)}, ${nulls(OF_ENTRIES)}, ${listed(Object.keys(OF_HOLDS))}`;
+export const ENTRY = sql`${listed([...OF_BOTH, ...Object.keys(OF_ENTRIES)])}, ${nulls(OF_HOLDS)}`;
+export const HOLD = sql`${listed(OF_BOTH)}, ${nulls(OF_ENTRIES)}, ${listed(Object.keys(OF_HOLDS))}`;
 
 /**
  * Moves balances and held credits, and writes an entry or a hold for each movement: any number of

@@ -9,9 +9,17 @@ import type { AuditOptions } from '../audit-trail/change-options.js';
 import { Counters } from '../common/counters/counters.js';
 import type { CreditEntry } from '../credits/credit-entry.entity.js';
 import { InsufficientCreditsError, TransactionIdTakenError } from '../credits/credits.errors.js';
-import { checkTransaction, CreditsService, type Transaction } from '../credits/credits.service.js';
+import {
+  checkHold,
+  checkTransaction,
+  CreditsService,
+  type HoldTransaction,
+  type Transaction,
+} from '../credits/credits.service.js';
+import type { CreditHold } from '../credits/holds/credit-hold.entity.js';
 import { SerialQueue } from '../database/serial-queue.js';
-import { EarlierCharges } from './earlier-charges.repository.js';
+import { type EarlierTransaction, EarlierTransactions } from './earlier-transactions.repository.js';
+import { ChargeAndHoldError } from './verification.errors.js';
 
 export interface VerificationRequest {
   /** What a caller sent as its API key, of any shape. */
@@ -23,6 +31,11 @@ export interface VerificationRequest {
    * one for each unit of work, never one that the caller chose.
    */
   readonly charge?: Transaction | undefined;
+  /**
+   * Credits to hold, in place of a charge, for work whose price is known afterwards; see
+   * `CreditsService.capture` and `release`. The same is true of its transaction id.
+   */
+  readonly hold?: HoldTransaction | undefined;
 }
 
 /** Why a key is not allowed to do something. The last three are told together with its identity. */
@@ -38,7 +51,7 @@ export interface VerifiedKey {
   readonly expiresAt: Date;
   /** The end of the overlap, where a rotation has replaced the secret. */
   readonly supersededUntil: Date | null;
-  /** What the owner can spend after this call. */
+  /** What the owner can spend after this call: the balance without what is held. */
   readonly creditsAvailable: number;
 }
 
@@ -53,77 +66,103 @@ export interface Verification {
   readonly retryAfter: number | null;
   /** The entry of the charge; of an earlier call too, where the key does not work any more. */
   readonly charge: CreditEntry | null;
-  /** Whether an earlier call made the charge; null without one. */
+  /** The hold, which is open; of an earlier call too, where the key does not work any more. */
+  readonly hold: CreditHold | null;
+  /** Whether an earlier call made the charge or the hold; null where there is neither. */
   readonly replayed: boolean | null;
 }
 
-/** Answers for other services whether a key may do something, and charges its owner for it. */
+/**
+ * Answers for other services whether a key may do something, and charges its owner for it or holds
+ * credits.
+ */
 @Injectable()
 export class VerificationService {
-  /** A repeat waits for the request that it repeats, and finds its entry. */
-  private readonly charges = new SerialQueue();
+  /** A repeat waits for the request that it repeats, and finds its entry or its hold. */
+  private readonly transactions = new SerialQueue();
 
   constructor(
     private readonly authentication: AuthenticationService,
     private readonly limits: RateLimits,
     private readonly credits: CreditsService,
-    private readonly earlier: EarlierCharges,
+    private readonly earlier: EarlierTransactions,
     private readonly counters: Counters,
   ) {}
 
   /**
    * Verifies a key: its shape, its state, its rate limits, its scopes and then the credits of its
    * owner, each before the next one costs anything. Nothing is cached, so a revoked key is refused
-   * by the next call. Nothing is charged unless everything else allows the call.
+   * by the next call. Nothing is charged or held unless everything else allows the call.
    *
-   * Safe to repeat: the same charge again returns the same entry, takes no unit of a rate limit,
-   * and tells of the charge also where the key has stopped working since.
+   * Safe to repeat: the same charge again returns the same entry, and the same hold again returns
+   * the hold while it is open. A repeat takes no unit of a rate limit, and tells of the charge or
+   * the hold also where the key has stopped working since.
    *
-   * @throws InvalidRequiredScopesError, InvalidAmountError, InvalidTransactionIdError,
-   *   InvalidTransactionTypeError, TransactionIdTakenError, and errors of an unavailable database
+   * @throws InvalidRequiredScopesError, ChargeAndHoldError, InvalidAmountError,
+   *   InvalidTransactionIdError, InvalidTransactionTypeError, InvalidHoldDurationError,
+   *   TransactionIdTakenError (also for a hold that has ended), and errors of an unavailable
+   *   database
    */
   async verify(request: VerificationRequest, options: AuditOptions = {}): Promise<Verification> {
-    const { key, charge } = request;
+    const { key, charge, hold } = request;
+    const transaction = charge ?? hold;
     const decide = () => this.decide(request, options);
-    const verification = await (charge ? this.charges.run(`${key} ${charge.transactionId}`, decide) : decide());
+    const verification = await (transaction
+      ? this.transactions.run(`${key} ${transaction.transactionId}`, decide)
+      : decide());
     this.counters.verifications.inc({ reason: verification.reason ?? 'allowed' });
     return verification;
   }
 
   private async decide(
-    { key, scopes = [], charge }: VerificationRequest,
-    { by = APPLICATION }: AuditOptions,
+    { key, scopes = [], charge, hold }: VerificationRequest,
+    options: AuditOptions,
   ): Promise<Verification> {
     if (!Array.isArray(scopes) || scopes.length > MAX_SCOPES || !scopes.every(isScope))
       throw new InvalidRequiredScopesError();
+    if (charge && hold) throw new ChargeAndHoldError();
     if (charge) checkTransaction(charge);
+    if (hold) checkHold(hold);
 
     const [secret, earlier] = await Promise.all([
       this.authentication.find(key),
-      charge ? this.earlier.find(key, charge) : null,
+      (charge && this.earlier.findCharge(key, charge)) ?? (hold && this.earlier.findHold(key, hold)) ?? null,
     ]);
-    if (typeof secret === 'string') return { ...NOTHING, ...chargedBy(earlier?.entry), reason: secret };
-    if (earlier && !earlier.entry) throw new TransactionIdTakenError();
+    const repeated = repeatOf(earlier);
+    if (typeof secret === 'string') return { ...NOTHING, ...repeated, reason: secret };
+    if (earlier && !repeated) throw new TransactionIdTakenError();
     const identity = identityOf(secret);
-    const known = { ...NOTHING, identity, ...chargedBy(earlier?.entry) };
+    const known = { ...NOTHING, identity, ...repeated };
 
     if (!earlier) {
       const { exceeded } = await this.limits.take(secret);
       if (exceeded) return { ...known, reason: 'rate_limited', retryAfter: exceeded.resetSeconds };
     }
     if (!scopes.every((scope) => mayUse(secret, scope))) return { ...known, reason: 'insufficient_scope' };
-    if (!charge || earlier) return { ...known, allowed: true };
+    if (earlier) return { ...known, allowed: true };
     try {
-      const { entry, replayed } = await this.credits.spend(
-        { ...charge, userId: secret.userId, apiKeyId: secret.keyId },
-        { by },
+      const { creditsAvailable = identity.creditsAvailable, ...made } = await this.make(
+        { charge, hold },
+        secret,
+        options,
       );
-      const creditsAvailable = entry.balanceAfter; // later than the lookup: that found no such entry
-      return { ...known, identity: { ...identity, creditsAvailable }, charge: entry, replayed, allowed: true };
+      return { ...known, ...made, identity: { ...identity, creditsAvailable }, allowed: true };
     } catch (error) {
       if (error instanceof InsufficientCreditsError) return { ...known, reason: 'insufficient_credits' };
       throw error;
     }
+  }
+
+  /** Charges the owner of the key, or holds credits, where the request asks for it. */
+  private async make(
+    { charge, hold }: Pick<VerificationRequest, 'charge' | 'hold'>,
+    { userId, keyId: apiKeyId }: LiveSecret,
+    { by = APPLICATION }: AuditOptions,
+  ): Promise<Partial<Verification> & { readonly creditsAvailable?: number }> {
+    if (hold) return this.credits.hold({ ...hold, userId, apiKeyId }, { by });
+    if (!charge) return {};
+    const { entry, ...made } = await this.credits.spend({ ...charge, userId, apiKeyId }, { by });
+    return { ...made, charge: entry };
   }
 }
 
@@ -133,11 +172,13 @@ const NOTHING: Verification = {
   identity: null,
   retryAfter: null,
   charge: null,
+  hold: null,
   replayed: null,
 };
 
-const chargedBy = (entry: CreditEntry | null | undefined): Partial<Verification> =>
-  entry ? { charge: entry, replayed: true } : {};
+/** Undefined where nothing was made before, or anything other than what is asked for. */
+const repeatOf = (earlier: EarlierTransaction | null): Partial<Verification> | undefined =>
+  earlier?.charge || earlier?.hold ? { ...earlier, replayed: true } : undefined;
 
 const identityOf = (secret: LiveSecret): VerifiedKey => ({
   userId: secret.userId,
@@ -146,5 +187,5 @@ const identityOf = (secret: LiveSecret): VerifiedKey => ({
   scopes: secret.scopes,
   expiresAt: secret.expiresAt,
   supersededUntil: secret.supersededUntil,
-  creditsAvailable: Number(secret.creditsBalance),
+  creditsAvailable: Number(secret.creditsAvailable),
 });

@@ -75,6 +75,7 @@ export class Traffic {
   private victim = '';
   private customer = '';
   private customerKey = '';
+  private readonly holds = { open: '', voided: '', captured: '' };
 
   /** Rows that many requests may change again and again. */
   private async prepare(): Promise<void> {
@@ -86,6 +87,11 @@ export class Traffic {
     this.customer = await user();
     const credits = { user_id: this.customer, amount: 1_000_000, transaction_id: 'first' };
     await this.fetch('POST', '/v1/billing/credits-add', credits);
+    for (const kind of ['open', 'voided', 'captured'] as const) {
+      const hold = { user_id: this.customer, amount: 1, transaction_id: kind, expires_in_seconds: 604_800 };
+      const response = await this.fetch('POST', '/v1/billing/holds', hold);
+      this.holds[kind] = ((await response.json()) as { id: string }).id;
+    }
     for (const path of ['/v1/api-keys', `/v1/users/${this.customer}/api-keys`])
       for (const name of ['rotating', 'changing', 'revoked']) await this.fetch('POST', path, { name, expires_at: FAR });
     const created = await this.fetch('POST', `/v1/users/${this.customer}/api-keys`, {
@@ -96,7 +102,7 @@ export class Traffic {
   }
 
   private requests(): Request[] {
-    const { victim, customer } = this;
+    const { victim, customer, holds } = this;
     const soon = new Date(Date.now() + 3_000).toISOString(); // so that no user has too many active keys
     const unique = randomUUID();
     const credits = { user_id: customer, amount: 1, transaction_id: unique };
@@ -146,6 +152,11 @@ export class Traffic {
         path: '/v1/verify',
         body: { key: this.customerKey, charge: { amount: 1, transaction_id: unique } },
       },
+      {
+        route: 'POST /v1/verify',
+        path: '/v1/verify',
+        body: { key: this.customerKey, hold: { amount: 1, transaction_id: `hold-${unique}`, expires_in_seconds: 1 } },
+      },
       { route: 'GET /v1/audit-events', path: '/v1/audit-events' },
       { route: 'POST /v1/billing/credits-add', path: '/v1/billing/credits-add', body: { ...credits, amount: 5 } },
       {
@@ -153,6 +164,21 @@ export class Traffic {
         path: '/v1/billing/credits-deduct',
         body: { ...credits, transaction_id: `spend-${unique}` },
       },
+      { route: 'GET /v1/billing/balance', path: '/v1/billing/balance' },
+      { route: 'GET /v1/users/{user_id}/balance', path: `/v1/users/${customer}/balance` },
+      {
+        route: 'POST /v1/billing/holds',
+        path: '/v1/billing/holds',
+        body: { ...credits, transaction_id: `held-${unique}`, expires_in_seconds: 1 },
+      },
+      { route: 'GET /v1/billing/holds', path: `/v1/billing/holds?user_id=${customer}` },
+      { route: 'GET /v1/billing/holds/{hold_id}', path: `/v1/billing/holds/${holds.open}` },
+      {
+        route: 'POST /v1/billing/holds/{hold_id}/capture',
+        path: `/v1/billing/holds/${holds.captured}/capture`,
+        body: { amount: 1 },
+      },
+      { route: 'DELETE /v1/billing/holds/{hold_id}', path: `/v1/billing/holds/${holds.voided}` },
       { route: 'GET /readyz', path: '/readyz' },
       { route: 'GET /livez', path: '/livez' },
     ];

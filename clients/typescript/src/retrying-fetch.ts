@@ -74,7 +74,8 @@ export function isRepeatable(request: Request): boolean {
     case 'DELETE':
       return !pathname.endsWith('/v1/api-keys/current');
     case 'POST':
-      return /\/v1\/billing\/credits-(add|deduct)$/.test(pathname); // each names its `transaction_id`
+      // Each names its `transaction_id`, or the hold that it ends.
+      return /\/v1\/(verify|billing\/(credits-(add|deduct)|holds(\/[^/]+\/capture)?))$/.test(pathname);
     default:
       return false;
   }

@@ -1186,7 +1186,7 @@ export interface components {
         HoldCapture: {
             /**
              * Format: int64
-             * @description What the work cost: no more credits than are held
+             * @description Credits
              * @example 40
              */
             amount: number;

@@ -54,9 +54,9 @@ and \`"user"\`, and what is left of it. A request above one of them is 429, with
 ## Retries
 
 After 429 nothing has been done: repeat the request after \`Retry-After\`. After 503, which has \`Retry-After\` too, and after a connection that broke,
-the request may have been carried out or not. Reads, changes of a user without \`If-Match\`, movements of credits, revocations of named keys and
-deactivations are safe to repeat: the second request has no further effect and the same response. Creations, rotations, renamings, changes with
-\`If-Match\`, and the revocation of the key of the request itself are not. The description of each operation tells what a repeated request returns.`);
+the request may have been carried out or not. Reads, changes of a user without \`If-Match\`, movements of credits, holds and what ends them,
+revocations of named keys and deactivations are safe to repeat: the second request has no further effect and the same response. Other creations, rotations,
+renamings, changes with \`If-Match\`, and the revocation of the key of the request itself are not. The description of each operation tells what a repeated request returns.`);
 
 /** The security scheme, in Markdown. */
 export const describeKey = ({ firstPrefix, pattern }: ApiKeyFormat): string =>

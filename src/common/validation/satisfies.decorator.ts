@@ -1,8 +1,10 @@
-import { ValidateBy } from 'class-validator';
+import { ValidateBy, type ValidationArguments } from 'class-validator';
 import type { DomainError } from '../errors/domain.error.js';
 
 /**
  * The field satisfies a rule that a service has too; otherwise the message is that of its error.
  */
-export const Satisfies = (rule: (value: unknown) => boolean, { message }: DomainError): PropertyDecorator =>
-  ValidateBy({ name: 'satisfies', validator: { validate: rule, defaultMessage: () => message } });
+export const Satisfies = (
+  rule: (value: unknown, whole: ValidationArguments) => boolean,
+  { message }: DomainError,
+): PropertyDecorator => ValidateBy({ name: 'satisfies', validator: { validate: rule, defaultMessage: () => message } });

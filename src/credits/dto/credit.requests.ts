@@ -1,3 +1,4 @@
+import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsInt, IsString, Max, Min } from 'class-validator';
 import { EXAMPLE_USER_ID, IsId, UUID_SCHEMA } from '../../common/validation/uuid.js';
@@ -13,21 +14,27 @@ import {
   TRANSACTION_TYPE,
 } from '../transaction-type.js';
 
-const USER_ID = { ...UUID_SCHEMA, example: EXAMPLE_USER_ID };
+export const USER_ID = { ...UUID_SCHEMA, example: EXAMPLE_USER_ID };
+
+/** The field is an amount of credits. */
+export const IsAmount = (description = 'Credits'): PropertyDecorator =>
+  applyDecorators(
+    IsInt(), // this rule is reported first
+    Min(1),
+    Max(Number.MAX_SAFE_INTEGER),
+    ApiProperty({
+      type: 'integer',
+      format: 'int64',
+      minimum: 1,
+      maximum: Number.MAX_SAFE_INTEGER,
+      description,
+      example: 40,
+    }),
+  );
 
 /** A movement of the credits of a user whom the request names otherwise. */
 export class CreditTransaction {
-  @ApiProperty({
-    type: 'integer',
-    format: 'int64',
-    minimum: 1,
-    maximum: Number.MAX_SAFE_INTEGER,
-    description: 'Credits',
-    example: 40,
-  })
-  @Max(Number.MAX_SAFE_INTEGER)
-  @Min(1)
-  @IsInt() // decorators apply bottom-up: this rule is reported first
+  @IsAmount()
   readonly amount!: number;
 
   @ApiProperty({
@@ -35,7 +42,7 @@ export class CreditTransaction {
     maxLength: MAX_TRANSACTION_ID_LENGTH,
     pattern: '^[^\\x00]+$',
     description:
-      'Chosen by you, unique per user: the same request with it again returns the same entry and moves nothing',
+      'Chosen by you, unique per user, for movements and holds together: the same request with it again returns the same entry, or the same hold while it is OPEN, and moves nothing',
     example: 'order-1815',
   })
   @Satisfies(isTransactionId, new InvalidTransactionIdError())

@@ -1,4 +1,5 @@
 import sql, { raw, type Sql } from 'sql-template-tag';
+import { heldCredits } from '../../api-keys/held-credits.js';
 import { ACTOR_COLUMNS } from '../../audit-trail/actor-columns.js';
 import { type Columns, selectList } from '../../database/columns.js';
 import { Rows } from '../../database/rows.js';
@@ -66,9 +67,7 @@ export const hasStatus = (status: HoldStatus): Sql => {
 };
 
 /** The credits that are held of an account `users` now: of expired holds none. */
-export const HELD = sql`CASE WHEN users.credits_held = 0 THEN 0
-              ELSE users.credits_held - (SELECT coalesce(sum(amount), 0) FROM credit_holds
-                                          WHERE user_id = users.id AND status = 'OPEN' AND expires_at <= ${NOW}) END`;
+export const HELD = heldCredits(raw('users'));
 
 export const HOLD_IDS = new Rows<string>({ id: ['uuid', (id) => id] });
 

@@ -4,6 +4,7 @@ import { MAX_SCOPE_LENGTH, MAX_SCOPES, SCOPE } from '../../api-keys/scopes.js';
 import { INSTANT } from '../../common/docs/schemas.js';
 import { EXAMPLE_USER_ID, UUID_SCHEMA } from '../../common/validation/uuid.js';
 import { CREDIT_ENTRY_SCHEMAS, CreditEntryResponse } from '../../credits/dto/credit-entry.response.js';
+import { HOLD_SCHEMAS, HoldResponse } from '../../credits/holds/dto/hold.response.js';
 import type { Verification, VerificationRefusal } from '../verification.service.js';
 
 /** With the meaning of each. */
@@ -16,7 +17,7 @@ const REASONS = {
   user_inactive: 'the owner is inactive',
   insufficient_scope: 'the key lacks a scope, or its owner the role for one',
   rate_limited: 'the key or its owner has called too often: `retry_after` has the seconds to wait',
-  insufficient_credits: 'the owner cannot pay the charge',
+  insufficient_credits: 'the owner has fewer credits available than the charge or the hold needs',
 } as const satisfies Record<VerificationRefusal, string>;
 
 const nullable = { type: String, nullable: true } as const;
@@ -71,7 +72,8 @@ export class VerificationResponse {
     minimum: 0,
     maximum: Number.MAX_SAFE_INTEGER,
     nullable: true,
-    description: 'What the owner can spend after the charge; where nothing was charged, when the key was looked up',
+    description:
+      'What the owner can spend: the balance without what OPEN holds keep, after the charge or the hold; where nothing was charged or held, when the key was looked up',
     example: 35,
   })
   readonly credits_available!: number | null;
@@ -97,18 +99,25 @@ export class VerificationResponse {
   })
   readonly charge!: CreditEntryResponse | null;
 
-  @ApiProperty({ ...nullable, enum: [null], description: 'Always null: there are no holds yet', example: null })
-  readonly hold!: null;
+  /** Not a reference, as above. */
+  @ApiProperty({
+    type: 'object',
+    properties: HOLD_SCHEMAS,
+    required: Object.keys(HOLD_SCHEMAS),
+    nullable: true,
+    description: 'The hold, which is OPEN; null where nothing was held',
+  })
+  readonly hold!: HoldResponse | null;
 
   @ApiProperty({
     type: Boolean,
     nullable: true,
-    description: 'Whether an earlier request made the charge; null where nothing was charged',
+    description: 'Whether an earlier request made the charge or the hold; null where nothing was charged or held',
     example: false,
   })
   readonly replayed!: boolean | null;
 
-  static from({ allowed, reason, identity, retryAfter, charge, replayed }: Verification): VerificationResponse {
+  static from({ allowed, reason, identity, retryAfter, charge, hold, replayed }: Verification): VerificationResponse {
     return {
       allowed,
       reason,
@@ -121,7 +130,7 @@ export class VerificationResponse {
       credits_available: identity?.creditsAvailable ?? null,
       retry_after: retryAfter,
       charge: charge && CreditEntryResponse.from(charge),
-      hold: null,
+      hold: hold && HoldResponse.from(hold),
       replayed,
     };
   }

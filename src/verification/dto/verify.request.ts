@@ -8,8 +8,10 @@ import { IsObjectOf } from '../../common/validation/is-object.decorator.js';
 import { Satisfies } from '../../common/validation/satisfies.decorator.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
 import { CreditTransaction } from '../../credits/dto/credit.requests.js';
+import { CreditHoldTransaction } from '../../credits/holds/dto/hold.requests.js';
+import { ChargeAndHoldError } from '../verification.errors.js';
 
-nameSchemas(CreditTransaction);
+nameSchemas(CreditTransaction, CreditHoldTransaction);
 
 export class VerifyRequest {
   @ApiProperty({
@@ -42,4 +44,14 @@ export class VerifyRequest {
   @Omittable()
   @IsObjectOf(() => CreditTransaction)
   readonly charge?: CreditTransaction;
+
+  @ApiPropertyOptional({
+    type: CreditHoldTransaction,
+    description:
+      'In place of `charge`: credits of the owner to hold, for work whose price is known afterwards. Needs the scope `ua:credits:charge` too. `transaction_id` is yours, one for each unit of work: never take it from your caller',
+  })
+  @Omittable()
+  @Satisfies((_, { object }) => (object as VerifyRequest).charge === undefined, new ChargeAndHoldError())
+  @IsObjectOf(() => CreditHoldTransaction)
+  readonly hold?: CreditHoldTransaction;
 }
