@@ -50,6 +50,8 @@ export async function fill(url: string, users: number, say: (message: string) =>
       await run(ROWS, [from, Math.min(from + CHUNK - 1, users), users]);
       say(`${String(Math.min(from + CHUNK - 1, users))} of ${String(users)} users`);
     }
+    // The triggers that keep them have not run.
+    await run(`INSERT INTO user_search_texts SELECT id, version, fold_case(name || chr(10) || email) FROM users`);
     structures.reverse();
     for (const [index, { create }] of structures.entries()) {
       say(`index or constraint ${String(index + 1)} of ${String(structures.length)}`);
@@ -63,10 +65,25 @@ export async function fill(url: string, users: number, say: (message: string) =>
   }
 }
 
+/** Twenty, so that each is frequent. */
+const FIRST_NAMES =
+  'Ada Alan Barbara Claude Dorothy Edsger Frances Grace Hedy Ivan Joan Katherine Linus Margaret Niklaus Olga Peter Radia Sophie Tim'.split(
+    ' ',
+  );
+/** Surnames are three of them: 27,000, so that each is rare. */
+const SYLLABLES =
+  'ba ce di fo gu ha je ki lo mu na pe qui ro su ta ve wi xo zu bra cle dri flo gru kle pri sto tra vul'.split(' ');
+
+const listOf = (words: readonly string[]): string => words.map((word) => `'${word}'`).join();
+
 const ROWS = `
   WITH made AS (
     INSERT INTO users (name, email, status, credits_balance, created_at, updated_at)
-    SELECT 'User ' || n, 'user-' || n || '@example.com', CASE WHEN n > $3::int * 0.9 THEN 'INACTIVE' ELSE 'ACTIVE' END, 1, -- the oldest
+    SELECT (ARRAY[${listOf(FIRST_NAMES)}])[1 + n % ${String(FIRST_NAMES.length)}] || ' ' ||
+           initcap((SELECT string_agg(syllable, '' ORDER BY place)
+                      FROM (SELECT place, (ARRAY[${listOf(SYLLABLES)}])[1 + abs(hashint4(n * 4 + place)) % ${String(SYLLABLES.length)}] AS syllable
+                              FROM generate_series(1, 3) AS place) AS surname)),
+           'user-' || n || '@example.com', CASE WHEN n > $3::int * 0.9 THEN 'INACTIVE' ELSE 'ACTIVE' END, 1, -- the oldest
            now() - n * interval '1 s', now() - n * interval '1 s'
       FROM generate_series($1::int, $2::int) AS n
     RETURNING id, name, created_at),

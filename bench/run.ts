@@ -34,6 +34,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { openEmbeddedPostgres } from '../src/embedded-postgres/open-embedded-postgres.js';
+import { timeOrderedUuid } from '../src/common/time-ordered-uuid.js';
 import { runMigrations } from '../src/database/run-migrations.js';
 import type { Load, Seen } from './load.js';
 import { summarize } from './profile.js';
@@ -459,19 +460,47 @@ async function lists({ urls: [url = ''], keys: [key = ''], databaseUrl }: Server
   await query(databaseUrl, `UPDATE users SET is_admin = true WHERE email = 'caller-1@example.com'`);
   const headers = { 'x-api-key': key };
   const middle = `after=${String(Date.now() - 3_600_000_000)}_ffffffff-ffff-4fff-bfff-ffffffffffff&page=2`;
+  const today = new Date().toISOString().slice(0, 10);
   const paths = [
     '/v1/users',
     '/v1/users?page=500',
     `/v1/users?${middle}`,
     '/v1/users?status=INACTIVE',
     '/v1/users?email=user-77@example.com',
+    '/v1/users?created_after=2020-01-01T00:00:00Z&created_before=2100-01-01T00:00:00Z',
+    '/v1/users?is_admin=true',
+    '/v1/users?is_admin=false&status=INACTIVE',
+    '/v1/users?search=user-7777@', // one
+    '/v1/users?search=Zubrapri', // a surname
+    '/v1/users?search=bravul', // a part of many surnames
+    '/v1/users?search=grace', // every twentieth user
+    '/v1/users?search=example.com', // everybody
+    '/v1/users?search=@exa&items_per_page=100&page=90',
+    '/v1/users?search=Heavy%20Load', // nobody
+    '/v1/users?search=%40%2E%2D', // no trigram
+    '/v1/users?search=grace&status=INACTIVE',
+    '/v1/users?search=grace&is_admin=true',
+    `/v1/users?search=bravul&created_before=${new Date(Date.now() - 86_400_000).toISOString()}`,
     '/v1/audit-events',
     `/v1/audit-events?${middle}`,
     '/v1/audit-events?action=user.created',
     `/v1/audit-events?user_id=${HEAVY_USER}`,
     `/v1/audit-events?user_id=${HEAVY_USER}&action=user.created`,
     `/v1/billing/credit-history?user_id=${HEAVY_USER}`,
+    `/v1/audit-events?user_id=${HEAVY_USER}&exclude_action=user.updated`,
+    '/v1/audit-events?exclude_action=user.created',
+    '/v1/audit-events?start_date=2000-01-01&end_date=2000-12-31',
+    `/v1/audit-events?start_date=${today}&end_date=${today}`,
+    `/v1/audit-events?actor_user_id=${HEAVY_USER}`,
+    `/v1/audit-events?actor_key_id=${HEAVY_USER}`,
+    `/v1/audit-events?api_key_id=${HEAVY_USER}`,
+    `/v1/audit-events?request_id=${timeOrderedUuid()}`,
+    `/v1/audit-events?request_id=chosen&user_id=${HEAVY_USER}`,
+    `/v1/audit-events?request_id=chosen&start_date=${today}&end_date=${today}`,
     `/v1/billing/credit-history?user_id=${HEAVY_USER}&${middle}`,
+    `/v1/billing/credit-history?user_id=${HEAVY_USER}&transaction_type=STRIPE_CHECKOUT`,
+    `/v1/billing/credit-history?user_id=${HEAVY_USER}&transaction_type=MANUAL_ADJUSTMENT`,
+    `/v1/billing/credit-history?user_id=${HEAVY_USER}&transaction_id=fill-77`,
     '/v1/api-keys',
   ];
   const rows: Record<string, object> = {};

@@ -20,6 +20,7 @@ SELECT format('ALTER %s OWNER TO users_api_owner', made)
   FROM (SELECT 'TABLE ' || oid::regclass FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
         UNION ALL
         SELECT 'FUNCTION ' || oid::regprocedure FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+           AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = pg_proc.oid AND deptype = 'e') -- of an extension
         UNION ALL
         SELECT format('STATISTICS public.%I', stxname) FROM pg_statistic_ext WHERE stxnamespace = 'public'::regnamespace) AS theirs (made)
 \gexec

@@ -507,7 +507,7 @@ describe('The schema', () => {
     );
 
     const ours =
-      /^(pk|uq|fk|ck|ix)_(users|api_keys|superseded_secrets|audit_events|credit_entries|credit_holds)(_[a-z_]+)?$/;
+      /^(pk|uq|fk|ck|ix)_(users|user_search_texts|api_keys|superseded_secrets|audit_events|credit_entries|credit_holds)(_[a-z_]+)?$/;
     expect(rows.length).toBeGreaterThan(20);
     expect(rows.map(({ name }) => name).filter((name) => !ours.test(name))).toEqual([]);
   });
@@ -679,7 +679,9 @@ const schemaOf = async (url: string): Promise<unknown[]> => [...(await functions
 
 const functionsOf = (url: string): Promise<object[]> =>
   administer(
-    `SELECT pg_get_functiondef(oid) AS function FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY proname`,
+    `SELECT pg_get_functiondef(oid) AS function FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+        AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = pg_proc.oid AND deptype = 'e') -- of an extension
+      ORDER BY proname`,
     url,
   );
 

@@ -2,15 +2,16 @@ import type { INestApplicationContext } from '@nestjs/common';
 import { type Command, Option } from 'commander';
 import { MAX_RATE_LIMIT, MIN_RATE_LIMIT } from '../api-keys/rate-limit-rules.js';
 import { COMMAND_LINE } from '../audit-trail/actor.js';
-import { isVisiblePart } from '../common/api-key-format.js';
-import { isEmailAddress } from '../common/validation/email.js';
+import type { Cursor } from '../common/pagination/cursor.js';
+import type { Page } from '../common/pagination/page.js';
 import { DEFAULT_KEY_DAYS, MAX_KEY_DAYS, OnboardingService } from '../onboarding/onboarding.service.js';
 import { AdminUserResponse } from '../users/dto/user.response.js';
 import type { StopSignal } from '../startup/stop-signal.js';
 import { type User, USER_STATUSES, type UserStatus } from '../users/user.entity.js';
-import { InvalidEmailError, InvalidKeyPrefixError, UserNotFoundError } from '../users/users.errors.js';
-import { UsersService } from '../users/users.service.js';
+import { UserNotFoundError } from '../users/users.errors.js';
+import { checkFilter, type UserFilter, UsersService } from '../users/users.service.js';
 import { addImportCommand } from './import-command.js';
+import { instant } from './instant.js';
 import { integer } from './integer.js';
 import { MAX_LISTED, print, printSecret, printTable, noteMoreRows } from './output.js';
 import { withApp } from './with-app.js';
@@ -28,6 +29,10 @@ interface ListOptions {
   readonly status?: UserStatus;
   readonly email?: string;
   readonly apiKeyPrefix?: string;
+  readonly search?: string;
+  readonly createdAfter?: Date;
+  readonly createdBefore?: Date;
+  readonly admin?: boolean;
   readonly limit: number;
   readonly json?: true;
 }
@@ -73,15 +78,21 @@ export function addUserCommands(users: Command, stop: StopSignal): void {
       '--api-key-prefix <characters>',
       'only the owner of a key with these first characters: its prefix and five more',
     )
+    .option('--search <text>', 'only users whose name or e-mail address contains this, in any letter case')
+    .option(
+      '--created-after <instant>',
+      'only users who were created then or later, such as 2026-01-01T00:00:00Z',
+      instant,
+    )
+    .option('--created-before <instant>', 'only users who were created before', instant)
+    .option('--admin', 'only administrators')
+    .option('--no-admin', 'only users who are no administrators')
     .option('--limit <count>', 'how many at most', integer(1, MAX_LISTED), 100)
     .option('--json', 'print an array of users instead of a table')
-    .action(async ({ status, email, apiKeyPrefix, limit, json }: ListOptions) => {
-      if (email !== undefined && !isEmailAddress(email)) throw new InvalidEmailError();
-      if (apiKeyPrefix !== undefined && !isVisiblePart(apiKeyPrefix)) throw new InvalidKeyPrefixError();
-      const window = { limit, offset: 0, after: null };
-      const { rows, more } = await withApp((app) =>
-        app.get(UsersService).list({ status, email, apiKeyPrefix }, window),
-      );
+    .action(async ({ admin: isAdmin, limit, json, ...others }: ListOptions) => {
+      const filter = { ...others, isAdmin };
+      checkFilter(filter); // before the database is opened
+      const { rows, more } = await withApp((app) => newestUsers(app.get(UsersService), filter, limit));
       printUsers(rows, json);
       if (more) noteMoreRows(limit);
     });
@@ -96,6 +107,22 @@ export function addUserCommands(users: Command, stop: StopSignal): void {
   addImportCommand(users, stop);
   addStatusCommand(users, 'deactivate', 'INACTIVE', 'Deactivate a user: its keys stop working at once');
   addStatusCommand(users, 'activate', 'ACTIVE', 'Activate a user again, and with it the keys');
+}
+
+/** The newest users that match. A search may end a page early, and is then continued. */
+async function newestUsers(
+  users: UsersService,
+  filter: UserFilter,
+  limit: number,
+): Promise<{ readonly rows: readonly User[]; readonly more: boolean }> {
+  const found: User[] = [];
+  let after: Cursor | null = null;
+  for (;;) {
+    const page: Page<User> = await users.list(filter, { limit: limit - found.length, offset: 0, after });
+    found.push(...page.rows);
+    if (!page.resumeAfter || found.length === limit) return { rows: found, more: page.more };
+    after = page.resumeAfter;
+  }
 }
 
 function addStatusCommand(users: Command, name: string, status: UserStatus, description: string): void {

@@ -1,13 +1,16 @@
 import sql, { join, raw, type Sql } from 'sql-template-tag';
 import type { DataSource, ObjectLiteral } from 'typeorm';
 import { checkPageWindow, type Page, PageOutOfReachError, type PageWindow } from '../common/pagination/page.js';
+import type { Cursor } from '../common/pagination/cursor.js';
 import { query } from './query.js';
+import { firstOf } from './statement.js';
 
 /**
  * Rows that are counted exactly, and that a page number may skip: some milliseconds of work. Beyond
  * them the total is the planner's estimate, and pages are found by a cursor.
  */
-const MAX_OFFSET = 10_000;
+export const MAX_OFFSET = 10_000;
+const REACH = `the newest ${String(MAX_OFFSET)} rows`;
 
 /*
  * One order in two spellings: `created_at` is never null, but the planner does not treat the two as
@@ -48,10 +51,10 @@ export async function findNewest<Row extends ObjectLiteral>(
 ): Promise<Page<Row>> {
   checkPageWindow(window);
   const { limit, offset, after } = window;
-  if (offset > MAX_OFFSET && (await count(database, list)) > MAX_OFFSET) throw new PageOutOfReachError(MAX_OFFSET);
+  if (offset > MAX_OFFSET && (await count(database, list)) > MAX_OFFSET) throw new PageOutOfReachError(REACH);
 
   const { columns, order } = list;
-  const start = after ? sql` AND (created_at, id) < (${after.createdAt}, ${after.id})` : undefined;
+  const start = after ? startAfter(after) : undefined;
   const found = await query<Row>(
     database,
     sql`SELECT ${columns}
@@ -62,10 +65,16 @@ export async function findNewest<Row extends ObjectLiteral>(
   const rows = found.slice(0, limit);
   const more = found.length > limit; // one row more than the window was requested
   const isLast = !more && !after && (rows.length > 0 || offset === 0);
-  if (isLast) return { rows, more, total: offset + rows.length };
+  if (isLast) return { rows, more, total: offset + rows.length, totalIsEstimate: false };
   const seen = rows.length > 0 && !after ? offset + found.length : 0; // an estimate may be lower
-  return { rows, more, total: Math.max(seen, await total(database, list)) };
+  const counted = await count(database, list);
+  if (counted <= MAX_OFFSET) return { rows, more, total: Math.max(seen, counted), totalIsEstimate: false };
+  const { rows: estimated } = await planOf(database, list);
+  return { rows, more, total: Math.max(seen, counted, estimated), totalIsEstimate: true };
 }
+
+/** The condition with which a list continues after a cursor. */
+export const startAfter = ({ createdAt, id }: Cursor): Sql => sql` AND (created_at, id) < (${createdAt}, ${id})`;
 
 /** The condition of each list that is merged. */
 const filtersOf = ({ filter, parts }: List): Sql[] => parts?.map((part) => sql`${filter} AND ${part}`) ?? [filter];
@@ -74,7 +83,7 @@ const filtersOf = ({ filter, parts }: List): Sql[] => parts?.map((part) => sql`$
  * The newest rows of each list that is merged. Each has an order and a limit of its own, so
  * PostgreSQL reads no more of any than is used.
  */
-function newest(list: List, columns: Sql, limit: Sql, start?: Sql): Sql {
+export function newest(list: List, columns: Sql, limit: Sql, start?: Sql): Sql {
   const table = raw(list.table);
   const lists = filtersOf(list).map(
     (filter) =>
@@ -83,20 +92,44 @@ function newest(list: List, columns: Sql, limit: Sql, start?: Sql): Sql {
   return sql`(${join(lists, '\n        UNION ALL ')}) AS ${table}`; // the name that the columns have
 }
 
-interface Explained {
-  readonly 'QUERY PLAN': readonly [{ readonly Plan: { readonly 'Plan Rows': number } }];
+/** The planner's choice for reading all rows that match. */
+export interface Plan {
+  /** The estimated number of rows. */
+  readonly rows: number;
+  readonly cost: number;
+  /** The estimated number of rows that its index finds; undefined where it reads no such index. */
+  readonly bitmapRows: number | undefined;
 }
 
-async function total(database: DataSource, list: List): Promise<number> {
-  const counted = await count(database, list);
-  if (counted <= MAX_OFFSET) return counted;
-  // The estimates of all values do not add up to that of the table.
-  const [only] = list.parts?.length === 1 ? filtersOf(list) : [list.filter];
+interface PlanNode {
+  readonly 'Plan Rows': number;
+  readonly 'Total Cost': number;
+  readonly 'Node Type': string;
+  readonly 'Parent Relationship'?: string;
+  readonly Plans?: readonly PlanNode[];
+}
+
+interface Explained {
+  readonly 'QUERY PLAN': readonly [{ readonly Plan: PlanNode }];
+}
+
+export async function planOf(database: DataSource, list: Pick<List, 'table' | 'filter' | 'parts'>): Promise<Plan> {
   const [row] = await query<Explained>(
     database,
-    sql`EXPLAIN (FORMAT JSON) SELECT FROM ${raw(list.table)} WHERE ${only}`,
+    sql`EXPLAIN (FORMAT JSON) SELECT FROM ${raw(list.table)} WHERE ${wholeFilter(list)}`,
   );
-  return Math.max(counted, row?.['QUERY PLAN'][0].Plan['Plan Rows'] ?? 0);
+  const plan = firstOf(row?.['QUERY PLAN'] ?? []).Plan;
+  const bitmap = plan['Node Type'] === 'Bitmap Heap Scan' ? plan.Plans?.find(isOuter) : undefined;
+  return { rows: plan['Plan Rows'], cost: plan['Total Cost'], bitmapRows: bitmap?.['Plan Rows'] };
+}
+
+const isOuter = (node: PlanNode): boolean => node['Parent Relationship'] === 'Outer';
+
+/** The condition of all rows of a list. */
+export function wholeFilter({ filter, parts = [] }: Pick<List, 'filter' | 'parts'>): Sql {
+  const [first, ...others] = parts;
+  // The estimates of all values do not add up to that of the table.
+  return first && others.length === 0 ? sql`${filter} AND ${first}` : filter;
 }
 
 /** The number of rows, at most one more than `MAX_OFFSET`. */

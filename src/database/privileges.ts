@@ -11,6 +11,8 @@ const PRIVILEGES = {
   audit_events: ['SELECT', 'INSERT'],
   credit_entries: ['SELECT', 'INSERT'],
   credit_holds: ['SELECT', 'INSERT', 'UPDATE'],
+  user_search_texts: ['SELECT', 'INSERT', 'UPDATE'],
+  renamed_users: ['SELECT', 'INSERT', 'DELETE'],
 } as const;
 
 export type Table = keyof typeof PRIVILEGES;

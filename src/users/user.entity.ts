@@ -7,6 +7,7 @@ export type UserStatus = (typeof USER_STATUSES)[number];
 @Entity('users')
 @Index('uq_users_email', { synchronize: false }) // expression index: not expressible in TypeORM, see the migration
 @Index('ix_users_status_newest', { synchronize: false }) // descending: not expressible in TypeORM
+@Index('ix_users_administrators', { synchronize: false }) // descending
 @Check('ck_users_name', NAME_CHECK)
 @Check('ck_users_email', `email ~ '^[!-?A-~]+@[!-?A-~]+$'`)
 @Check('ck_users_status', `status IN ('ACTIVE', 'INACTIVE')`)

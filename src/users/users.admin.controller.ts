@@ -6,25 +6,37 @@ import { InsufficientScopeError, InvalidRateLimitError } from '../api-keys/api-k
 import { ApiController, Operation } from '../api-keys/operation.decorator.js';
 import { USER_ID } from '../api-keys/path-parameters.js';
 import type { Principal } from '../api-keys/principal.js';
-import { ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, NEXT_PAGE } from '../common/docs/responses.js';
+import { ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, PAGE_HEADERS } from '../common/docs/responses.js';
 import { ApiTag } from '../common/docs/tags.js';
 import { conditionsOf } from '../common/http/entity-tag.js';
 import { locationOf } from '../common/http/location.js';
+import { invalidInstant } from '../common/validation/instant.decorator.js';
 import { EXAMPLE_USER_ID } from '../common/validation/uuid.js';
 import { INVALID_PAGE } from '../common/pagination/page.request.js';
 import { pageWindowOf } from '../common/pagination/page.js';
 import { paginated } from '../common/pagination/paginated.js';
-import { changesOf, newUserOf, UserAdminUpdate, UserCreate, UserListRequest } from './dto/user.requests.js';
+import {
+  changesOf,
+  newUserOf,
+  UserAdminUpdate,
+  UserCreate,
+  userFilterOf,
+  UserListRequest,
+} from './dto/user.requests.js';
 import { AdminUserResponse, UserPage } from './dto/user.response.js';
 import { NAME_NOT_TEXT, VERSION_MISMATCH } from './documented-failures.js';
 import { respondWithUser } from './respond-with-user.js';
 import { USER_STATUSES } from './user.entity.js';
 import {
   EmailTakenError,
+  InvalidCreationPeriodError,
   InvalidEmailError,
   InvalidKeyPrefixError,
+  InvalidSearchError,
+  InvalidUserRoleError,
   InvalidUserStatusError,
   LastAdministratorError,
+  SearchUnavailableError,
   UserNotFoundError,
 } from './users.errors.js';
 import { UsersService } from './users.service.js';
@@ -70,23 +82,27 @@ export class UsersAdminController {
     id: 'listUsers',
     summary: 'List users, the newest first',
     details:
-      'Filters by `status`, by the whole `email` and by the first characters of a key (`api_key_prefix`). To read every user once while others are added, follow the `Link` header.',
+      'Filters by `status`, by the whole `email`, by the first characters of a key (`api_key_prefix`), by a part of the name or address (`search`), by the instant of creation and by role; all that are given must hold. To read every user once while others are added, follow the `Link` header. A `search` that many users match may end a page early: read on while there is a `Link` header.',
     access: 'administrator',
     scope: 'ua:users:read',
     query: UserListRequest,
     returns: UserPage,
     description: 'One page of users',
-    headers: NEXT_PAGE,
+    headers: PAGE_HEADERS,
     examples: {
       ...INVALID_STATUS,
       email: new InvalidEmailError(),
       api_key_prefix: new InvalidKeyPrefixError(),
+      search: new InvalidSearchError(),
+      search_unavailable: new SearchUnavailableError(),
+      created_after: invalidInstant('created_after'),
+      created_before: new InvalidCreationPeriodError(),
+      is_admin: new InvalidUserRoleError('is_admin'),
       ...INVALID_PAGE,
     },
   })
   async list(@Query() query: UserListRequest, @Req() request: Request): Promise<UserPage> {
-    const { status, email, api_key_prefix: apiKeyPrefix } = query;
-    const page = await this.users.list({ status, email, apiKeyPrefix }, pageWindowOf(query));
+    const page = await this.users.list(userFilterOf(query), pageWindowOf(query));
     return paginated(page, query, (user) => AdminUserResponse.from(user), request);
   }
 

@@ -35,11 +35,41 @@ export class InvalidKeyPrefixError extends DomainError {
   }
 }
 
-export class InvalidUserRoleError extends DomainError {
+export class InvalidSearchError extends DomainError {
   readonly kind = 'invalid';
 
   constructor() {
-    super('isAdmin must be true or false');
+    super('search must have 3 to 255 characters, and no control characters');
+  }
+}
+
+/** The database has no index for `search`. */
+export class SearchUnavailableError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super(
+      'search needs an index that the database lacks: its operator makes it with CREATE EXTENSION pg_trgm; ' +
+        'CREATE INDEX CONCURRENTLY ix_user_search_texts_text ON user_search_texts USING gin (text gin_trgm_ops)',
+    );
+  }
+}
+
+/** `created_after` or `created_before` is no instant, or the first is not before the other. */
+export class InvalidCreationPeriodError extends DomainError {
+  readonly kind = 'invalid';
+
+  constructor() {
+    super('created_after and created_before must be instants, and created_before must be the later one');
+  }
+}
+
+export class InvalidUserRoleError extends DomainError {
+  readonly kind = 'invalid';
+
+  /** @param field as the caller spells it */
+  constructor(field = 'isAdmin') {
+    super(`${field} must be true or false`);
   }
 }
 

@@ -8,15 +8,20 @@ import { isUuid } from '../common/validation/uuid.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { findNewest, type List, NEWEST } from '../database/list.js';
 import { query } from '../database/query.js';
+import { findMatching } from '../database/search.js';
 import { UsersApiEvents } from '../events/users-api-events.js';
 import { RETRIES, retryingConflicts } from '../database/retry.js';
 import { firstOf, IncompleteResultError, type Statement } from '../database/statement.js';
 import { StatementBatcher } from '../database/statement-batcher.js';
 import { type User, USER_STATUSES, type UserStatus } from './user.entity.js';
+import { SEARCHABLE, searchFor } from './user-search.js';
+import { UserSearchTexts } from './user-search-texts.service.js';
+import { SearchUnavailableError } from './users.errors.js';
 import {
   type ChangedUserRow,
   FIND,
   IDS,
+  insertImport,
   insertUsers,
   type NewUser,
   type Patch,
@@ -36,6 +41,18 @@ export interface UserFilter {
   readonly email?: string | undefined;
   /** The visible part of one of the keys of the user, whatever became of that key. */
   readonly apiKeyPrefix?: string | undefined;
+  /** A part of the name or of the address, of 3 to 255 characters, whatever its case. */
+  readonly search?: string | undefined;
+  /** The first instant of creation. */
+  readonly createdAfter?: Date | undefined;
+  /** The instant before which a user was created. */
+  readonly createdBefore?: Date | undefined;
+  readonly isAdmin?: boolean | undefined;
+}
+
+interface SearchableRow {
+  readonly searchable: boolean;
+  readonly users: number;
 }
 
 /** As the unique index `uq_users_email` compares addresses. */
@@ -47,6 +64,28 @@ const hasEmail = (email: string): Sql => sql`lower(email COLLATE "C") = lower(${
  */
 const hasKeyPrefix = (prefix: string): Sql =>
   sql`id = ANY (ARRAY(SELECT user_id FROM api_keys WHERE prefix = ${prefix}))`;
+
+/** Administrators have an index of their own; the lists of all others are merged by status. */
+function listOf({ email, status, apiKeyPrefix, createdAfter, createdBefore, isAdmin }: UserFilter): List {
+  const statuses = (status === undefined ? USER_STATUSES : [status]).map((value) => sql`status = ${value}`);
+  const conditions = [
+    ...(email === undefined ? [] : [hasEmail(email)]),
+    ...(apiKeyPrefix === undefined ? [] : [hasKeyPrefix(apiKeyPrefix)]),
+    ...(createdAfter === undefined ? [] : [sql`created_at >= ${createdAfter}`]),
+    ...(createdBefore === undefined ? [] : [sql`created_at < ${createdBefore}`]),
+    ...(isAdmin === undefined ? [] : [isAdmin ? sql`is_admin` : sql`NOT is_admin`]),
+    ...(isAdmin && status !== undefined ? statuses : []),
+  ];
+  return {
+    columns: SELECTED,
+    table: 'users',
+    filter: conditions.length === 0 ? sql`true` : join(conditions, ' AND '),
+    ...(!isAdmin && { parts: statuses }),
+    order: NEWEST,
+  };
+}
+
+const toUsers = (page: Page<UserRow>): Page<User> => ({ ...page, rows: page.rows.map(toUser) });
 
 /**
  * Every query on users. They are SQL: TypeORM's `find` and `save` cost several times the statement
@@ -60,6 +99,7 @@ export class UsersRepository {
   constructor(
     @InjectDatabase() private readonly database: DataSource,
     private readonly events: UsersApiEvents,
+    private readonly searchTexts: UserSearchTexts,
     counters: Counters,
   ) {
     this.patches = new StatementBatcher({
@@ -111,21 +151,18 @@ export class UsersRepository {
     return one(await query<UserRow>(this.database, sql`SELECT ${SELECTED} FROM users WHERE ${hasEmail(email)}`));
   }
 
-  /** The users that match the filter, newest first. */
-  async findPage({ email, status, apiKeyPrefix }: UserFilter, window: PageWindow): Promise<Page<User>> {
-    const conditions = [
-      ...(email === undefined ? [] : [hasEmail(email)]),
-      ...(apiKeyPrefix === undefined ? [] : [hasKeyPrefix(apiKeyPrefix)]),
-    ];
-    const list: List = {
-      columns: SELECTED,
-      table: 'users',
-      filter: conditions.length === 0 ? sql`true` : join(conditions, ' AND '),
-      parts: (status === undefined ? USER_STATUSES : [status]).map((value) => sql`status = ${value}`),
-      order: NEWEST,
-    };
-    const page = await findNewest<UserRow>(this.database, list, window);
-    return { ...page, rows: page.rows.map(toUser) };
+  /**
+   * The users that match the filter, newest first.
+   *
+   * @throws SearchUnavailableError for a search where the database lacks its index
+   */
+  async findPage(filter: UserFilter, window: PageWindow): Promise<Page<User>> {
+    const { search } = filter;
+    const list = listOf(filter);
+    if (search === undefined) return toUsers(await findNewest<UserRow>(this.database, list, window));
+    const { searchable, users } = firstOf(await query<SearchableRow>(this.database, SEARCHABLE));
+    if (!searchable) throw new SearchUnavailableError();
+    return toUsers(await findMatching<UserRow>(this.database, list, searchFor(search), users, window));
   }
 
   /** @param manager joins the caller's transaction */
@@ -136,11 +173,16 @@ export class UsersRepository {
     return toUser(row);
   }
 
-  /** Adds those users whose address is not taken yet, in the caller's transaction. */
+  /** Adds those users of an import whose address is not taken yet, in the caller's transaction. */
   async insertMissing(users: readonly NewUser[], actor: Actor, manager: EntityManager): Promise<User[]> {
-    const rows = await query<ChangedUserRow>(manager, insertUsers(users, actor, SKIP_TAKEN));
+    const rows = await query<ChangedUserRow>(manager, insertUsers(users, actor, 'user.created_by_import', SKIP_TAKEN));
     for (const row of rows) this.events.publishAudited('user.created', row, actor, manager);
     return rows.map(toUser);
+  }
+
+  /** Records the import itself in the audit trail. */
+  async recordImport(created: number, actor: Actor): Promise<void> {
+    await retryingConflicts(() => query(this.database, insertImport(created, actor)));
   }
 
   /**
@@ -169,6 +211,7 @@ export class UsersRepository {
 
   private async runPatch(statement: Statement<ChangedUserRow>, patches: readonly Patch[]): Promise<Map<string, User>> {
     const rows = await statement.run(this.database, PATCHES.values(patches));
+    this.searchTexts.note();
     const actors = new Map(patches.map(({ id, actor }) => [id, actor]));
     for (const row of rows) this.events.publishAudited('user.updated', row, actors.get(row.id) ?? APPLICATION);
     return new Map(rows.map((row) => [row.id, toUser(row)]));

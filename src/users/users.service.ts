@@ -7,15 +7,19 @@ import { violates } from '../common/errors/constraint.js';
 import { type Actor, APPLICATION } from '../audit-trail/actor.js';
 import type { AuditOptions, ChangeOptions, TransactionOptions } from '../audit-trail/change-options.js';
 import type { Page, PageWindow } from '../common/pagination/page.js';
+import { isInstant } from '../common/validation/date.js';
 import { isAscii, isEmailAddress } from '../common/validation/email.js';
 import { isVersion } from '../common/validation/version.js';
 import { IncompleteResultError } from '../database/statement.js';
 import { type User, USER_STATUSES, type UserStatus } from './user.entity.js';
 import { parseUserName } from './user-name.js';
+import { isSearch } from './user-search.js';
 import {
   EmailTakenError,
+  InvalidCreationPeriodError,
   InvalidEmailError,
   InvalidKeyPrefixError,
+  InvalidSearchError,
   InvalidUserNameError,
   InvalidUserRoleError,
   InvalidUserStatusError,
@@ -27,6 +31,8 @@ import {
 } from './users.errors.js';
 import { type UserFilter, UsersRepository } from './users.repository.js';
 import type { NewUser, UserChanges } from './users.statements.js';
+
+export type { UserFilter };
 
 /** What users may change about themselves. */
 export interface ProfileChanges {
@@ -99,6 +105,26 @@ const checkedChanges = (changes: UserChanges): UserChanges =>
       .map((field) => [field, CHECKS[field](changes[field] as never)]),
   );
 
+/** @throws the error of the first field that is not valid */
+export function checkFilter({
+  status,
+  email,
+  apiKeyPrefix,
+  search,
+  createdAfter,
+  createdBefore,
+  isAdmin,
+}: UserFilter): void {
+  if (status !== undefined) checkStatus(status);
+  if (email !== undefined && !isEmailAddress(email)) throw new InvalidEmailError();
+  if (apiKeyPrefix !== undefined && !isVisiblePart(apiKeyPrefix)) throw new InvalidKeyPrefixError();
+  if (search !== undefined && !isSearch(search)) throw new InvalidSearchError();
+  if (![createdAfter, createdBefore].every((instant) => instant === undefined || isInstant(instant)))
+    throw new InvalidCreationPeriodError();
+  if (createdAfter && createdBefore && createdAfter >= createdBefore) throw new InvalidCreationPeriodError();
+  if (isAdmin !== undefined && typeof isAdmin !== 'boolean') throw new InvalidUserRoleError();
+}
+
 /** No actor whose key has scopes may create an administrator. */
 function refuseScopedPromotion(users: readonly NewUser[], by: Actor): void {
   if (by.scopes && users.some(({ isAdmin }) => isAdmin)) throw new InsufficientScopeError();
@@ -139,14 +165,14 @@ export class UsersService {
   /**
    * The users that match the filter, newest first.
    *
-   * @throws InvalidUserStatusError, InvalidEmailError, InvalidKeyPrefixError,
-   *   InvalidPageWindowError, PageOutOfReachError
+   * @throws InvalidUserStatusError, InvalidEmailError, InvalidKeyPrefixError, InvalidSearchError,
+   *   InvalidCreationPeriodError, InvalidUserRoleError, InvalidPageWindowError,
+   *   PageOutOfReachError, and SearchUnavailableError for a search where the database lacks its
+   *   index
    */
-  async list({ status, email, apiKeyPrefix }: UserFilter, window: PageWindow): Promise<Page<User>> {
-    if (status !== undefined) checkStatus(status);
-    if (email !== undefined && !isEmailAddress(email)) throw new InvalidEmailError();
-    if (apiKeyPrefix !== undefined && !isVisiblePart(apiKeyPrefix)) throw new InvalidKeyPrefixError();
-    return this.users.findPage({ status, email, apiKeyPrefix }, window);
+  async list(filter: UserFilter, window: PageWindow): Promise<Page<User>> {
+    checkFilter(filter);
+    return this.users.findPage(filter, window);
   }
 
   /**
@@ -172,7 +198,8 @@ export class UsersService {
   }
 
   /**
-   * Creates many users in one transaction, except those whose address is taken. Safe to repeat.
+   * Creates many users of an import in one transaction, except those whose address is taken. Safe
+   * to repeat. In the audit trail each of them is `user.created_by_import`.
    *
    * @returns the created users, as they were before `onCreated` listeners ran
    * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, InsufficientScopeError,
@@ -193,6 +220,16 @@ export class UsersService {
     } catch (error) {
       throw refusal(error);
     }
+  }
+
+  /**
+   * Records an import in the audit trail, as one event with the number of created users. Not safe
+   * to repeat.
+   *
+   * @param created from 1
+   */
+  async recordImport(created: number, { by = APPLICATION }: AuditOptions = {}): Promise<void> {
+    await this.users.recordImport(created, by);
   }
 
   /**

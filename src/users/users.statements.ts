@@ -1,6 +1,6 @@
 import sql, { empty, raw, type Sql } from 'sql-template-tag';
 import type { Actor } from '../audit-trail/actor.js';
-import { actorColumnNames, actorRows } from '../audit-trail/actor-columns.js';
+import { actorColumnNames, actorRows, actorValues } from '../audit-trail/actor-columns.js';
 import { type AuditedRow, auditDiff, auditSnapshot, withAudit } from '../audit-trail/with-audit.js';
 import { type Columns, selectList } from '../database/columns.js';
 import { type Column, Rows } from '../database/rows.js';
@@ -139,9 +139,14 @@ const NEW_USERS = new Rows<NewUser>({
 
 export const SKIP_TAKEN = sql`ON CONFLICT ((lower(email COLLATE "C"))) DO NOTHING`;
 
-export const insertUsers = (users: readonly NewUser[], by: Actor, onConflict = empty): Sql =>
+export const insertUsers = (
+  users: readonly NewUser[],
+  by: Actor,
+  action: 'user.created' | 'user.created_by_import' = 'user.created',
+  onConflict = empty,
+): Sql =>
   withAudit(
-    'user.created',
+    action,
     sql`INSERT INTO users (name, email, is_admin, rate_limit_per_minute)
     SELECT normalize(name, NFC), email, is_admin, rate_limit_per_minute
       FROM ${NEW_USERS.of(users, 'request')}
@@ -150,6 +155,14 @@ export const insertUsers = (users: readonly NewUser[], by: Actor, onConflict = e
               ${auditSnapshot({ name: 'name', email: 'email', status: 'status', is_admin: 'is_admin', rate_limit_per_minute: 'rate_limit_per_minute' })} AS audit_changes`,
     { by },
   );
+
+/** The event of an import, which is of no one user. */
+export const insertImport = (
+  created: number,
+  by: Actor,
+): Sql => sql`INSERT INTO audit_events (action, changes, ${actorColumnNames})
+SELECT 'users.imported', ${auditSnapshot({ users: 'import.created' })}, ${actorValues(by)}
+  FROM (SELECT ${created}::int AS created) AS import`;
 
 export const IDS = new Rows<string>({ id: ['uuid', (id) => id] });
 

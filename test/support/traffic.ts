@@ -123,6 +123,7 @@ export class Traffic {
       { route: 'GET /v1/billing/credit-history', path: '/v1/billing/credit-history' },
       { route: 'POST /v1/users', path: '/v1/users', body: { name: 'U', email: `${unique}@example.com` } },
       { route: 'GET /v1/users', path: '/v1/users' },
+      { route: 'GET /v1/users', path: '/v1/users?search=example' },
       { route: 'GET /v1/users/{user_id}', path: `/v1/users/${customer}` },
       { route: 'PATCH /v1/users/{user_id}', path: `/v1/users/${customer}`, body: { name: unique, status: 'ACTIVE' } },
       { route: 'DELETE /v1/users/{user_id}', path: `/v1/users/${victim}` },

@@ -54,7 +54,10 @@ export const IF_MATCH: Condition = {
 };
 
 export const LOCATION: Headers = { Location: 'The path of the new resource' };
-export const NEXT_PAGE: Headers = { Link: 'The next page, as `<url>; rel="next"`, while there is one (RFC 8288)' };
+export const PAGE_HEADERS: Headers = {
+  Link: 'The next page, as `<url>; rel="next"`, while there is one (RFC 8288)',
+  'Total-Pages-Estimated': 'true where `total_pages` is an estimate',
+};
 export const REQUEST_ID: Headers = { 'X-Request-Id': 'Identifies this request in the log' };
 export const ETAG: Headers = { ETag: 'The version of the resource: a strong entity tag that changes with it' };
 
@@ -82,6 +85,7 @@ const HEADER_SCHEMAS: Readonly<Record<string, Omit<TextSchema, 'type'>>> = {
   RateLimit: { maxLength: 200, pattern: '^"[a-z]+";r=[0-9]+;t=[0-9]+(, "[a-z]+";r=[0-9]+;t=[0-9]+)*$' },
   'RateLimit-Policy': { maxLength: 200, pattern: '^"[a-z]+";q=[0-9]+;w=[0-9]+(, "[a-z]+";q=[0-9]+;w=[0-9]+)*$' },
   'Retry-After': { maxLength: 10, pattern: '^[0-9]+$' },
+  'Total-Pages-Estimated': { enum: ['true'] },
   Sunset: { maxLength: 29, pattern: '^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT$' },
   'WWW-Authenticate': { maxLength: 100, pattern: '^ApiKey ' },
   'X-Api-Key-Id': UUID_HEADER,

@@ -16,6 +16,12 @@ export interface Page<T> {
   readonly more: boolean;
   /** Exact up to 10,000; the planner's estimate for longer lists. */
   readonly total: number;
+  readonly totalIsEstimate: boolean;
+  /**
+   * Where to read on, if more rows follow and that is not after the last row: a search that looks
+   * through many rows may end before it has found enough.
+   */
+  readonly resumeAfter?: Cursor;
 }
 
 export const pageWindowOf = ({ page, items_per_page: limit, after }: PageRequest): PageWindow => ({
@@ -47,7 +53,8 @@ export function checkPageWindow({ limit, offset, after }: PageWindow): void {
 export class PageOutOfReachError extends DomainError {
   readonly kind = 'invalid';
 
-  constructor(reach: number) {
-    super(`page reaches the newest ${String(reach)} rows; follow the Link header to read on`);
+  /** @param reach in words */
+  constructor(reach: string) {
+    super(`page reaches ${reach}; follow the Link header to read on`);
   }
 }

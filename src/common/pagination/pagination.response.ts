@@ -10,7 +10,8 @@ export class Pagination {
     minimum: 0,
     maximum: Number.MAX_SAFE_INTEGER,
     example: 3,
-    description: 'Exact for up to 10,000 rows, an estimate for longer lists. Read on while there is a `Link` header',
+    description:
+      'Exact for up to 10,000 rows; for longer lists an estimate, and then the response has the header `Total-Pages-Estimated`. Read on while there is a `Link` header',
   })
   readonly total_pages!: number;
 

@@ -11,7 +11,7 @@ import { InvalidRequestError } from './request-validation.js';
  */
 export const IsInstant = (options: ValidationOptions = {}): PropertyDecorator =>
   applyDecorators(
-    Transform(({ value }: { value: unknown }) => parse(value) ?? value),
+    Transform(({ value }: { value: unknown }) => parseInstant(value) ?? value),
     IsDate({ message: refusal('$property'), ...options }),
   );
 
@@ -27,7 +27,8 @@ export const MAX_INSTANT_LENGTH = 64;
 /** The schema of an instant of a request in the document. */
 export const INSTANT_SCHEMA = { type: String, format: 'date-time', maxLength: MAX_INSTANT_LENGTH };
 
-function parse(value: unknown): Date | null {
+/** @returns null for what is no instant in RFC 3339 */
+export function parseInstant(value: unknown): Date | null {
   if (typeof value !== 'string' || value.length > MAX_INSTANT_LENGTH) return null;
   const text = value.toUpperCase(); // a `t` and a `z` may be small
   if (!isRFC3339(text) || !isDate(text.slice(0, 10))) return null;

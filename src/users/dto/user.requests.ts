@@ -1,13 +1,18 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsIn, IsString } from 'class-validator';
+import { Transform } from 'class-transformer';
+import { IsBoolean, IsIn, IsString } from 'class-validator';
 import { IsRateLimit, rateLimitSchema } from '../../api-keys/dto/rate-limit.decorator.js';
 import { MAX_VISIBLE_LENGTH, VISIBLE_PART } from '../../common/api-key-format.js';
 import { EXAMPLE_VISIBLE_PART } from '../../common/docs/key-prefixes.js';
 import { PageRequest } from '../../common/pagination/page.request.js';
 import { MAX_EMAIL_LENGTH } from '../../common/validation/email.js';
+import { INSTANT_SCHEMA, IsInstant } from '../../common/validation/instant.decorator.js';
 import { Omittable } from '../../common/validation/omittable.decorator.js';
+import { Satisfies } from '../../common/validation/satisfies.decorator.js';
 import { USER_STATUSES, type UserStatus } from '../user.entity.js';
-import { InvalidUserStatusError } from '../users.errors.js';
+import { isSearch, MAX_SEARCH_LENGTH, MIN_SEARCH_LENGTH, SEARCH_PATTERN } from '../user-search.js';
+import { InvalidSearchError, InvalidUserRoleError, InvalidUserStatusError } from '../users.errors.js';
+import type { UserFilter } from '../users.repository.js';
 import type { UserRequest } from '../users.service.js';
 import type { UserChanges } from '../users.statements.js';
 import { EXACT_NAME_PATTERN, MAX_NAME_LENGTH, NAME_RULE, SIMPLE_NAME_PATTERN } from '../user-name.js';
@@ -95,7 +100,55 @@ export class UserListRequest extends PageRequest {
   @Omittable()
   @IsString()
   readonly api_key_prefix?: string;
+
+  @ApiPropertyOptional({
+    minLength: MIN_SEARCH_LENGTH,
+    maxLength: MAX_SEARCH_LENGTH,
+    pattern: SEARCH_PATTERN,
+    example: 'lovelace',
+    description:
+      'Only users whose name or e-mail address contains this text, without regard to case. 3 characters or more, in any language; `%`, `_` and `\\` stand for themselves, and accents matter. Takes an index that the database may lack: the response is 400 then',
+  })
+  @Omittable()
+  @Satisfies(isSearch, new InvalidSearchError())
+  readonly search?: string;
+
+  @ApiPropertyOptional({
+    ...INSTANT_SCHEMA,
+    example: '2026-01-01T00:00:00Z',
+    description: 'Only users who were created at this instant or later',
+  })
+  @Omittable()
+  @IsInstant()
+  readonly created_after?: Date;
+
+  @ApiPropertyOptional({
+    ...INSTANT_SCHEMA,
+    example: '2026-02-01T00:00:00Z',
+    description:
+      'Only users who were created before this instant. A day is the time from its midnight, in `created_after`, to the next one',
+  })
+  @Omittable()
+  @IsInstant()
+  readonly created_before?: Date;
+
+  @ApiPropertyOptional({ type: Boolean, example: true, description: 'Only administrators, or only all others' })
+  @Omittable()
+  @Transform(({ value }: { value: unknown }) => (value === 'true' ? true : value === 'false' ? false : value))
+  @IsBoolean({ message: new InvalidUserRoleError('is_admin').message })
+  readonly is_admin?: boolean;
 }
+
+/** The filter of a list, in terms of `UsersService`. */
+export const userFilterOf = ({
+  status,
+  email,
+  api_key_prefix: apiKeyPrefix,
+  search,
+  created_after: createdAfter,
+  created_before: createdBefore,
+  is_admin: isAdmin,
+}: UserListRequest): UserFilter => ({ status, email, apiKeyPrefix, search, createdAfter, createdBefore, isAdmin });
 
 /** A new user, in terms of `UsersService`. */
 export const newUserOf = ({ name, email, rate_limit_per_minute: rateLimitPerMinute }: UserCreate): UserRequest => ({

@@ -1,0 +1,59 @@
+import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { InjectDatabase } from '../database/inject-database.decorator.js';
+import { withoutTimeouts } from '../database/without-timeouts.js';
+import { REPLACE_TEXTS, REPLACED_TOGETHER } from './user-search.js';
+
+const REPLACE_EVERY_MS = 60_000;
+
+/**
+ * Replaces the texts by which users are found, outside the request path: a change of a name only
+ * notes the user, and until the texts are replaced, a search reads the names of these users as well.
+ * A failure here never fails a request, and the next minute tries again.
+ */
+@Injectable()
+export class UserSearchTexts implements OnModuleInit, OnApplicationShutdown {
+  private readonly logger = new Logger(UserSearchTexts.name);
+  /** Earlier processes may have left some. */
+  private hasChanges = true;
+  private running: Promise<void> | undefined;
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(@InjectDatabase() private readonly database: DataSource) {}
+
+  onModuleInit(): void {
+    this.timer = setInterval(() => void this.replace(), REPLACE_EVERY_MS).unref();
+  }
+
+  /** Says that this process has changed users. */
+  note(): void {
+    this.hasChanges = true;
+  }
+
+  /** Replaces the texts of all users that were changed before the call, if there are some. */
+  replace(): Promise<void> {
+    this.running ??= this.run().finally(() => {
+      this.running = undefined;
+    });
+    return this.running;
+  }
+
+  private async run(): Promise<void> {
+    if (!this.hasChanges) return;
+    this.hasChanges = false;
+    try {
+      await withoutTimeouts(this.database, async (query) => {
+        for (let renamed = REPLACED_TOGETHER; renamed === REPLACED_TOGETHER;)
+          renamed = (await query<{ readonly renamed: number }>(REPLACE_TEXTS))[0]?.renamed ?? 0;
+      });
+    } catch (error) {
+      this.hasChanges = true;
+      this.logger.warn({ err: error }, 'The texts by which renamed users are found could not be replaced');
+    }
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    clearInterval(this.timer);
+    await this.running;
+  }
+}
