@@ -1,5 +1,10 @@
 import { auditDiff } from '../src/audit-trail/with-audit.js';
+import { DataSource } from 'typeorm';
+import { COMMAND_LINE } from '../src/audit-trail/actor.js';
+import { timeOrderedUuid } from '../src/common/time-ordered-uuid.js';
+import { UsersService } from '../src/users/users.service.js';
 import { useTestApp } from './support/app.js';
+import { explain } from './support/explain.js';
 import type { GivenUser } from './support/given.js';
 
 const FUTURE = '2100-01-01T00:00:00.000Z';
@@ -42,7 +47,12 @@ describe('The audit trail', () => {
 
     const events = await eventsOf(ada);
 
-    const common = { id: expect.any(String), created_at: expect.stringMatching(/Z$/), user_id: ada.id };
+    const common = {
+      id: expect.any(String),
+      created_at: expect.stringMatching(/Z$/),
+      user_id: ada.id,
+      actor_account: null,
+    };
     const byAda = { ...common, actor: 'API_KEY', actor_user_id: ada.id, actor_key_id: adaKey };
     const byAdmin = { ...common, actor: 'API_KEY', actor_user_id: admin.id, actor_key_id: adminKey };
     const byTest = { ...common, actor: 'APPLICATION', actor_user_id: null, actor_key_id: null, request_id: null };
@@ -259,6 +269,166 @@ describe('The audit trail', () => {
     expect((await app.as(admin).get('/v1/audit-events?actor_key_id=first-key')).body).toEqual({
       status: 400,
       message: 'actor_key_id must be a UUID',
+    });
+  });
+
+  describe('filters', () => {
+    let admin: GivenUser;
+    let ada: GivenUser;
+    let adminKey: string;
+    let ids: readonly string[];
+    const list = async (query: string): Promise<(readonly [string, string | null])[]> => {
+      const { body } = await app.as(admin).get(`/v1/audit-events?items_per_page=100&${query}`).expect(200);
+      return (body as { data: AuditEvent[] }).data.map(({ action, request_id }) => [action, request_id] as const);
+    };
+    beforeAll(async () => {
+      admin = await administrator();
+      ada = await app.given.user();
+      adminKey = ((await app.as(admin).get('/v1/api-keys/current')).body as { id: string }).id;
+      const own = await app.as(ada).patch('/v1/users/me').send({ name: 'Own change' });
+      const other = await app.as(admin).patch(`/v1/users/${ada.id}`).send({ name: 'Changed by another' });
+      const made = await app
+        .as(admin)
+        .post(`/v1/users/${ada.id}/api-keys`)
+        .set('X-Request-Id', 'chosen-1')
+        .send({ name: 'made', expires_at: FUTURE });
+      await app.as(ada).patch('/v1/users/me').set('X-Request-Id', 'chosen-2').send({ name: 'Own again' });
+      ids = [own, other].map(({ headers }) => (headers as Record<string, string>)['x-request-id'] ?? '');
+      ids = [...ids, (made.body as { id: string }).id];
+    });
+
+    it('by the user who made a change, to itself and to others, with any key', async () => {
+      const [own, other] = ids;
+
+      expect(await list(`actor_user_id=${admin.id}`)).toEqual([
+        ['api_key.created', 'chosen-1'],
+        ['user.updated', other],
+      ]);
+      expect(await list(`actor_user_id=${ada.id}`)).toEqual([
+        ['user.updated', 'chosen-2'],
+        ['user.updated', own],
+      ]);
+      expect(await list(`actor_user_id=${admin.id}&actor_key_id=${adminKey}&user_id=${ada.id}`)).toHaveLength(2);
+      expect(await list(`actor_user_id=${ada.id}&actor_key_id=${adminKey}`)).toEqual([]);
+      expect(await list(`actor_user_id=${ada.id}&exclude_action=user.updated`)).toEqual([]);
+      expect(await list(`actor_user_id=${admin.id}&action=user.updated`)).toEqual([['user.updated', other]]);
+    });
+
+    it('by the key that changed', async () => {
+      const [, , made] = ids;
+
+      expect(await list(`api_key_id=${made ?? ''}`)).toEqual([['api_key.created', 'chosen-1']]);
+      expect(await list(`api_key_id=${made ?? ''}&action=api_key.revoked`)).toEqual([]);
+      expect(await list(`api_key_id=${made ?? ''}&user_id=${admin.id}`)).toEqual([]);
+    });
+
+    it('by the id of the request, which has its time', async () => {
+      const [own = '', other = ''] = ids;
+
+      expect(own).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/); // version 7 of RFC 9562
+      expect(await list(`request_id=${own}`)).toEqual([['user.updated', own]]);
+      expect(await list(`request_id=${other}`)).toEqual([['user.updated', other]]);
+      expect(await list(`request_id=${own}&exclude_action=user.updated`)).toEqual([]);
+      expect(await list(`request_id=${timeOrderedUuid()}`)).toEqual([]);
+    });
+
+    it('by the id that a caller has chosen, with what tells where to look', async () => {
+      const today = new Date().toISOString().slice(0, 10);
+      const yesterday = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10);
+      const key = ((await app.as(ada).get('/v1/api-keys/current')).body as { id: string }).id;
+      const found = [['user.updated', 'chosen-2']];
+
+      expect(await list(`request_id=chosen-2&user_id=${ada.id}`)).toEqual(found);
+      expect(await list(`request_id=chosen-2&actor_user_id=${ada.id}`)).toEqual(found);
+      expect(await list(`request_id=chosen-2&actor_key_id=${key}`)).toEqual(found);
+      expect(await list(`request_id=chosen-2&start_date=${yesterday}&end_date=${today}`)).toEqual(found);
+      expect(await list('request_id=chosen-1&exclude_action=user.updated')).toEqual([['api_key.created', 'chosen-1']]);
+      expect(await list('request_id=chosen-1&action=api_key.created')).toEqual([['api_key.created', 'chosen-1']]);
+      for (const query of ['', '&start_date=2020-01-01', '&start_date=2020-01-01&end_date=2020-01-03'])
+        expect((await app.as(admin).get(`/v1/audit-events?request_id=chosen-2${query}`)).body).toEqual({
+          status: 400,
+          message: expect.stringMatching(
+            /^request_id was chosen by the caller and does not tell its time: add user_id/,
+          ),
+        });
+    });
+
+    it('by inclusive UTC dates', async () => {
+      const old = '90000000-0000-4000-8000-000000000000';
+      await app.given.sql(
+        `INSERT INTO audit_events (action, user_id, actor, changes, request_id, created_at)
+         SELECT 'user.updated', $1, 'APPLICATION', '{}', instant, instant::timestamptz
+           FROM unnest(ARRAY['2020-01-01T23:59:59.999Z', '2020-01-02T00:00:00Z', '2020-01-02T23:59:59.999Z', '2020-01-03T00:00:00Z']) AS instant`,
+        [old],
+      );
+      const days = async (query: string) => (await list(`user_id=${old}&${query}`)).map(([, instant]) => instant);
+
+      expect(await days('start_date=2020-01-02&end_date=2020-01-02')).toEqual([
+        '2020-01-02T23:59:59.999Z',
+        '2020-01-02T00:00:00Z',
+      ]);
+      expect(await days('end_date=2020-01-01')).toEqual(['2020-01-01T23:59:59.999Z']);
+      expect(await days('start_date=2020-01-03')).toEqual(['2020-01-03T00:00:00Z']);
+      expect(await list('start_date=2020-01-02&end_date=2020-01-02')).toHaveLength(2);
+    });
+
+    it.each([
+      ['actor_user_id=1', 'actor_user_id must be a UUID'],
+      ['actor_key_id=1', 'actor_key_id must be a UUID'],
+      ['api_key_id=', 'api_key_id must be a UUID'],
+      ['request_id=', 'request_id must have 1 to 128 characters'],
+      ['request_id=a%00b', 'request_id must have 1 to 128 characters, and neither NUL nor lone surrogates'],
+      [`request_id=${'x'.repeat(129)}`, 'request_id must have 1 to 128 characters'],
+      ['exclude_action=user.deleted', expect.stringMatching(/^exclude_action must be one of user.created, /)],
+      ['action=user.updated&exclude_action=user.updated', 'action and exclude_action must differ'],
+      ['start_date=2026-02-30', expect.stringMatching(/^start_date must be a date/)],
+      ['end_date=today', expect.stringMatching(/^start_date must be a date/)],
+      ['start_date=2026-02-02&end_date=2026-02-01', expect.stringMatching(/^start_date must be a date/)],
+    ])('400 for %s', async (query, message) => {
+      expect((await app.as(admin).get(`/v1/audit-events?${query}`)).body).toEqual({ status: 400, message });
+    });
+
+    it.each([
+      ['actor_user_id=90000000-0000-4000-8000-000000000001&action=api_key.created', 'ix_audit_events_actor_user_id'],
+      ['api_key_id=90000000-0000-4000-8000-000000000001', 'ix_audit_events_api_key_id'],
+      ['request_id=some&action=api_key.created', 'ix_audit_events_request_id'],
+    ])('%s reads an index of its own', async (query, index) => {
+      const plans = await explain(app.nest.get(DataSource), () => list(query).then(() => undefined));
+
+      const lists = plans.filter(({ text }) => text.includes('OFFSET'));
+      expect(new Set(lists.flatMap(({ indexes }) => indexes))).toEqual(new Set([index]));
+    });
+
+    it('leave out the users of an import, which is one event with their number', async () => {
+      const users = app.nest.get(UsersService);
+      const created = await users.createMissing([
+        { name: 'One', email: 'one@imported.example' },
+        { name: 'Two', email: 'two@imported.example' },
+      ]);
+      await users.recordImport(created.length, { by: { ...COMMAND_LINE, account: 'ada' } });
+
+      const today = new Date().toISOString().slice(0, 10);
+      const { body } = await app
+        .as(admin)
+        .get(`/v1/audit-events?exclude_action=user.created_by_import&end_date=${today}&items_per_page=1`);
+      const each = await list('action=user.created_by_import');
+
+      expect((body as { data: object[] }).data).toEqual([
+        {
+          id: expect.any(String),
+          created_at: expect.any(String),
+          action: 'users.imported',
+          user_id: null,
+          api_key_id: null,
+          actor: 'COMMAND_LINE',
+          actor_user_id: null,
+          actor_key_id: null,
+          request_id: null,
+          actor_account: 'ada',
+          changes: { users: { after: 2 } },
+        },
+      ]);
+      expect(each).toHaveLength(2);
     });
   });
 

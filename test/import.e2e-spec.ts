@@ -78,11 +78,14 @@ describe('users-api users import', () => {
     expect(
       await administer('SELECT action, actor, changes FROM audit_events ORDER BY created_at', database.directUrl),
     ).toEqual(
-      ['Lovelace, Ada', 'Grace'].map((name) => ({
-        action: 'user.created',
-        actor: 'COMMAND_LINE',
-        changes: expect.objectContaining({ name: { after: name } }),
-      })),
+      ['Lovelace, Ada', 'Grace'].flatMap((name) => [
+        {
+          action: 'user.created_by_import',
+          actor: 'COMMAND_LINE',
+          changes: expect.objectContaining({ name: { after: name } }),
+        },
+        { action: 'users.imported', actor: 'COMMAND_LINE', changes: { users: { after: 1 } } },
+      ]),
     );
   });
 

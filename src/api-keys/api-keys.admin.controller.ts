@@ -1,6 +1,6 @@
 import { Body, Delete, Get, Header, Param, Patch, Post, Query, Req } from '@nestjs/common';
 import type { Request } from 'express';
-import { NEXT_PAGE } from '../common/docs/responses.js';
+import { PAGE_HEADERS } from '../common/docs/responses.js';
 import { ApiTag } from '../common/docs/tags.js';
 import { INVALID_PAGE } from '../common/pagination/page.request.js';
 import { pageWindowOf } from '../common/pagination/page.js';
@@ -87,7 +87,7 @@ export class ApiKeysAdminController {
     query: ApiKeyListRequest,
     returns: ApiKeyPage,
     description: 'One page of keys',
-    headers: NEXT_PAGE,
+    headers: PAGE_HEADERS,
     examples: { expires_before: invalidInstant('expires_before'), ...INVALID_PAGE, ...NO_USER },
   })
   async list(

@@ -1,6 +1,6 @@
 import { Body, Delete, Get, Header, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
 import type { Request, Response } from 'express';
-import { LOCATION, NEXT_PAGE } from '../common/docs/responses.js';
+import { LOCATION, PAGE_HEADERS } from '../common/docs/responses.js';
 import { ApiTag } from '../common/docs/tags.js';
 import { locationOf } from '../common/http/location.js';
 import { INVALID_PAGE } from '../common/pagination/page.request.js';
@@ -75,7 +75,7 @@ export class ApiKeysController {
     query: ApiKeyListRequest,
     returns: ApiKeyPage,
     description: 'One page of keys',
-    headers: NEXT_PAGE,
+    headers: PAGE_HEADERS,
     examples: { expires_before: invalidInstant('expires_before'), ...INVALID_PAGE },
   })
   async list(

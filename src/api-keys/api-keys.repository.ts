@@ -2,13 +2,13 @@ import { Injectable } from '@nestjs/common';
 import sql, { raw, type Sql } from 'sql-template-tag';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Actor } from '../audit-trail/actor.js';
-import { type AuditAction, type AuditedRow, auditDiff, auditSnapshot, withAudit } from '../audit-trail/with-audit.js';
+import { type AuditedRow, auditDiff, auditSnapshot, withAudit } from '../audit-trail/with-audit.js';
 import { Counters } from '../common/counters/counters.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { query } from '../database/query.js';
 import { retryingConflicts } from '../database/retry.js';
 import { SerialQueue } from '../database/serial-queue.js';
-import { UsersApiEvents } from '../events/users-api-events.js';
+import { type ApiKeyEvent, UsersApiEvents } from '../events/users-api-events.js';
 import { AUDITED_KEY, expiryDiff, instant, scopesOf } from './audited-key.js';
 import { isWithinSql } from './key-limits.js';
 import { keyView, type KeyView, toKeyView } from './key-view.js';
@@ -221,7 +221,7 @@ export class ApiKeysRepository {
 
   /** Runs a change of a key, records it, and publishes it after its commit. */
   private async change(
-    action: AuditAction,
+    action: ApiKeyEvent['type'],
     change: Sql,
     by: Actor,
     { manager, also }: { manager?: EntityManager | undefined; also?: Readonly<Record<string, Sql>> } = {},

@@ -15,6 +15,10 @@ export abstract class ActorColumns {
 
   @Column({ name: 'request_id', type: 'varchar', length: 128, nullable: true })
   readonly requestId!: string | null;
+
+  /** The account of the operating system that ran the command, where a command made the change. */
+  @Column({ name: 'actor_account', type: 'varchar', length: 128, nullable: true })
+  readonly actorAccount!: string | null;
 }
 
 /** The constraint of the column `actor`. */
@@ -27,6 +31,7 @@ export const ACTOR_COLUMNS = {
   actorUserId: 'actor_user_id',
   actorKeyId: 'actor_key_id',
   requestId: 'request_id',
+  actorAccount: 'actor_account',
 } as const satisfies Record<keyof ActorColumns, string>;
 
 /** The names of the columns in a statement. */
@@ -39,8 +44,8 @@ export const actorColumnNames = raw(Object.values(ACTOR_COLUMNS).join(', '));
  */
 export function actorValues(actor: Actor): Sql {
   checkActor(actor);
-  const { type, userId, keyId, requestId } = actor;
-  return sql`${type}, ${userId}::uuid, ${keyId}::uuid, ${requestId}`;
+  const { type, userId, keyId, requestId, account } = actor;
+  return sql`${type}, ${userId}::uuid, ${keyId}::uuid, ${requestId}, ${account ?? null}`;
 }
 
 /** The actor of each change of a batch, as columns of `Rows`. */
@@ -51,4 +56,5 @@ export const actorRows = <Row>(
   [ACTOR_COLUMNS.actorUserId]: ['uuid', (row) => actorOf(row).userId],
   [ACTOR_COLUMNS.actorKeyId]: ['uuid', (row) => actorOf(row).keyId],
   [ACTOR_COLUMNS.requestId]: ['text', (row) => actorOf(row).requestId],
+  [ACTOR_COLUMNS.actorAccount]: ['text', (row) => actorOf(row).account ?? null],
 });

@@ -1,3 +1,4 @@
+import { userInfo } from 'node:os';
 import { DomainError } from '../common/errors/domain.error.js';
 import { isUuid } from '../common/validation/uuid.js';
 
@@ -10,6 +11,8 @@ export interface Actor {
   readonly keyId: string | null;
   /** Up to 128 characters. */
   readonly requestId: string | null;
+  /** The account of the operating system that ran a command; up to 128 characters. */
+  readonly account?: string | null;
   /** What the key of the actor may do; null, or absent where there is no key, for everything. */
   readonly scopes?: readonly string[] | null;
   /** The expiry of the actor's key. */
@@ -30,25 +33,50 @@ export class InvalidActorError extends DomainError {
   constructor() {
     super(
       `The actor of a change must have one of the types ${ACTOR_TYPES.join(', ')}, UUIDs or null as userId and keyId, ` +
-        'and up to 128 characters without NUL or null as requestId',
+        'and up to 128 characters without NUL or null as requestId and account',
     );
   }
 }
 
 const NIL_UUID = '00000000-0000-0000-0000-000000000000';
-const MAX_REQUEST_ID_LENGTH = 128;
+export const MAX_REQUEST_ID_LENGTH = 128;
+const MAX_ACCOUNT_LENGTH = 128;
 
-export const isRequestId = (value: unknown): value is string =>
-  typeof value === 'string' && value.length <= MAX_REQUEST_ID_LENGTH && !value.includes('\0') && value.isWellFormed();
+export const isRequestId = (value: unknown): value is string => isStorable(value, MAX_REQUEST_ID_LENGTH);
+
+const isStorable = (value: unknown, maxLength: number): value is string =>
+  typeof value === 'string' && value.length <= maxLength && !value.includes('\0') && value.isWellFormed();
 
 /** @throws InvalidActorError for one that the audit trail could not hold */
-export function checkActor({ type, userId, keyId, requestId }: Actor): void {
+export function checkActor({ type, userId, keyId, requestId, account }: Actor): void {
   const isActor =
-    ACTOR_TYPES.includes(type) && [userId, keyId].every((id) => isUuid(id ?? NIL_UUID)) && isRequestId(requestId ?? '');
+    ACTOR_TYPES.includes(type) &&
+    [userId, keyId].every((id) => isUuid(id ?? NIL_UUID)) &&
+    isRequestId(requestId ?? '') &&
+    isStorable(account ?? '', MAX_ACCOUNT_LENGTH);
   if (!isActor) throw new InvalidActorError();
 }
 
-export const COMMAND_LINE: Actor = { type: 'COMMAND_LINE', userId: null, keyId: null, requestId: null };
+/**
+ * The account that runs this process, or its number where the operating system has no name for it,
+ * as in many containers.
+ */
+function accountOfProcess(): string {
+  try {
+    return userInfo().username.slice(0, MAX_ACCOUNT_LENGTH).toWellFormed();
+  } catch {
+    return `uid ${String(process.getuid?.())}`;
+  }
+}
+
+/** An operator's command. */
+export const COMMAND_LINE: Actor = {
+  type: 'COMMAND_LINE',
+  userId: null,
+  keyId: null,
+  requestId: null,
+  account: accountOfProcess(),
+};
 
 /**
  * Code in this process that acts without a caller: the first start, and modules of a host

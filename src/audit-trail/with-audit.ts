@@ -14,6 +14,8 @@ export const AUDIT_ACTIONS = [
   'api_key.updated',
   'api_key.rotated',
   'api_key.revoked',
+  'user.created_by_import',
+  'users.imported',
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 

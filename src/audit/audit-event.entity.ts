@@ -7,7 +7,13 @@ import { AUDIT_ACTIONS, type AuditAction } from '../audit-trail/with-audit.js';
 @Index('ix_audit_events_user_id_action_created_at', { synchronize: false }) // descending: not expressible in TypeORM, see the migration
 @Index('ix_audit_events_action_newest', { synchronize: false })
 @Index('ix_audit_events_actor_key_id', { synchronize: false })
-@Check('ck_audit_events_action', `action IN (${AUDIT_ACTIONS.map((action) => `'${action}'`).join()})`)
+@Index('ix_audit_events_actor_user_id', { synchronize: false })
+@Index('ix_audit_events_api_key_id', { synchronize: false })
+@Index('ix_audit_events_request_id', { synchronize: false })
+@Check(
+  'ck_audit_events_action',
+  `action IN (${AUDIT_ACTIONS.map((action) => `'${action}'`).join()}) AND (user_id IS NOT NULL OR action = 'users.imported')`,
+)
 @ActorCheck('ck_audit_events_actor')
 export class AuditEvent extends ActorColumns {
   @PrimaryColumn('uuid', { primaryKeyConstraintName: 'pk_audit_events', default: () => 'time_ordered_uuid()' })
@@ -22,9 +28,9 @@ export class AuditEvent extends ActorColumns {
   @Column({ type: 'varchar', length: 32 })
   readonly action!: AuditAction;
 
-  /** The user that changed, or the owner of the key that changed. */
-  @Column({ name: 'user_id', type: 'uuid' })
-  readonly userId!: string;
+  /** The user that changed, or the owner of the key that changed; null for an import. */
+  @Column({ name: 'user_id', type: 'uuid', nullable: true })
+  readonly userId!: string | null;
 
   @Column({ name: 'api_key_id', type: 'uuid', nullable: true })
   readonly apiKeyId!: string | null;

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { redactKeys } from '../common/api-key-format.js';
 import { apiKeyFormatFrom, readDotEnv } from '../config/app.config.js';
 import type { StopSignal } from '../startup/stop-signal.js';
+import { addAuditCommands } from './audit-commands.js';
 import { addCreditCommands } from './credit-commands.js';
 import { addKeyCommands } from './key-commands.js';
 import { addMoveCommand } from './move-command.js';
@@ -39,5 +40,6 @@ export function commandLine(stop: StopSignal): Command {
     });
   addCreditCommands(program.command('credits').description('Credits'));
   addMoveCommand(program, stop);
+  addAuditCommands(program.command('audit').description('The audit trail'));
   return program;
 }

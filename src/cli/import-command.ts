@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { COMMAND_LINE } from '../audit-trail/actor.js';
 import type { StopSignal } from '../startup/stop-signal.js';
 import { UsersService } from '../users/users.service.js';
 import { checkFile, importFile } from './import-users.js';
@@ -41,7 +42,12 @@ async function run(
 ): Promise<void> {
   const reason: unknown = await withApp((app) =>
     stop.interrupting(async (interrupted) => {
-      await importFile(file, app.get(UsersService), done, interrupted);
+      const users = app.get(UsersService);
+      try {
+        await importFile(file, users, done, interrupted);
+      } finally {
+        if (done.created > 0) await users.recordImport(done.created, { by: COMMAND_LINE });
+      }
       return interrupted.reason as unknown;
     }),
   );

@@ -22,6 +22,9 @@ import { IndexEventsByKey1767227280000 } from '../../migrations/1767227280000-in
 import { ValidateRateLimits1767227220000 } from '../../migrations/1767227220000-validate-rate-limits.js';
 import { AddHolds1767227340000 } from '../../migrations/1767227340000-add-holds.js';
 import { ValidateHolds1767227400000 } from '../../migrations/1767227400000-validate-holds.js';
+import { PrepareUserSearch1767227700000 } from '../../migrations/1767227700000-prepare-user-search.js';
+import { ExplainChanges1767227760000 } from '../../migrations/1767227760000-explain-changes.js';
+import { IndexUserSearch1767227820000 } from '../../migrations/1767227820000-index-user-search.js';
 
 /** Every migration, oldest first. A test holds this list and the folder together. */
 export const MIGRATIONS = [
@@ -49,4 +52,7 @@ export const MIGRATIONS = [
   IndexEventsByKey1767227280000,
   AddHolds1767227340000,
   ValidateHolds1767227400000,
+  PrepareUserSearch1767227700000,
+  ExplainChanges1767227760000,
+  IndexUserSearch1767227820000,
 ];

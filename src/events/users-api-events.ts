@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type Observable, Subject } from 'rxjs';
 import type { EntityManager } from 'typeorm';
 import type { Actor } from '../audit-trail/actor.js';
-import type { AuditAction, AuditedRow } from '../audit-trail/with-audit.js';
+import type { AuditedRow } from '../audit-trail/with-audit.js';
 import { afterCommit } from '../database/after-commit.js';
 
 /** A change that was committed. */
@@ -66,7 +66,7 @@ export class UsersApiEvents {
 
   /** Publishes what a statement of `withAudit` has recorded. */
   publishAudited(
-    action: AuditAction,
+    action: 'user.created' | 'user.updated' | ApiKeyEvent['type'],
     { audit_user_id: userId, audit_api_key_id: apiKeyId, audit_changes: changes }: AuditedRow,
     by: Actor,
     manager?: EntityManager,
@@ -81,4 +81,4 @@ export class UsersApiEvents {
   }
 }
 
-const isUserAction = (action: AuditAction): action is 'user.created' | 'user.updated' => action.startsWith('user.');
+const isUserAction = (action: string): action is 'user.created' | 'user.updated' => action.startsWith('user.');

@@ -18,8 +18,13 @@ export class AuditEventResponse {
   @ApiProperty({ enum: AUDIT_ACTIONS, example: 'user.updated' })
   readonly action!: AuditAction;
 
-  @ApiProperty({ ...ID, description: 'The user that changed, or whose key did' })
-  readonly user_id!: string;
+  @ApiProperty({
+    ...ID,
+    type: String,
+    nullable: true,
+    description: 'The user that changed, or whose key did; null for `users.imported`',
+  })
+  readonly user_id!: string | null;
 
   @ApiProperty({
     ...ID,
@@ -58,6 +63,15 @@ export class AuditEventResponse {
   readonly request_id!: string | null;
 
   @ApiProperty({
+    type: String,
+    nullable: true,
+    maxLength: 128,
+    description: 'The account on the machine that ran the command, where a command made the change',
+    example: null,
+  })
+  readonly actor_account!: string | null;
+
+  @ApiProperty({
     type: 'object',
     maxProperties: 20,
     additionalProperties: { type: 'object', properties: { before: {}, after: {} } },
@@ -77,6 +91,7 @@ export class AuditEventResponse {
       actor_user_id: event.actorUserId,
       actor_key_id: event.actorKeyId,
       request_id: event.requestId,
+      actor_account: event.actorAccount,
       changes: event.changes,
     };
   }

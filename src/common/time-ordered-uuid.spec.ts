@@ -1,0 +1,28 @@
+import fc from 'fast-check';
+import { timeOf, timeOrderedUuid } from './time-ordered-uuid.js';
+
+const MAX_TIME = 2 ** 48 - 1;
+
+describe('timeOrderedUuid', () => {
+  it('has the time in milliseconds, and is another one each time', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: MAX_TIME }), (time) => {
+        const id = timeOrderedUuid(time);
+
+        expect(timeOf(id)?.getTime()).toBe(time);
+        expect(timeOf(id.toUpperCase())?.getTime()).toBe(time);
+        expect(timeOrderedUuid(time)).not.toBe(id);
+      }),
+    );
+  });
+});
+
+describe('timeOf', () => {
+  it('is null for what is no UUID of version 7', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.uuid({ version: 4 })), (text) => {
+        expect(timeOf(text)).toBeNull();
+      }),
+    );
+  });
+});
