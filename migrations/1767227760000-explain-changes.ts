@@ -12,6 +12,8 @@ const NEW_ACTIONS = [...ACTIONS, 'user.created_by_import', 'users.imported'];
 
 const listOf = (actions: string[]): string => actions.map((action) => `'${action}'`).join(', ');
 
+const ACTOR_TABLES = ['audit_events', 'credit_entries', 'credit_holds'];
+
 const INDEXES = {
   ix_audit_events_actor_user_id: `audit_events (actor_user_id, action, created_at DESC NULLS LAST, id DESC)
     WHERE actor_user_id IS NOT NULL AND (action <> 'user.updated' OR user_id <> actor_user_id)`,
@@ -36,7 +38,7 @@ const INDEXES = {
 export class ExplainChanges1767227760000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`SET LOCAL lock_timeout = '5s'`);
-    await runner.query('LOCK TABLE audit_events, credit_entries IN ACCESS EXCLUSIVE MODE');
+    await runner.query('LOCK TABLE audit_events, credit_entries, credit_holds IN ACCESS EXCLUSIVE MODE');
     for (const [name, definition] of Object.entries(INDEXES)) {
       await runner.query(`CREATE INDEX IF NOT EXISTS ${name} ON ${definition}`);
       const [index] = (await runner.query(
@@ -44,7 +46,7 @@ export class ExplainChanges1767227760000 implements MigrationInterface {
       )) as { good: boolean }[];
       if (!index?.good) throw new Error(`Drop ${name}: it was not completed`);
     }
-    for (const table of ['audit_events', 'credit_entries'])
+    for (const table of ACTOR_TABLES)
       await runner.query(`ALTER TABLE ${table} ADD COLUMN actor_account varchar(128)`);
     await runner.query(`ALTER TABLE audit_events
       ALTER COLUMN user_id DROP NOT NULL,
@@ -56,13 +58,13 @@ export class ExplainChanges1767227760000 implements MigrationInterface {
 
   /** Events of imports stay, so the column cannot be NOT NULL again where there are some. */
   async down(runner: QueryRunner): Promise<void> {
-    await runner.query('LOCK TABLE audit_events, credit_entries IN ACCESS EXCLUSIVE MODE');
+    await runner.query('LOCK TABLE audit_events, credit_entries, credit_holds IN ACCESS EXCLUSIVE MODE');
     const imports = (await runner.query('SELECT FROM audit_events WHERE user_id IS NULL LIMIT 1')) as object[];
     await runner.query(`ALTER TABLE audit_events
       ${imports.length === 0 ? 'ALTER COLUMN user_id SET NOT NULL' : 'ADD CONSTRAINT ck_audit_events_user_id CHECK (user_id IS NOT NULL) NOT VALID'},
       DROP CONSTRAINT ck_audit_events_action,
       ADD CONSTRAINT ck_audit_events_action CHECK (action IN (${listOf(ACTIONS)})) NOT VALID`);
-    for (const table of ['audit_events', 'credit_entries'])
+    for (const table of ACTOR_TABLES)
       await runner.query(`ALTER TABLE ${table} DROP COLUMN actor_account`);
     for (const name of Object.keys(INDEXES)) await runner.query(`DROP INDEX ${name}`);
   }

@@ -325,6 +325,39 @@ describe('Credits', () => {
       expect((await list('first-key')).body).toEqual({ status: 400, message: 'api_key_id must be a UUID' });
     });
 
+    it('200 lists the entries of one type, or the one of a transaction, and combines these with the other filters', async () => {
+      const [ada, bob] = [await app.given.user(), await app.given.user()];
+      const credits = app.nest.get(CreditsService);
+      for (const { id: userId } of [ada, bob])
+        for (const [index, transactionType] of ['A_TYPE', 'OTHER', 'A_TYPE'].entries())
+          await credits.add({ userId, amount: index + 1, transactionId: `t-${String(index)}`, transactionType });
+      const found = async (query: string) =>
+        (
+          (await app.as(ada).get(`/v1/billing/credit-history?${query}`)).body as { data: { credits: number }[] }
+        ).data.map(({ credits: moved }) => moved);
+
+      expect(await found('transaction_type=A_TYPE')).toEqual([3, 1]);
+      expect([...(await found('transaction_type=A_TYPE&items_per_page=1&page=2'))]).toEqual([1]);
+      expect(await found('transaction_type=NONE')).toEqual([]);
+      expect(await found('transaction_id=t-1')).toEqual([2]);
+      expect(await found('transaction_id=t-1&transaction_type=A_TYPE')).toEqual([]);
+      expect(await found('transaction_id=t-7')).toEqual([]);
+      expect(await found(`transaction_type=A_TYPE&api_key_id=${randomUUID()}`)).toEqual([]);
+      expect(await found('transaction_type=A_TYPE&end_date=2020-01-01')).toEqual([]);
+    });
+
+    it.each([
+      ['transaction_type=lower', 'transaction_type must be 1 to 32 capital letters'],
+      ['transaction_type=', 'transaction_type must be 1 to 32 capital letters'],
+      ['transaction_id=', 'transaction_id must have 1 to 255 characters'],
+      ['transaction_id=a%00b', 'transaction_id must have 1 to 255 characters'],
+      [`transaction_id=${'x'.repeat(256)}`, 'transaction_id must have 1 to 255 characters'],
+    ])('400 refuses %s', async (query, message) => {
+      const { status, body } = await app.as(admin).get(`/v1/billing/credit-history?${query}`);
+
+      expect([status, body]).toEqual([400, { status: 400, message: expect.stringContaining(message) }]);
+    });
+
     it('cannot be asked of CreditsService for what is no id of a key', async () => {
       const { id: userId } = await app.given.user();
       const credits = app.nest.get(CreditsService);

@@ -25,8 +25,17 @@ interface Options {
   readonly expiresIn: number;
   readonly hold: string;
   readonly status?: HoldStatus;
+  readonly limit: number;
+  readonly json?: true;
+}
+
+interface HistoryOptions {
+  readonly email: string;
   readonly startDate?: string;
   readonly endDate?: string;
+  readonly transactionId?: string;
+  readonly type?: string;
+  readonly apiKeyId?: string;
   readonly limit: number;
   readonly json?: true;
 }
@@ -63,13 +72,16 @@ export function addCreditCommands(credits: Command): void {
     .requiredOption(...EMAIL)
     .option('--start-date <date>', 'the first day, in UTC, such as 2026-01-31')
     .option('--end-date <date>', 'the last day, in UTC')
+    .option('--transaction-id <id>', 'only the entry of this transaction')
+    .option('--type <type>', 'only entries of this type, such as STRIPE_CHECKOUT')
+    .option('--api-key-id <id>', 'only entries of credits that were spent for this key')
     .option('--limit <count>', 'how many at most', integer(1, MAX_LISTED), 100)
     .option('--json', 'print an array of entries instead of a table')
-    .action(async ({ email, startDate, endDate, limit, json }: Options) => {
+    .action(async ({ email, type: transactionType, limit, json, ...filter }: HistoryOptions) => {
       const { rows, more } = await withApp(async (app) => {
         const { id } = await userByEmail(app, email);
         const service = app.get(CreditsService, { strict: false });
-        return service.history(id, { startDate, endDate }, { limit, offset: 0, after: null });
+        return service.history(id, { ...filter, transactionType }, { limit, offset: 0, after: null });
       });
       const entries = rows.map((entry) => CreditEntryResponse.from(entry));
       if (json) print(entries);

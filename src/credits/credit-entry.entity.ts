@@ -9,6 +9,7 @@ const integer = { from: Number, to: (value: number) => value };
 @Unique('uq_credit_entries_user_id_transaction_id', ['userId', 'transactionId'])
 @Index('ix_credit_entries_newest', { synchronize: false }) // descends, which TypeORM cannot say: see the migration
 @Index('ix_credit_entries_api_key', { synchronize: false }) // the same
+@Index('ix_credit_entries_type', { synchronize: false })
 @Check('ck_credit_entries_credits', 'credits <> 0 AND credits BETWEEN -9007199254740991 AND 9007199254740991')
 @Check('ck_credit_entries_balance_after', 'balance_after BETWEEN 0 AND 9007199254740991')
 @Check('ck_credit_entries_transaction_id', `transaction_id <> ''`)

@@ -2,6 +2,8 @@ import { DomainError } from '../common/errors/domain.error.js';
 import { HOLD_STATUSES, type HoldStatus } from './holds/credit-hold.entity.js';
 import { MAX_HOLD_SECONDS } from './holds/hold-rules.js';
 
+export { InvalidPeriodError } from '../common/validation/period.js';
+
 export class InvalidAmountError extends DomainError {
   readonly kind = 'invalid';
 
@@ -23,14 +25,6 @@ export class InvalidTransactionTypeError extends DomainError {
 
   constructor() {
     super('transaction_type must be 1 to 32 capital letters, digits and underscores, and begin with a letter');
-  }
-}
-
-export class InvalidPeriodError extends DomainError {
-  readonly kind = 'invalid';
-
-  constructor() {
-    super('start_date must be a date, such as 2026-01-31, and end_date must be one that is not before it');
   }
 }
 

@@ -1,10 +1,12 @@
 import { Injectable } from '@nestjs/common';
-import sql, { empty, type Sql } from 'sql-template-tag';
+import sql, { empty, join, type Sql } from 'sql-template-tag';
 import { DataSource, type EntityManager, QueryFailedError } from 'typeorm';
 import { Counters } from '../common/counters/counters.js';
 import { violates } from '../common/errors/constraint.js';
 import { isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
 import type { Page, PageWindow } from '../common/pagination/page.js';
+import type { Period } from '../common/validation/period.js';
+import { createdWithin } from '../database/period.js';
 import { query } from '../database/query.js';
 import { findNewest, type List, NEWEST, NEWEST_NULLS_LAST } from '../database/list.js';
 import { RETRIES, retryingConflicts } from '../database/retry.js';
@@ -41,13 +43,11 @@ import {
 import { type Account, MovementBatcher, type Outcome, type Outcomes } from './movement-batcher.js';
 
 /** Which entries of a user to list; undefined does not restrict. */
-export interface CreditFilter {
-  /** The first day, in UTC, as `YYYY-MM-DD`. */
-  readonly startDate?: string | undefined;
-  /** The last day, which is included. */
-  readonly endDate?: string | undefined;
+export interface CreditFilter extends Period {
   /** The key for which credits were spent. */
   readonly apiKeyId?: string | undefined;
+  readonly transactionId?: string | undefined;
+  readonly transactionType?: string | undefined;
 }
 
 /** Which holds of a user to list; undefined does not restrict. */
@@ -359,20 +359,21 @@ export class CreditsRepository {
   }
 
   /** The user's entries that match the filter, the newest first. */
-  async findPage(
-    userId: string,
-    { startDate, endDate, apiKeyId }: CreditFilter,
-    window: PageWindow,
-  ): Promise<Page<CreditEntry>> {
-    const ofKey = apiKeyId === undefined ? empty : sql` AND api_key_id = ${apiKeyId}`;
-    const filter = sql`user_id = ${userId}
-      AND (${startDate}::date IS NULL OR created_at >= ${startDate}::date::timestamp AT TIME ZONE 'UTC')
-      AND (${endDate}::date IS NULL OR created_at < (${endDate}::date + 1)::timestamp AT TIME ZONE 'UTC')${ofKey}`;
+  async findPage(userId: string, filter: CreditFilter, window: PageWindow): Promise<Page<CreditEntry>> {
+    const { apiKeyId, transactionId, transactionType } = filter;
+    const conditions = [
+      sql`user_id = ${userId}`,
+      ...createdWithin(filter),
+      ...(apiKeyId === undefined ? [] : [sql`api_key_id = ${apiKeyId}`]),
+      ...(transactionId === undefined ? [] : [sql`transaction_id = ${transactionId}`]),
+      ...(transactionType === undefined ? [] : [sql`transaction_type = ${transactionType}`]),
+    ];
     const list: List = {
       columns: SELECTED_ENTRY,
       table: 'credit_entries',
-      filter,
-      order: apiKeyId === undefined ? NEWEST : NEWEST_NULLS_LAST,
+      filter: join(conditions, ' AND '),
+      // Of the index on all entries; the others are in the other spelling.
+      order: apiKeyId === undefined && transactionType === undefined ? NEWEST : NEWEST_NULLS_LAST,
     };
     const page = await findNewest<EntryRow>(this.database, list, window);
     return { ...page, rows: page.rows.map(toEntry) };

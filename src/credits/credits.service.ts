@@ -3,7 +3,7 @@ import type { EntityManager } from 'typeorm';
 import { type Actor, APPLICATION, checkActor } from '../audit-trail/actor.js';
 import type { AuditOptions, ChangeOptions, TransactionOptions } from '../audit-trail/change-options.js';
 import type { Page, PageWindow } from '../common/pagination/page.js';
-import { isDate } from '../common/validation/date.js';
+import { checkPeriod } from '../common/validation/period.js';
 import { isUuid } from '../common/validation/uuid.js';
 import { IncompleteResultError } from '../database/statement.js';
 import { UsersApiEvents } from '../events/users-api-events.js';
@@ -20,7 +20,6 @@ import {
   InvalidHoldDurationError,
   InvalidHoldStatusError,
   InvalidKeyIdError,
-  InvalidPeriodError,
   InvalidTransactionIdError,
   InvalidTransactionTypeError,
   TransactionIdTakenError,
@@ -119,14 +118,14 @@ export class CreditsService {
   /**
    * The user's entries that match a filter, the newest first.
    *
-   * @throws InvalidPeriodError, InvalidKeyIdError, UserNotFoundError, InvalidPageWindowError,
-   *   PageOutOfReachError
+   * @throws InvalidPeriodError, InvalidTransactionIdError, InvalidTransactionTypeError,
+   *   InvalidKeyIdError, UserNotFoundError, InvalidPageWindowError, PageOutOfReachError
    */
   async history(userId: string, filter: CreditFilter, window: PageWindow): Promise<Page<CreditEntry>> {
-    const { startDate, endDate, apiKeyId } = filter;
-    if (startDate !== undefined && !isDate(startDate)) throw new InvalidPeriodError();
-    if (endDate !== undefined && !(isDate(endDate) && endDate >= (startDate ?? endDate)))
-      throw new InvalidPeriodError();
+    const { apiKeyId, transactionId, transactionType } = filter;
+    checkPeriod(filter);
+    if (transactionId !== undefined && !isTransactionId(transactionId)) throw new InvalidTransactionIdError();
+    if (transactionType !== undefined && !isTransactionType(transactionType)) throw new InvalidTransactionTypeError();
     if (apiKeyId !== undefined && !isUuid(apiKeyId)) throw new InvalidKeyIdError();
     if (!isUuid(userId)) throw new UserNotFoundError({ id: userId });
     const page = await this.entries.findPage(userId, filter, window);

@@ -78,6 +78,7 @@ export const toEntry = (row: EntryRow): CreditEntry => ({
   actorUserId: row.actorUserId,
   actorKeyId: row.actorKeyId,
   requestId: row.requestId,
+  actorAccount: row.actorAccount,
 });
 
 /** Whether a movement may leave this balance and these held credits: the only guard of both. */

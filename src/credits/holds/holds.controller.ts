@@ -3,7 +3,7 @@ import type { Request, Response } from 'express';
 import { CurrentUser } from '../../api-keys/authenticated.decorator.js';
 import { ApiController, Operation, type PathParameter } from '../../api-keys/operation.decorator.js';
 import type { Principal } from '../../api-keys/principal.js';
-import { LOCATION, NEXT_PAGE } from '../../common/docs/responses.js';
+import { LOCATION, PAGE_HEADERS } from '../../common/docs/responses.js';
 import { ApiTag } from '../../common/docs/tags.js';
 import { locationOf } from '../../common/http/location.js';
 import { INVALID_PAGE } from '../../common/pagination/page.request.js';
@@ -89,7 +89,7 @@ export class HoldsController {
     query: HoldListRequest,
     returns: HoldPage,
     description: 'One page of holds',
-    headers: NEXT_PAGE,
+    headers: PAGE_HEADERS,
     fails: ['not_found'],
     examples: {
       user_id: new InvalidRequestError('user_id must be a UUID'),

@@ -30,6 +30,7 @@ export const toHold = (row: HoldRow): CreditHold => ({
   actorUserId: row.actorUserId,
   actorKeyId: row.actorKeyId,
   requestId: row.requestId,
+  actorAccount: row.actorAccount,
 });
 
 /** The columns of which the value does not depend on the time. */
