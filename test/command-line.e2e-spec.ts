@@ -1,4 +1,5 @@
 import { chmod, readFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
@@ -180,6 +181,74 @@ describe('users-api', () => {
     await own.drop();
   });
 
+  it('users list searches, and filters by creation and role, as HTTP does', async () => {
+    const own = await createDatabase();
+    await administer(
+      `INSERT INTO users (name, email, is_admin, created_at)
+       VALUES ('Ada Lovelace', 'a@example.com', true, '2020-01-01T00:00:00Z'), ('Grace', 'love@example.com', false, '2020-01-02T00:00:00Z')`,
+      own.directUrl,
+    );
+    const list = (...filter: string[]) =>
+      programs.cli(['users', 'list', '--json', ...filter], { DATABASE_URL: own.url });
+    const listed = async (...filter: string[]): Promise<unknown> =>
+      (JSON.parse((await list(...filter)).stdout) as { email: string }[]).map(({ email }) => email);
+
+    expect(await listed('--search', 'LOVE')).toEqual(['love@example.com', 'a@example.com']);
+    expect(await listed('--search', 'love', '--admin')).toEqual(['a@example.com']);
+    expect(await listed('--no-admin')).toEqual(['love@example.com']);
+    expect(await listed('--created-after', '2020-01-02T00:00:00Z')).toEqual(['love@example.com']);
+    expect(await listed('--created-before', '2020-01-02T00:00:00Z')).toEqual(['a@example.com']);
+    expect(await list('--search', 'lo')).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'users-api: search must have 3 to 255 characters, and no control characters\n',
+    });
+    expect((await list('--created-after', '2020-01-02')).stderr).toContain('It must be an instant in RFC 3339');
+    await own.drop();
+  });
+
+  it('audit list tells who changed what, with the account that ran a command, and filters as HTTP does', async () => {
+    const own = await createDatabase();
+    const run = (...words: string[]) => programs.cli(words, { DATABASE_URL: own.url });
+    const made = await run('users', 'create', '--email', 'ada@example.com', '--name', 'Ada', '--json');
+    await run('users', 'deactivate', '--email', 'ada@example.com');
+    const { user } = JSON.parse(made.stdout) as { user: { id: string } };
+    const listed = async (...filter: string[]): Promise<unknown> =>
+      (JSON.parse((await run('audit', 'list', '--json', ...filter)).stdout) as { action: string }[]).map(
+        ({ action }) => action,
+      );
+    const today = new Date().toISOString().slice(0, 10);
+
+    const [newest] = JSON.parse((await run('audit', 'list', '--json', '--limit', '1')).stdout) as object[];
+    const table = await run('audit', 'list', '--action', 'user.updated');
+
+    expect(newest).toEqual({
+      id: expect.any(String),
+      created_at: expect.any(String),
+      action: 'user.updated',
+      user_id: user.id,
+      api_key_id: null,
+      actor: 'COMMAND_LINE',
+      actor_user_id: null,
+      actor_key_id: null,
+      request_id: null,
+      actor_account: userInfo().username,
+      changes: { status: { before: 'ACTIVE', after: 'INACTIVE' } },
+    });
+    expect(table.stdout).toContain(`COMMAND_LINE ${userInfo().username}`);
+    expect(await listed('--email', 'ADA@example.com', '--exclude-action', 'api_key.created')).toEqual([
+      'user.updated',
+      'user.created',
+    ]);
+    expect(await listed('--user-id', user.id, '--end-date', '2000-01-01')).toEqual([]);
+    expect(await listed('--start-date', today, '--action', 'user.created')).toEqual(['user.created']);
+    expect(await listed('--actor-user-id', user.id)).toEqual([]);
+    expect((await run('audit', 'list', '--api-key-id', 'x')).stderr).toBe('users-api: api_key_id must be a UUID\n');
+    expect((await run('audit', 'list', '--request-id', 'x')).stderr).toMatch(/^users-api: request_id was chosen/);
+    expect((await run('audit', 'list', '--action', 'x')).stderr).toContain('Allowed choices are user.created, ');
+    await own.drop();
+  });
+
   it('users show, deactivate and activate print the user, and change whether its keys work', async () => {
     const server = await programs.startServer(env);
     const made = await programs.cli(['users', 'create', '--email', 'moe@example.com', '--name', 'Moe', '--json'], env);
@@ -346,6 +415,10 @@ describe('users-api', () => {
     const history = await run('history', ...sue, '--json');
     const newest = await run('history', ...sue, '--limit', '1');
     const table = await run('history', ...sue, '--end-date', '2000-01-01');
+    const ofType = await run('history', ...sue, '--type', 'STRIPE_CHECKOUT', '--json');
+    const ofTransaction = await run('history', ...sue, '--transaction-id', 'c', '--json');
+    const ofNoKey = await run('history', ...sue, '--api-key-id', '00000000-0000-4000-8000-000000000001', '--json');
+    const noType = await run('history', ...sue, '--type', 'stripe');
     const noDate = await run('history', ...sue, '--end-date', 'never');
     const proof = await run('reconcile');
     await administer(`UPDATE users SET credits_balance = 7`, own.url);
@@ -365,6 +438,10 @@ describe('users-api', () => {
     expect((JSON.parse(history.stdout) as { credits: number }[]).map(({ credits }) => credits)).toEqual([-4, 10]);
     expect([history.stderr, newest.stderr]).toEqual(['', expect.stringContaining('there are more')]);
     expect(table.stdout).not.toContain('STRIPE');
+    const creditsOf = ({ stdout }: { stdout: string }) =>
+      (JSON.parse(stdout) as { credits: number }[]).map(({ credits }) => credits);
+    expect([ofType, ofTransaction, ofNoKey].map(creditsOf)).toEqual([[10], [-4], []]);
+    expect([noType.code, noType.stderr]).toEqual([1, expect.stringContaining('transaction_type must be 1 to 32')]);
     expect(noDate.code).toBe(1);
     expect(proof).toEqual({
       code: 0,

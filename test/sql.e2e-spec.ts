@@ -6,12 +6,14 @@ import { ApiKeysService } from '../src/api-keys/api-keys.service.js';
 import { KeyUsage } from '../src/api-keys/key-usage.service.js';
 import { CreditsService } from '../src/credits/credits.service.js';
 import { OnboardingService } from '../src/onboarding/onboarding.service.js';
+import { UserSearchTexts } from '../src/users/user-search-texts.service.js';
 import { UsersService } from '../src/users/users.service.js';
 import { useTestApp } from './support/app.js';
 import { type Sent, statementsOf } from './support/explain.js';
 import type { GivenUser } from './support/given.js';
 
 const DIRECTORY = 'test/sql';
+const REQUEST_ID = '0198c5a2-7b1e-7d21-a3f4-9d8e7c6b5a40';
 const FUTURE = '2099-01-01T00:00:00.000Z';
 
 /*
@@ -43,13 +45,20 @@ describe('The SQL of', () => {
     updateApiKey: () => app.as(ada).patch('/v1/api-keys/first-key').send({ expires_at: FUTURE }),
     revokeApiKey: () => app.as(ada).delete('/v1/api-keys/first-key'),
     rotateApiKey: () => app.as(ada).post('/v1/api-keys/first-key/rotate').send({ expires_at: FUTURE }),
-    listCreditHistory: () => app.as(ada).get(`/v1/billing/credit-history?api_key_id=${ada.id}`),
+    listCreditHistory: async () => {
+      await app.as(ada).get(`/v1/billing/credit-history?api_key_id=${ada.id}`);
+      await app.as(ada).get('/v1/billing/credit-history?transaction_type=TEST&start_date=2026-01-01');
+      await app.as(ada).get('/v1/billing/credit-history?transaction_id=one');
+    },
     createUser: () =>
       app
         .as(admin)
         .post('/v1/users')
         .send({ name: 'New', email: `${randomUUID()}@example.com` }),
-    listUsers: () => app.as(admin).get('/v1/users?status=ACTIVE&page=2&items_per_page=1'),
+    listUsers: async () => {
+      await app.as(admin).get('/v1/users?status=ACTIVE&page=2&items_per_page=1');
+      await app.as(admin).get('/v1/users?is_admin=true&created_after=2026-01-01T00:00:00Z');
+    },
     getUser: () => app.as(admin).get(`/v1/users/${ada.id}`),
     updateUser: () => app.as(admin).patch(`/v1/users/${ada.id}`).send({ status: 'INACTIVE' }),
     deactivateUser: () => app.as(admin).delete(`/v1/users/${ada.id}`),
@@ -75,6 +84,8 @@ describe('The SQL of', () => {
     listAuditEvents: async () => {
       await app.as(admin).get('/v1/audit-events');
       await app.as(admin).get(`/v1/audit-events?actor_key_id=${ada.id}`);
+      await app.as(admin).get(`/v1/audit-events?api_key_id=${ada.id}&end_date=2026-01-01`);
+      await app.as(admin).get(`/v1/audit-events?request_id=${REQUEST_ID}&exclude_action=user.created`);
     },
     addCredits: () => app.as(admin).post('/v1/billing/credits-add').send(credits()),
     deductCredits: () =>
@@ -96,6 +107,10 @@ describe('The SQL of', () => {
       app.nest.get(OnboardingService).createUserWithKey({ name: 'New', email: `${randomUUID()}@example.com` }),
     'service-import-users': () =>
       app.nest.get(UsersService).createMissing([{ name: 'New', email: `${randomUUID()}@example.com` }]),
+    'service-record-import': () => app.nest.get(UsersService).recordImport(2),
+    'service-replace-search-texts': () => app.nest.get(UserSearchTexts, { strict: false }).replace(),
+    'service-search-users': () =>
+      app.nest.get(UsersService).list({ search: 'ada' }, { limit: 20, offset: 0, after: null }),
     'service-find-user-by-email': () => app.nest.get(UsersService).findByEmail('ada@example.com'),
     'service-find-users-by-key': () =>
       app.nest.get(UsersService).list({ apiKeyPrefix: 'ua_00000' }, { limit: 20, offset: 0, after: null }),

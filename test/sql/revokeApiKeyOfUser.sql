@@ -16,8 +16,8 @@ WITH changed AS (
               CASE WHEN target.revoked_at IS NULL THEN jsonb_build_object('revoked_at', jsonb_build_object('after', to_char(api_keys.revoked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))
                    ELSE '{}' END AS audit_changes),
   audited AS (
-    INSERT INTO audit_events (created_at, action, user_id, api_key_id, changes, actor, actor_user_id, actor_key_id, request_id)
-    SELECT clock_timestamp(), 'api_key.revoked', audit_user_id, audit_api_key_id, audit_changes, $3, $4::uuid, $5::uuid, $6
+    INSERT INTO audit_events (created_at, action, user_id, api_key_id, changes, actor, actor_user_id, actor_key_id, request_id, actor_account)
+    SELECT clock_timestamp(), 'api_key.revoked', audit_user_id, audit_api_key_id, audit_changes, $3, $4::uuid, $5::uuid, $6, $7
       FROM changed
      WHERE audit_changes <> '{}')
   SELECT * FROM changed;

@@ -27,8 +27,8 @@ WITH changed AS (
         || CASE WHEN to_char(target.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') IS DISTINCT FROM to_char(api_keys.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') THEN jsonb_build_object('expires_at', jsonb_build_object('before', to_char(target.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'after', to_char(api_keys.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))) ELSE '{}' END
                 || jsonb_build_object('overlap_seconds', jsonb_build_object('after', $7::int)) AS audit_changes),
   audited AS (
-    INSERT INTO audit_events (created_at, action, user_id, api_key_id, changes, actor, actor_user_id, actor_key_id, request_id)
-    SELECT clock_timestamp(), 'api_key.rotated', audit_user_id, audit_api_key_id, audit_changes, $8, $9::uuid, $10::uuid, $11
+    INSERT INTO audit_events (created_at, action, user_id, api_key_id, changes, actor, actor_user_id, actor_key_id, request_id, actor_account)
+    SELECT clock_timestamp(), 'api_key.rotated', audit_user_id, audit_api_key_id, audit_changes, $8, $9::uuid, $10::uuid, $11, $12
       FROM changed
      WHERE audit_changes <> '{}'),
   ended AS (

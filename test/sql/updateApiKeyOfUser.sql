@@ -27,8 +27,8 @@ WITH changed AS (
         || CASE WHEN coalesce(to_jsonb(target.scopes), '"*"') IS DISTINCT FROM coalesce(to_jsonb(api_keys.scopes), '"*"') THEN jsonb_build_object('scopes', jsonb_build_object('before', coalesce(to_jsonb(target.scopes), '"*"'), 'after', coalesce(to_jsonb(api_keys.scopes), '"*"'))) ELSE '{}' END
         || CASE WHEN target.rate_limit_per_minute IS DISTINCT FROM api_keys.rate_limit_per_minute THEN jsonb_build_object('rate_limit_per_minute', jsonb_build_object('before', target.rate_limit_per_minute, 'after', api_keys.rate_limit_per_minute)) ELSE '{}' END AS audit_changes),
   audited AS (
-    INSERT INTO audit_events (created_at, action, user_id, api_key_id, changes, actor, actor_user_id, actor_key_id, request_id)
-    SELECT clock_timestamp(), 'api_key.updated', audit_user_id, audit_api_key_id, audit_changes, $7, $8::uuid, $9::uuid, $10
+    INSERT INTO audit_events (created_at, action, user_id, api_key_id, changes, actor, actor_user_id, actor_key_id, request_id, actor_account)
+    SELECT clock_timestamp(), 'api_key.updated', audit_user_id, audit_api_key_id, audit_changes, $7, $8::uuid, $9::uuid, $10, $11
       FROM changed
      WHERE audit_changes <> '{}')
   SELECT * FROM changed;

@@ -81,7 +81,7 @@ export interface paths {
         };
         /**
          * List users, the newest first
-         * @description Filters by `status`, by the whole `email` and by the first characters of a key (`api_key_prefix`). To read every user once while others are added, follow the `Link` header.
+         * @description Filters by `status`, by the whole `email`, by the first characters of a key (`api_key_prefix`), by a part of the name or address (`search`), by the instant of creation and by role; all that are given must hold. To read every user once while others are added, follow the `Link` header. A `search` that many users match may end a page early: read on while there is a `Link` header.
          *
          *     Scope: `ua:users:read`
          */
@@ -249,7 +249,7 @@ export interface paths {
         };
         /**
          * List the movements of a balance, the newest first
-         * @description Inclusive UTC dates bound the list. The entries of a user add up to its balance. Only administrators may name a `user_id`. To read every entry once while others are added, follow the `Link` header.
+         * @description Inclusive UTC dates bound the list; `transaction_id`, `transaction_type` and `api_key_id` narrow it further. The entries of a user add up to its balance. Only administrators may name a `user_id`. To read every entry once while others are added, follow the `Link` header.
          *
          *     Scope: `ua:credits:read`
          */
@@ -489,7 +489,7 @@ export interface paths {
         };
         /**
          * List changes of users and API keys, the newest first
-         * @description Each event tells who changed what, from which value to which, when, and by which request. Filters by `user_id`, `action` and `actor_key_id`, the key that made the change. To read every event once while others are added, follow the `Link` header.
+         * @description Each event tells who changed what, from which value to which, when, and by which request. Filters by the user or key that changed (`user_id`, `api_key_id`), by who made the change (`actor_user_id`, `actor_key_id`), by `request_id`, by `action` or by all but one (`exclude_action`), and by inclusive UTC dates; all that are given must hold. An import is one event, `users.imported` with the number of users, and one `user.created_by_import` for each of them. To read every event once while others are added, follow the `Link` header.
          *
          *     Scope: `ua:audit:read`
          */
@@ -749,7 +749,7 @@ export interface components {
         Pagination: {
             /**
              * Format: int64
-             * @description Exact for up to 10,000 rows, an estimate for longer lists. Read on while there is a `Link` header
+             * @description Exact for up to 10,000 rows; for longer lists an estimate, and then the response has the header `Total-Pages-Estimated`. Read on while there is a `Link` header
              * @example 3
              */
             total_pages: number;
@@ -1429,13 +1429,13 @@ export interface components {
              * @example user.updated
              * @enum {string}
              */
-            action: "user.created" | "user.updated" | "api_key.created" | "api_key.updated" | "api_key.rotated" | "api_key.revoked";
+            action: "user.created" | "user.updated" | "api_key.created" | "api_key.updated" | "api_key.rotated" | "api_key.revoked" | "user.created_by_import" | "users.imported";
             /**
              * Format: uuid
-             * @description The user that changed, or whose key did
+             * @description The user that changed, or whose key did; null for `users.imported`
              * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
              */
-            user_id: string;
+            user_id: string | null;
             /**
              * Format: uuid
              * @description The key that changed, if it was one
@@ -1465,6 +1465,11 @@ export interface components {
              * @example a1b2c3
              */
             request_id: string | null;
+            /**
+             * @description The account on the machine that ran the command, where a command made the change
+             * @example null
+             */
+            actor_account: string | null;
             /**
              * @description The fields that changed, with their values before and after; never a secret
              * @example {
@@ -1854,6 +1859,26 @@ export interface operations {
                  * @example ua_5GhT2
                  */
                 api_key_prefix?: string;
+                /**
+                 * @description Only users whose name or e-mail address contains this text, without regard to case. 3 characters or more, in any language; `%`, `_` and `\` stand for themselves, and accents matter. Takes an index that the database may lack: the response is 400 then
+                 * @example lovelace
+                 */
+                search?: string;
+                /**
+                 * @description Only users who were created at this instant or later
+                 * @example 2026-01-01T00:00:00Z
+                 */
+                created_after?: string;
+                /**
+                 * @description Only users who were created before this instant. A day is the time from its midnight, in `created_after`, to the next one
+                 * @example 2026-02-01T00:00:00Z
+                 */
+                created_before?: string;
+                /**
+                 * @description Only administrators, or only all others
+                 * @example true
+                 */
+                is_admin?: boolean;
             };
             header?: never;
             path?: never;
@@ -1867,6 +1892,8 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
                     Link?: string;
+                    /** @description true where `total_pages` is an estimate */
+                    "Total-Pages-Estimated"?: "true";
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
                     Deprecation: components["headers"]["Deprecation"];
@@ -2246,6 +2273,8 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
                     Link?: string;
+                    /** @description true where `total_pages` is an estimate */
+                    "Total-Pages-Estimated"?: "true";
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
                     Deprecation: components["headers"]["Deprecation"];
@@ -2805,6 +2834,16 @@ export interface operations {
                  */
                 api_key_id?: string;
                 /**
+                 * @description Only the entry of this transaction, if there is one
+                 * @example order-1815
+                 */
+                transaction_id?: string;
+                /**
+                 * @description Only entries of this type
+                 * @example STRIPE_CHECKOUT
+                 */
+                transaction_type?: string;
+                /**
                  * @description For administrators: the history of this user instead of their own
                  * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
                  */
@@ -2822,6 +2861,8 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
                     Link?: string;
+                    /** @description true where `total_pages` is an estimate */
+                    "Total-Pages-Estimated"?: "true";
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
                     Deprecation: components["headers"]["Deprecation"];
@@ -3719,12 +3760,42 @@ export interface operations {
                  * @description Only changes of this kind
                  * @example user.updated
                  */
-                action?: "user.created" | "user.updated" | "api_key.created" | "api_key.updated" | "api_key.rotated" | "api_key.revoked";
+                action?: "user.created" | "user.updated" | "api_key.created" | "api_key.updated" | "api_key.rotated" | "api_key.revoked" | "user.created_by_import" | "users.imported";
                 /**
                  * @description Only changes that requests with this key made
                  * @example 0198c5a2-9d3f-4b8e-8c21-5e7f9a0b3d46
                  */
                 actor_key_id?: string;
+                /**
+                 * @description All changes but those of this kind, such as the users of imports
+                 * @example user.created_by_import
+                 */
+                exclude_action?: "user.created" | "user.updated" | "api_key.created" | "api_key.updated" | "api_key.rotated" | "api_key.revoked" | "user.created_by_import" | "users.imported";
+                /**
+                 * @description Only changes that this user made, with any key
+                 * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
+                 */
+                actor_user_id?: string;
+                /**
+                 * @description Only changes of this key
+                 * @example 0198c5a2-9d3f-4b8e-8c21-5e7f9a0b3d46
+                 */
+                api_key_id?: string;
+                /**
+                 * @description Only what the request with this `X-Request-Id` changed. An id that the API has made has the time of its request, and is enough; with one that the caller has chosen, add `user_id`, `actor_user_id` or `actor_key_id`, or a `start_date` and an `end_date` that are at most one day apart, unless changes of users are left out
+                 * @example 0198c5a2-7b1e-7d21-a3f4-9d8e7c6b5a40
+                 */
+                request_id?: string;
+                /**
+                 * @description The first day, in UTC
+                 * @example 2026-01-31
+                 */
+                start_date?: string;
+                /**
+                 * @description The last day, in UTC; it belongs to the period
+                 * @example 2026-01-31
+                 */
+                end_date?: string;
             };
             header?: never;
             path?: never;
@@ -3738,6 +3809,8 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
                     Link?: string;
+                    /** @description true where `total_pages` is an estimate */
+                    "Total-Pages-Estimated"?: "true";
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
                     Deprecation: components["headers"]["Deprecation"];
@@ -3814,6 +3887,8 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
                     Link?: string;
+                    /** @description true where `total_pages` is an estimate */
+                    "Total-Pages-Estimated"?: "true";
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
                     Deprecation: components["headers"]["Deprecation"];
