@@ -50,7 +50,7 @@ export class SearchUnavailableError extends DomainError {
   constructor() {
     super(
       'search needs an index that the database lacks: its operator makes it with CREATE EXTENSION pg_trgm; ' +
-        'CREATE INDEX CONCURRENTLY ix_user_search_texts_text ON user_search_texts USING gin (text gin_trgm_ops)',
+        'CREATE INDEX CONCURRENTLY ix_user_search_texts_text ON user_search_texts USING gin (text gin_trgm_ops) WITH (fastupdate = off)',
     );
   }
 }
