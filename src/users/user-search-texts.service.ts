@@ -8,8 +8,8 @@ const REPLACE_EVERY_MS = 60_000;
 
 /**
  * Replaces the texts by which users are found, outside the request path: a change of a name only
- * notes the user, and until the texts are replaced, a search reads the names of these users as well.
- * A failure here never fails a request, and the next minute tries again.
+ * notes the user, and until the texts are replaced, a search reads the names of these users as
+ * well. A failure here never fails a request, and the next minute tries again.
  */
 @Injectable()
 export class UserSearchTexts implements OnModuleInit, OnApplicationShutdown {

@@ -17,8 +17,8 @@ export function isSearch(text: unknown): text is string {
 }
 
 /**
- * The users whose name or address contains a text, whatever its letter case. The line feed, which no
- * text to search for has, separates the two.
+ * The users whose name or address contains a text, whatever its letter case. The line feed, which
+ * no text to search for has, separates the two.
  *
  * `user_search_texts` is older than the names in `users` for the users in `renamed_users`, so both
  * only tell which users may match.
