@@ -268,6 +268,45 @@ describe('users-api', () => {
     await server.end('SIGTERM');
   });
 
+  it('users update corrects address, name and role, and keeps the last administrator', async () => {
+    const own = await createDatabase();
+    const run = (...words: string[]) => programs.cli(['users', ...words], { DATABASE_URL: own.url });
+    await run('create', '--email', 'ada@example.com', '--name', 'Ada', '--admin');
+    await run('create', '--email', 'bob@example.com', '--name', 'Bob');
+    const update = (email: string, ...words: string[]) => run('update', '--email', email, ...words);
+
+    const corrected = await update(
+      'ADA@example.com',
+      ...['--set-email', 'ada@example.org', '--set-name', ' Ada L. ', '--json'],
+    );
+    const taken = await update('bob@example.com', '--set-email', 'Ada@example.org');
+    const last = await update('ada@example.org', '--no-admin');
+    const nothing = await update('ada@example.org');
+    const promoted = await update('bob@example.com', '--admin');
+    const demoted = await update('ada@example.org', '--no-admin', '--json');
+    const events = await administer(
+      `SELECT actor, changes FROM audit_events WHERE action = 'user.updated' ORDER BY id`,
+      own.directUrl,
+    );
+    await own.drop();
+
+    expect(JSON.parse(corrected.stdout)).toMatchObject({ email: 'ada@example.org', name: 'Ada L.', is_admin: true });
+    expect([taken, last, nothing].map(({ code, stderr }) => [code, stderr])).toEqual([
+      [1, 'users-api: There is already a user with this e-mail address\n'],
+      [1, 'users-api: The last active administrator cannot be deactivated, demoted or erased\n'],
+      [1, 'users-api: Say what to change, with --set-email, --set-name, --admin or --no-admin\n'],
+    ]);
+    expect(promoted.code).toBe(0);
+    expect(JSON.parse(demoted.stdout)).toMatchObject({ is_admin: false });
+    expect(events).toEqual(
+      [
+        { email: { before: 'ada@example.com', after: 'ada@example.org' }, name: { before: 'Ada', after: 'Ada L.' } },
+        { is_admin: { before: false, after: true } },
+        { is_admin: { before: true, after: false } },
+      ].map((changes) => ({ actor: 'COMMAND_LINE', changes })),
+    );
+  });
+
   it('keys list, rotate and revoke do what the API does, and the audit trail names the command line', async () => {
     await programs.cli(['users', 'create', '--email', 'zoe@example.com', '--name', 'Zoe'], env);
     const zoe = ['--email', 'zoe@example.com'];

@@ -340,7 +340,9 @@ describe('The published document', () => {
       'The property "limit" is not known here',
     ]);
     expect(found.get('rotateApiKey 409')).toEqual(['The API key is REVOKED, which is final']);
-    expect(found.get('deactivateUser 409')).toEqual(['The last active administrator cannot be deactivated']);
+    expect(found.get('deactivateUser 409')).toEqual([
+      'The last active administrator cannot be deactivated, demoted or erased',
+    ]);
   });
 
   it('gives every answer with a body an example, and every operation an id', async () => {

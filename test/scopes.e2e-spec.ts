@@ -133,7 +133,7 @@ describe('The scopes of a key', () => {
     await agent.get('/v1/api-keys/current').expect(401);
   });
 
-  it('403 for making a user ACTIVE with a key that has scopes, also one of an administrator', async () => {
+  it('403 for making a user ACTIVE, or changing address or role, with a key that has scopes, also one of an administrator', async () => {
     const admin = await app.given.user({ isAdmin: true });
     const { agent } = await agentWith(['ua:users:write'], FUTURE, admin.id);
     const path = `/v1/users/${ada.id}`;
@@ -142,6 +142,14 @@ describe('The scopes of a key', () => {
     const refused = await agent.patch(path).send({ status: 'ACTIVE' }).expect(403);
 
     expect(refused.body).toEqual({ status: 403, message: 'This needs a key whose scopes are null' });
+    for (const changes of [
+      { email: `${randomUUID()}@example.com` },
+      { is_admin: true },
+      { is_admin: false },
+      { name: 'New', is_admin: false },
+    ])
+      expect((await agent.patch(path).send(changes)).body).toEqual(refused.body);
+    expect(await app.stored(ada)).toMatchObject({ status: 'INACTIVE', version: '2' });
     await app.as(admin).patch(path).send({ status: 'ACTIVE' }).expect(200);
   });
 

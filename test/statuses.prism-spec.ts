@@ -175,6 +175,7 @@ describe('Every operation, with every status that the document lists', () => {
     await expectStatus(403, 'POST /v1/users/{user_id}/api-keys', { as: slow, body: higher });
     const activation = { as: await withScopes(['ua:users:write']), body: { status: 'ACTIVE' } };
     await expectStatus(403, 'PATCH /v1/users/{user_id}', activation);
+    await expectStatus(403, 'PATCH /v1/users/{user_id}', { ...activation, body: { is_admin: true } });
     const charged = { key: user.key, charge: charge(1, 'job') };
     await expectStatus(403, 'POST /v1/verify', { as: await withScopes(['ua:verify']), body: charged });
     const held = { key: user.key, hold: charge(1, 'job') };
@@ -234,7 +235,10 @@ describe('Every operation, with every status that the document lists', () => {
       [400, 'PATCH /v1/users/{user_id}', { body: { rate_limit_per_minute: 0 } }],
       [412, 'PATCH /v1/users/{user_id}', { body: { name: 'New' }, headers: { 'if-match': '"other"' } }],
       [412, 'PATCH /v1/users/{user_id}', { body: { name: 'New' }, headers: { 'if-none-match': '*' } }],
+      [400, 'PATCH /v1/users/{user_id}', { body: { email: 'nobody@localhost' } }],
+      [400, 'PATCH /v1/users/{user_id}', { body: { is_admin: 'no' } }],
       [409, 'PATCH /v1/users/{user_id}', { path: { user_id: admin.id }, body: { status: 'INACTIVE' } }],
+      [409, 'PATCH /v1/users/{user_id}', { body: { email: admin.row.email } }],
       [200, 'PATCH /v1/users/{user_id}', { body: { name: 'New' } }],
       [404, 'POST /v1/users/{user_id}/api-keys', { path: nobody, body: make('phone') }],
       [400, 'POST /v1/users/{user_id}/api-keys', { body: make('Not a name') }],

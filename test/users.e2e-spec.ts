@@ -136,6 +136,90 @@ describe('Administration of users', () => {
       expect((await app.stored(ada)).version).toBe('4');
     });
 
+    it('200 corrects address and role, with another ETag and an event each time', async () => {
+      const admin = await administrator();
+      const ada = await app.given.user({ email: `${randomUUID()}@example.com` });
+      const email = `${randomUUID()}@EXAMPLE.com`;
+      const patch = (body: object, version: number) =>
+        app
+          .as(admin)
+          .patch(`${USERS}/${ada.id}`)
+          .set('If-Match', `"${ada.id}.${String(version)}"`)
+          .send(body);
+
+      const corrected = await patch({ email }, 1).expect(200);
+      const same = await patch({ email, is_admin: false }, 2).expect(200);
+      const promoted = await patch({ is_admin: true, name: 'Ada' }, 2).expect(200);
+      await patch({ email: ada.row.email }, 2).expect(412);
+
+      expect(corrected.body).toEqual({
+        ...wireUserForAdministrators(ada),
+        email,
+        updated_at: (corrected.body as { updated_at: string }).updated_at,
+      });
+      expect([corrected, same, promoted].map(({ headers }) => headers.etag)).toEqual(
+        [2, 2, 3].map((version) => `"${ada.id}.${String(version)}"`),
+      );
+      expect(promoted.body).toMatchObject({ email, is_admin: true, name: 'Ada' });
+      expect(
+        await app.rows(`SELECT changes FROM audit_events WHERE user_id = $1 AND action = 'user.updated' ORDER BY id`, [
+          ada.id,
+        ]),
+      ).toEqual([
+        { changes: { email: { before: ada.row.email, after: email } } },
+        { changes: { is_admin: { before: false, after: true }, name: { before: ada.row.name, after: 'Ada' } } },
+      ]);
+      expect((await app.as(admin).get(USERS).query({ email: email.toLowerCase() })).body).toMatchObject({
+        data: [{ id: ada.id }],
+      });
+    });
+
+    it('409 for an address that another user has, whatever its case, also when two take it at once', async () => {
+      const admin = await administrator();
+      const [ada, bob, eve] = [await app.given.user(), await app.given.user(), await app.given.user()];
+      const patch = (user: { id: string }, email: string) =>
+        app.as(admin).patch(`${USERS}/${user.id}`).send({ email, name: 'New' });
+      const wanted = `${randomUUID()}@example.com`;
+
+      const taken = await patch(ada, eve.row.email.toUpperCase());
+      const own = await patch(ada, ada.row.email.toUpperCase());
+      const both = await Promise.all([patch(ada, wanted), patch(bob, wanted.toUpperCase())]);
+
+      expect(taken.body).toEqual({ status: 409, message: 'There is already a user with this e-mail address' });
+      expect(own.body).toMatchObject({ email: ada.row.email.toUpperCase() });
+      expect(both.filter(succeeded)).toHaveLength(1);
+      expect(both.find(({ status }) => status === 409)?.body).toEqual(taken.body);
+      expect((await app.stored(bob)).name === 'New').toBe(both[1].status === 200);
+    });
+
+    it('a key does what the role of its owner allows, from the request after a promotion or demotion on', async () => {
+      const admin = await administrator();
+      const ada = await app.given.user();
+      const { secret } = (
+        await app
+          .as(ada)
+          .post('/v1/api-keys')
+          .send({ name: 'reader', expires_at: '2100-01-01T00:00:00Z', scopes: ['ua:users:read', 'ua:profile:read'] })
+          .expect(201)
+      ).body as { secret: string };
+      const statuses = async () => [
+        (await app.as(ada).get(USERS)).status,
+        (await app.as(ada).get('/v1/users/me')).status,
+        (await app.as({ ...ada, key: secret }).get(USERS)).status,
+        (await app.as({ ...ada, key: secret }).get('/v1/users/me')).status,
+      ];
+      const patch = (is_admin: boolean) => app.as(admin).patch(`${USERS}/${ada.id}`).send({ is_admin }).expect(200);
+
+      const before = await statuses();
+      await patch(true);
+      const promoted = await statuses();
+      await patch(false);
+
+      expect(before).toEqual([403, 200, 403, 200]);
+      expect(promoted).toEqual([200, 200, 200, 200]);
+      expect(await statuses()).toEqual(before);
+    });
+
     it('200 changes the rate limit and takes it away, with another ETag and an event each time', async () => {
       const admin = await administrator();
       const ada = await app.given.user();
@@ -194,9 +278,16 @@ describe('Administration of users', () => {
       });
       expect((await patch({ status: null })).status).toBe(400);
       expect((await patch({ name: 'X', rate_limit_per_minute: 0 })).status).toBe(400);
-      expect((await patch({ email: 'new@example.com' })).body).toEqual({
+      for (const email of ['nobody', 'ä@example.com', 'a@b', 'a@example.com\n', null, 7])
+        expect((await patch({ email, name: 'X' })).status).toBe(400);
+      for (const is_admin of [null, 'true', 1])
+        expect((await patch({ is_admin, name: 'X' })).body).toEqual({
+          status: 400,
+          message: 'is_admin must be true or false',
+        });
+      expect((await patch({ credits_balance: 1 })).body).toEqual({
         status: 400,
-        message: 'The property "email" is not known here',
+        message: 'The property "credits_balance" is not known here',
       });
       expect((await patch({ name: 'X' }, randomUUID())).status).toBe(404);
       expect((await patch({ name: 'X' }).set('If-Match', `"${ada.id}.7"`)).status).toBe(412);
@@ -292,13 +383,15 @@ describe('Administration of users', () => {
 describe('The last active administrator', () => {
   const app = useTestApp();
 
-  it('409 cannot be deactivated in any way, and of two who deactivate each other at once one remains', async () => {
+  it('409 cannot be demoted or deactivated in any way, and of two who do it to each other at once one remains', async () => {
     for (let turn = 0; turn < 5; turn += 1) {
       const [ada, bob] = [await app.given.user({ isAdmin: true }), await app.given.user({ isAdmin: true })];
       await app.given.sql(`UPDATE users SET is_admin = false WHERE id <> ALL ($1)`, [[ada.id, bob.id]]);
 
       const responses = await Promise.all([
-        app.as(ada).delete(`/v1/users/${bob.id}`),
+        turn % 2 === 0
+          ? app.as(ada).delete(`/v1/users/${bob.id}`)
+          : app.as(ada).patch(`/v1/users/${bob.id}`).send({ is_admin: false }),
         app.as(bob).patch(`/v1/users/${ada.id}`).send({ status: 'INACTIVE' }),
       ]);
       const left = (await app.rows(`SELECT id FROM users WHERE is_admin AND status = 'ACTIVE'`)) as [{ id: string }];
@@ -309,8 +402,12 @@ describe('The last active administrator', () => {
       for (const answer of [
         await app.as(last).delete(`/v1/users/${last.id}`),
         await app.as(last).patch(`/v1/users/${last.id}`).send({ status: 'INACTIVE' }),
+        await app.as(last).patch(`/v1/users/${last.id}`).send({ is_admin: false, name: 'New' }),
       ]) {
-        expect(answer.body).toEqual({ status: 409, message: 'The last active administrator cannot be deactivated' });
+        expect(answer.body).toEqual({
+          status: 409,
+          message: 'The last active administrator cannot be deactivated, demoted or erased',
+        });
       }
     }
   });

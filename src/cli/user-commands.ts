@@ -10,6 +10,7 @@ import type { StopSignal } from '../startup/stop-signal.js';
 import { type User, USER_STATUSES, type UserStatus } from '../users/user.entity.js';
 import { UserNotFoundError } from '../users/users.errors.js';
 import { checkFilter, type UserFilter, UsersService } from '../users/users.service.js';
+import type { UserChanges } from '../users/users.statements.js';
 import { addImportCommand } from './import-command.js';
 import { instant } from './instant.js';
 import { integer } from './integer.js';
@@ -22,6 +23,15 @@ interface CreateOptions {
   readonly admin?: true;
   readonly expiresInDays: number;
   readonly rateLimitPerMinute?: number;
+  readonly json?: true;
+}
+
+interface UpdateOptions {
+  readonly email: string;
+  readonly setEmail?: string;
+  readonly setName?: string;
+  /** Undefined without `--admin` and `--no-admin`. */
+  readonly admin?: boolean;
   readonly json?: true;
 }
 
@@ -105,6 +115,21 @@ export function addUserCommands(users: Command, stop: StopSignal): void {
       printUser(await withApp((app) => userByEmail(app, email)), json);
     });
   addImportCommand(users, stop);
+  users
+    .command('update')
+    .description('Correct the e-mail address, the name or the role of a user; safe to repeat')
+    .requiredOption('--email <address>', "the user's present e-mail address")
+    .option('--set-email <address>', 'the new e-mail address, unique without regard to case')
+    .option('--set-name <name>', 'the new display name')
+    .option('--admin', 'make the user an administrator')
+    .option('--no-admin', 'take the role of an administrator away; the last active one keeps it')
+    .option('--json', 'print the user as JSON')
+    .action(async ({ email, setEmail, setName, admin, json }: UpdateOptions) => {
+      const changes = { email: setEmail, name: setName, isAdmin: admin };
+      if (Object.values(changes).every((value) => value === undefined))
+        throw new Error('Say what to change, with --set-email, --set-name, --admin or --no-admin');
+      printUser(await changeUser(email, changes), json);
+    });
   addStatusCommand(users, 'deactivate', 'INACTIVE', 'Deactivate a user: its keys stop working at once');
   addStatusCommand(users, 'activate', 'ACTIVE', 'Activate a user again, and with it the keys');
 }
@@ -132,13 +157,15 @@ function addStatusCommand(users: Command, name: string, status: UserStatus, desc
     .requiredOption('--email <address>', "the user's e-mail address")
     .option('--json', 'print the user as JSON')
     .action(async ({ email, json }: { email: string; json?: true }) => {
-      const user = await withApp(async (app) => {
-        const { id } = await userByEmail(app, email);
-        return app.get(UsersService).change(id, { status }, { by: COMMAND_LINE });
-      });
-      printUser(user, json);
+      printUser(await changeUser(email, { status }), json);
     });
 }
+
+const changeUser = (email: string, changes: UserChanges): Promise<User> =>
+  withApp(async (app) => {
+    const { id } = await userByEmail(app, email);
+    return app.get(UsersService).change(id, changes, { by: COMMAND_LINE });
+  });
 
 function printUser(user: User, json?: true): void {
   if (json) print(AdminUserResponse.from(user));

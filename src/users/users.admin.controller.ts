@@ -126,9 +126,9 @@ export class UsersAdminController {
   @Patch(':user_id')
   @Operation({
     id: 'updateUser',
-    summary: 'Change the name, the status or the rate limit of a user',
+    summary: 'Change the name, address, role, status or rate limit of a user',
     details:
-      'Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that another request has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.',
+      'Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that another request has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 403 for `email`, `is_admin` or the status ACTIVE with a key that has scopes. 409: another user has the address, or this is the last active administrator, who must stay one.',
     access: 'administrator',
     scope: 'ua:users:write',
     params: { user_id: USER_ID },
@@ -139,10 +139,12 @@ export class UsersAdminController {
     fails: ['conflict'],
     examples: {
       ...NAME_NOT_TEXT,
+      email: new InvalidEmailError(),
       ...INVALID_STATUS,
       ...INVALID_RATE_LIMIT,
-      activation: new InsufficientScopeError(),
+      key_with_scopes: new InsufficientScopeError(),
       ...NOT_FOUND,
+      taken: new EmailTakenError(),
       ...LAST,
       ...VERSION_MISMATCH,
     },

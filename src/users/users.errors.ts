@@ -117,6 +117,6 @@ export class LastAdministratorError extends DomainError {
   readonly kind = 'conflict';
 
   constructor() {
-    super('The last active administrator cannot be deactivated');
+    super('The last active administrator cannot be deactivated, demoted or erased');
   }
 }

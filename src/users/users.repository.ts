@@ -11,7 +11,7 @@ import { query } from '../database/query.js';
 import { findMatching } from '../database/search.js';
 import { UsersApiEvents } from '../events/users-api-events.js';
 import { RETRIES, retryingConflicts } from '../database/retry.js';
-import { firstOf, IncompleteResultError, type Statement } from '../database/statement.js';
+import { firstOf, IncompleteResultError } from '../database/statement.js';
 import { StatementBatcher } from '../database/statement-batcher.js';
 import { type User, USER_STATUSES, type UserStatus } from './user.entity.js';
 import { SEARCHABLE, searchFor } from './user-search.js';
@@ -23,11 +23,12 @@ import {
   IDS,
   insertImport,
   insertUsers,
+  isBatched,
   type NewUser,
   type Patch,
-  PATCH,
-  PATCH_UNLOCKED,
-  PATCHES,
+  patchUnlockedUsers,
+  patchUsers,
+  type RunPatches,
   SELECTED,
   SKIP_TAKEN,
   toUser,
@@ -104,7 +105,7 @@ export class UsersRepository {
   ) {
     this.patches = new StatementBatcher({
       runMany: async (patches) => {
-        const written = await this.runPatch(PATCH_UNLOCKED, patches);
+        const written = await this.runPatches(patchUnlockedUsers, patches);
         return patches.map(({ id }) => written.get(id)); // a missing row may be locked: it is patched alone, and waited for
       },
       runOne: (patch) => this.patchAlone(patch, RETRIES - 1),
@@ -201,16 +202,15 @@ export class UsersRepository {
     if (!isUuid(id)) return null;
     checkActor(actor);
     const patch = { id: id.toLowerCase(), changes, actor, versions }; // as the database spells it
-    // Not batched: a status change may wait for another administrator's lock.
-    return changes.status === undefined ? this.patches.run(patch) : this.patchAlone(patch, RETRIES);
+    return isBatched(changes) ? this.patches.run(patch) : this.patchAlone(patch, RETRIES);
   }
 
   private async patchAlone(patch: Patch, retries: number): Promise<User | null> {
-    return (await retryingConflicts(() => this.runPatch(PATCH, [patch]), retries)).get(patch.id) ?? null;
+    return (await retryingConflicts(() => this.runPatches(patchUsers, [patch]), retries)).get(patch.id) ?? null;
   }
 
-  private async runPatch(statement: Statement<ChangedUserRow>, patches: readonly Patch[]): Promise<Map<string, User>> {
-    const rows = await statement.run(this.database, PATCHES.values(patches));
+  private async runPatches(run: RunPatches, patches: readonly Patch[]): Promise<Map<string, User>> {
+    const rows = await run(this.database, patches);
     this.searchTexts.note();
     const actors = new Map(patches.map(({ id, actor }) => [id, actor]));
     for (const row of rows) this.events.publishAudited('user.updated', row, actors.get(row.id) ?? APPLICATION);

@@ -70,9 +70,22 @@ export type CreatedListener = (user: User, manager: EntityManager) => Promise<vo
  * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, InvalidRateLimitError
  */
 export function checkUser({ name, email, isAdmin = false, rateLimitPerMinute = null }: UserRequest): NewUser {
+  return {
+    email: checkEmail(email),
+    isAdmin: checkRole(isAdmin),
+    name: checkName(name),
+    rateLimitPerMinute: checkRateLimit(rateLimitPerMinute),
+  };
+}
+
+function checkEmail(email: unknown): string {
   if (!isEmailAddress(email)) throw new InvalidEmailError();
+  return email;
+}
+
+function checkRole(isAdmin: unknown): boolean {
   if (typeof isAdmin !== 'boolean') throw new InvalidUserRoleError();
-  return { name: checkName(name), email, isAdmin, rateLimitPerMinute: checkRateLimit(rateLimitPerMinute) };
+  return isAdmin;
 }
 
 function checkName(name: unknown): string {
@@ -93,6 +106,8 @@ function checkRateLimit(rateLimit: number | null): number | null {
 /** The check of each field that a change may have; a new field does not compile without one. */
 const CHECKS: { readonly [Field in keyof UserChanges]-?: (value: never) => unknown } = {
   name: checkName,
+  email: checkEmail,
+  isAdmin: checkRole,
   status: checkStatus,
   rateLimitPerMinute: checkRateLimit,
 };
@@ -124,6 +139,10 @@ export function checkFilter({
   if (createdAfter && createdBefore && createdAfter >= createdBefore) throw new InvalidCreationPeriodError();
   if (isAdmin !== undefined && typeof isAdmin !== 'boolean') throw new InvalidUserRoleError();
 }
+
+/** Whether a change takes an actor whose key has no scopes: it may give somebody more rights. */
+const needsAllScopes = ({ status, email, isAdmin }: UserChanges): boolean =>
+  status === 'ACTIVE' || email !== undefined || isAdmin !== undefined;
 
 /** No actor whose key has scopes may create an administrator. */
 function refuseScopedPromotion(users: readonly NewUser[], by: Actor): void {
@@ -193,7 +212,7 @@ export class UsersService {
         return this.getById(user.id, { manager: joined });
       });
     } catch (error) {
-      throw violates(error, 'uq_users_email') ? new EmailTakenError() : refusal(error);
+      throw refusal(error);
     }
   }
 
@@ -247,12 +266,14 @@ export class UsersService {
   }
 
   /**
-   * Like `updateProfile`, and also changes the status and the rate limit. An INACTIVE user's keys
-   * stop working with the next request, and work again once the user is ACTIVE, which takes a key
-   * without scopes. A rate limit applies to the next request.
+   * Like `updateProfile`, and also changes the address, the role, the status and the rate limit. An
+   * INACTIVE user's keys stop working with the next request, and work again once the user is
+   * ACTIVE. A role and a rate limit apply to the next request. An actor whose key has scopes can
+   * neither change an address or a role nor make a user ACTIVE.
    *
-   * @throws what `updateProfile` throws, InvalidUserStatusError, InvalidRateLimitError,
-   *   InsufficientScopeError and LastAdministratorError
+   * @throws what `updateProfile` throws, InvalidEmailError, InvalidUserRoleError,
+   *   InvalidUserStatusError, InvalidRateLimitError, InsufficientScopeError, EmailTakenError and
+   *   LastAdministratorError
    */
   async change(
     id: string,
@@ -262,7 +283,7 @@ export class UsersService {
     const changes = checkedChanges(requested);
     checkVersions(ifVersions);
     if (unlessVersions !== '*') checkVersions(unlessVersions);
-    if (changes.status === 'ACTIVE' && by.scopes) throw new InsufficientScopeError();
+    if (by.scopes && needsAllScopes(changes)) throw new InsufficientScopeError();
     if (unlessVersions.length > 0) await this.refuseVersions(id, unlessVersions);
     const isEmpty = Object.keys(changes).length === 0;
     if (!isEmpty) {
@@ -293,6 +314,7 @@ export class UsersService {
 function refusal(error: unknown): unknown {
   if (violates(error, 'ck_users_name')) return new InvalidUserNameError('name is not one that can be stored');
   if (violates(error, 'ck_users_email')) return new InvalidEmailError();
+  if (violates(error, 'uq_users_email')) return new EmailTakenError();
   if (violates(error, 'ck_users_last_administrator')) return new LastAdministratorError();
   return error;
 }

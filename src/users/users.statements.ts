@@ -1,4 +1,5 @@
 import sql, { empty, raw, type Sql } from 'sql-template-tag';
+import type { DataSource } from 'typeorm';
 import type { Actor } from '../audit-trail/actor.js';
 import { actorColumnNames, actorRows, actorValues } from '../audit-trail/actor-columns.js';
 import { type AuditedRow, auditDiff, auditSnapshot, withAudit } from '../audit-trail/with-audit.js';
@@ -18,6 +19,8 @@ export interface NewUser {
 
 export interface UserChanges {
   readonly name?: string | undefined;
+  readonly email?: string | undefined;
+  readonly isAdmin?: boolean | undefined;
   readonly status?: UserStatus | undefined;
   /** Requests a minute of all keys together, from 1; null for no limit. */
   readonly rateLimitPerMinute?: number | null | undefined;
@@ -43,6 +46,8 @@ const COLUMNS = {
 const CHANGEABLE = {
   // PostgreSQL's Unicode may be newer than Node's, and the constraint uses PostgreSQL's.
   name: { type: 'text', stored: 'normalize(request.name, NFC)' },
+  email: { type: 'text', stored: 'request.email' },
+  isAdmin: { type: 'boolean', stored: 'request.is_admin' },
   status: { type: 'text', stored: 'request.status' },
   rateLimitPerMinute: { type: 'integer', stored: 'request.rate_limit_per_minute' },
 } as const satisfies Record<keyof UserChanges, { type: string; stored: string }>;
@@ -73,30 +78,44 @@ export interface Patch {
   readonly versions: readonly string[] | undefined;
 }
 
-const changeable = Object.keys(CHANGEABLE) as (keyof UserChanges)[];
+type Field = keyof UserChanges;
 
-/** SQL for each changeable column. */
-const each = (text: (column: string, property: keyof UserChanges) => string, separator = ', '): Sql =>
-  raw(changeable.map((property) => text(COLUMNS[property], property)).join(separator));
+const FIELDS = Object.keys(CHANGEABLE) as Field[];
+
+/**
+ * The fields whose changes share a statement. A change of any other may wait for a lock: that of
+ * another administrator, or of a user with the same address.
+ */
+const BATCHED: readonly Field[] = ['name', 'rateLimitPerMinute'];
+
+export const isBatched = (changes: UserChanges): boolean =>
+  FIELDS.every((field) => changes[field] === undefined || BATCHED.includes(field));
 
 /** An absent field and one that is null differ by `<column>_given`. */
-export const PATCHES = new Rows<Patch>({
-  id: ['uuid', ({ id }) => id],
-  versions: ['text', ({ versions }) => versions && `{${versions.join()}}`],
-  ...Object.fromEntries(
-    changeable.flatMap((property): [string, Column<Patch>][] => [
-      [COLUMNS[property], [CHANGEABLE[property].type, ({ changes }) => changes[property]]],
-      [`${COLUMNS[property]}_given`, ['boolean', ({ changes }) => changes[property] !== undefined]],
-    ]),
-  ),
-  ...actorRows(({ actor }) => actor),
-});
+const patchRows = (fields: readonly Field[]): Rows<Patch> =>
+  new Rows<Patch>({
+    id: ['uuid', ({ id }) => id],
+    versions: ['text', ({ versions }) => versions && `{${versions.join()}}`],
+    ...Object.fromEntries(
+      fields.flatMap((field): [string, Column<Patch>][] => [
+        [COLUMNS[field], [CHANGEABLE[field].type, ({ changes }) => changes[field]]],
+        [`${COLUMNS[field]}_given`, ['boolean', ({ changes }) => changes[field] !== undefined]],
+      ]),
+    ),
+    ...actorRows(({ actor }) => actor),
+  });
 
 export const SELECTED = selectList(COLUMNS, 'users');
 
-/** @param locked what to do about rows that other transactions have locked: wait, or skip them */
-const patchUsers = (locked: Sql): Sql =>
-  withAudit(
+/**
+ * A statement that changes some of these fields in each row.
+ *
+ * @param locked what to do about rows that other transactions have locked: wait, or skip them
+ */
+function patchedUsers(fields: readonly Field[], rows: Rows<Patch>, locked: Sql): Sql {
+  const each = (text: (column: string, field: Field) => string): Sql =>
+    raw(fields.map((field) => text(COLUMNS[field], field)).join(', '));
+  return withAudit(
     'user.updated',
     sql`UPDATE users
        SET ${each((column) => `${column} = next.${column}`)},
@@ -104,13 +123,13 @@ const patchUsers = (locked: Sql): Sql =>
            updated_at = CASE WHEN comparison.differs THEN greatest(clock_timestamp(), users.updated_at + interval '1 ms')
                              ELSE users.updated_at END
       FROM (SELECT request.*, ${each((column) => `target.${column} AS old_${column}`)}
-              FROM ${PATCHES.prepared('request')}
+              FROM ${rows.prepared('request')}
               JOIN users AS target ON target.id = request.id
              WHERE request.versions IS NULL OR target.version = ANY (request.versions::bigint[])
                FOR NO KEY UPDATE OF target ${locked}) AS request,
            LATERAL (SELECT ${each(
-             (column, property) =>
-               `CASE WHEN request.${column}_given THEN ${CHANGEABLE[property].stored} ELSE request.old_${column} END AS ${column}`,
+             (column, field) =>
+               `CASE WHEN request.${column}_given THEN ${CHANGEABLE[field].stored} ELSE request.old_${column} END AS ${column}`,
            )}) AS next,
            LATERAL (SELECT (${each((column) => `next.${column}`)}) IS DISTINCT FROM (${each((column) => `request.old_${column}`)}) AS differs) AS comparison
      WHERE users.id = request.id
@@ -118,17 +137,29 @@ const patchUsers = (locked: Sql): Sql =>
               users.id AS audit_user_id, NULL::uuid AS audit_api_key_id,
               ${auditDiff(
                 Object.fromEntries(
-                  changeable.map((property) => {
-                    const column = COLUMNS[property];
+                  fields.map((field) => {
+                    const column = COLUMNS[field];
                     return [column, [`request.old_${column}`, `users.${column}`]] as const;
                   }),
                 ),
               )} AS audit_changes`,
     { at: sql`"updatedAt"` }, // increases with each change of a row, so its events are in order
   );
+}
 
-export const PATCH = new Statement<ChangedUserRow>('patch_users', patchUsers(empty));
-export const PATCH_UNLOCKED = new Statement<ChangedUserRow>('patch_unlocked_users', patchUsers(sql`SKIP LOCKED`));
+/** Changes users; which fields, and whether it waits for locks, depends on the statement. */
+export type RunPatches = (database: DataSource, patches: readonly Patch[]) => Promise<ChangedUserRow[]>;
+
+function patchStatement(name: string, fields: readonly Field[], locked: Sql): RunPatches {
+  const rows = patchRows(fields);
+  const statement = new Statement<ChangedUserRow>(name, patchedUsers(fields, rows, locked));
+  return (database, patches) => statement.run(database, rows.values(patches));
+}
+
+/** Changes any field, and waits for locks. */
+export const patchUsers = patchStatement('patch_users', FIELDS, empty);
+/** Changes the fields of `isBatched` alone, and skips locked rows. */
+export const patchUnlockedUsers = patchStatement('patch_unlocked_users', BATCHED, sql`SKIP LOCKED`);
 
 const NEW_USERS = new Rows<NewUser>({
   name: ['text', ({ name }) => name],

@@ -16,8 +16,8 @@ export const MUTANTS = [
   // users
   {
     file: 'src/users/users.statements.ts',
-    from: 'patchUsers(sql`SKIP LOCKED`)',
-    to: 'patchUsers(empty)',
+    from: 'BATCHED, sql`SKIP LOCKED`)',
+    to: 'BATCHED, empty)',
     killedBy: 'test/request-path.e2e-spec.ts',
     title: 'do not wait in one statement with the one whose row somebody holds',
   },
@@ -93,8 +93,8 @@ export const MUTANTS = [
   },
   {
     file: 'src/users/users.service.ts',
-    from: "violates(error, 'uq_users_email') ?",
-    to: "violates(error, 'ck_users_email') ?",
+    from: "if (violates(error, 'uq_users_email'))",
+    to: "if (violates(error, 'uq_users_emails'))",
     killedBy: 'test/users.e2e-spec.ts',
     title: '409 for an address that is taken',
   },
@@ -447,8 +447,15 @@ export const MUTANTS = [
   },
   {
     file: 'src/users/users.service.ts',
-    from: "    if (changes.status === 'ACTIVE' && by.scopes) throw new InsufficientScopeError();\n",
+    from: '    if (by.scopes && needsAllScopes(changes)) throw new InsufficientScopeError();\n',
     to: '',
+    killedBy: 'test/scopes.e2e-spec.ts',
+    title: '403 for making a user ACTIVE',
+  },
+  {
+    file: 'src/users/users.service.ts',
+    from: ' || isAdmin !== undefined;',
+    to: ' || isAdmin === true;',
     killedBy: 'test/scopes.e2e-spec.ts',
     title: '403 for making a user ACTIVE',
   },
@@ -1058,7 +1065,7 @@ export const MUTANTS = [
     from: '        PERFORM pg_advisory_xact_lock(7573004);\n',
     to: '',
     killedBy: 'test/users.e2e-spec.ts',
-    title: 'cannot be deactivated in any way',
+    title: 'cannot be demoted or deactivated in any way',
     built: true,
   },
   {

@@ -126,8 +126,8 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Change the name, the status or the rate limit of a user
-         * @description Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that another request has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 409: this is the last active administrator, who must stay.
+         * Change the name, address, role, status or rate limit of a user
+         * @description Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that another request has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 403 for `email`, `is_admin` or the status ACTIVE with a key that has scopes. 409: another user has the address, or this is the last active administrator, who must stay one.
          *
          *     Scope: `ua:users:write`
          */
@@ -775,7 +775,18 @@ export interface components {
              */
             name?: string;
             /**
-             * @description An INACTIVE user's keys do not work
+             * Format: email
+             * @description Stored as given; unique without regard to case. Changing it takes a key whose scopes are null
+             * @example ada@example.com
+             */
+            email?: string;
+            /**
+             * @description Whether the user is an administrator, from the next request on. Changing it takes a key whose scopes are null
+             * @example false
+             */
+            is_admin?: boolean;
+            /**
+             * @description An INACTIVE user's keys do not work. ACTIVE takes a key whose scopes are null
              * @example ACTIVE
              * @enum {string}
              */

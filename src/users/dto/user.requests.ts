@@ -65,8 +65,25 @@ export class UserCreate {
 
 export class UserAdminUpdate extends UserUpdate {
   @ApiPropertyOptional({
+    ...EMAIL,
+    description: 'Stored as given; unique without regard to case. Changing it takes a key whose scopes are null',
+  })
+  @Omittable()
+  @IsString()
+  readonly email?: string;
+
+  @ApiPropertyOptional({
+    description:
+      'Whether the user is an administrator, from the next request on. Changing it takes a key whose scopes are null',
+    example: false,
+  })
+  @Omittable()
+  @IsBoolean({ message: 'is_admin must be true or false' })
+  readonly is_admin?: boolean;
+
+  @ApiPropertyOptional({
     enum: USER_STATUSES,
-    description: "An INACTIVE user's keys do not work",
+    description: "An INACTIVE user's keys do not work. ACTIVE takes a key whose scopes are null",
     example: 'ACTIVE',
   })
   @Omittable()
@@ -160,6 +177,8 @@ export const newUserOf = ({ name, email, rate_limit_per_minute: rateLimitPerMinu
 /** The changes of a user, in terms of `UsersService`; absent ones are undefined. */
 export const changesOf = ({
   name,
+  email,
+  is_admin: isAdmin,
   status,
   rate_limit_per_minute: rateLimitPerMinute,
-}: UserAdminUpdate): UserChanges => ({ name, status, rateLimitPerMinute });
+}: UserAdminUpdate): UserChanges => ({ name, email, isAdmin, status, rateLimitPerMinute });
