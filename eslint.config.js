@@ -15,7 +15,7 @@ const LAYERS = [
   ['events'],
   ['embedded-postgres', 'api-keys'],
   ['users', 'audit', 'tracing'],
-  ['credits', 'onboarding', 'health'],
+  ['credits', 'onboarding', 'health', 'personal-data'],
   ['verification'],
   ['metrics'],
   ['startup'],

@@ -16,6 +16,8 @@ export const AUDIT_ACTIONS = [
   'api_key.revoked',
   'user.created_by_import',
   'users.imported',
+  'user.erased',
+  'audit.archived',
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 

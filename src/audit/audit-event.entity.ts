@@ -12,7 +12,7 @@ import { AUDIT_ACTIONS, type AuditAction } from '../audit-trail/with-audit.js';
 @Index('ix_audit_events_request_id', { synchronize: false })
 @Check(
   'ck_audit_events_action',
-  `action IN (${AUDIT_ACTIONS.map((action) => `'${action}'`).join()}) AND (user_id IS NOT NULL OR action = 'users.imported')`,
+  `action IN (${AUDIT_ACTIONS.map((action) => `'${action}'`).join()}) AND (user_id IS NOT NULL OR action IN ('users.imported', 'audit.archived'))`,
 )
 @ActorCheck('ck_audit_events_actor')
 export class AuditEvent extends ActorColumns {
@@ -28,7 +28,7 @@ export class AuditEvent extends ActorColumns {
   @Column({ type: 'varchar', length: 32 })
   readonly action!: AuditAction;
 
-  /** The user that changed, or the owner of the key that changed; null for an import. */
+  /** The user that changed, or the owner of the key that changed; null for imports and archives. */
   @Column({ name: 'user_id', type: 'uuid', nullable: true })
   readonly userId!: string | null;
 

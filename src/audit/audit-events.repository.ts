@@ -28,7 +28,7 @@ export interface AuditEventFilter extends Period {
   readonly requestId?: string | undefined;
 }
 
-const COLUMNS = {
+export const AUDIT_EVENT_COLUMNS = {
   id: 'id',
   createdAt: 'created_at',
   action: 'action',
@@ -60,7 +60,7 @@ export class AuditEventsRepository {
     const { order, parts } = partsOf(filter);
     const conditions = conditionsOf(filter);
     const list = {
-      columns: selectList(COLUMNS, 'audit_events'),
+      columns: selectList(AUDIT_EVENT_COLUMNS, 'audit_events'),
       table: 'audit_events',
       filter: conditions.length === 0 ? sql`true` : join(conditions, ' AND '),
       parts,

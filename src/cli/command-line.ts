@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { redactKeys } from '../common/api-key-format.js';
 import { apiKeyFormatFrom, readDotEnv } from '../config/app.config.js';
 import type { StopSignal } from '../startup/stop-signal.js';
+import { addArchiveCommand } from './archive-command.js';
 import { addAuditCommands } from './audit-commands.js';
 import { addCreditCommands } from './credit-commands.js';
 import { addKeyCommands } from './key-commands.js';
@@ -40,6 +41,8 @@ export function commandLine(stop: StopSignal): Command {
     });
   addCreditCommands(program.command('credits').description('Credits'));
   addMoveCommand(program, stop);
-  addAuditCommands(program.command('audit').description('The audit trail'));
+  const audit = program.command('audit').description('The audit trail');
+  addAuditCommands(audit);
+  addArchiveCommand(audit, stop);
   return program;
 }

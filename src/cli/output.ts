@@ -32,6 +32,28 @@ function write(text: string): void {
 }
 
 /**
+ * Writes a long text to stdout as it comes, no faster than the reader takes it. It ends with the
+ * last part, or where the reader has gone away.
+ *
+ * @throws what `write` throws
+ */
+export async function writeAll(parts: AsyncIterable<string>): Promise<void> {
+  const isFile = fstatSync(process.stdout.fd).isFile();
+  for await (const part of parts) {
+    const text = visibleLines(part);
+    if (isFile) writeFileSync(process.stdout.fd, text);
+    else if (!(await written(text))) return; // `handleFailedOutput` tells of it
+  }
+}
+
+const written = (text: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    process.stdout.write(text, (error) => {
+      resolve(!error);
+    });
+  });
+
+/**
  * JSON for scripts: one line, alone on stdout. Its unsafe characters are escaped, which leaves the
  * parsed value as it is.
  */

@@ -14,6 +14,7 @@ import type { UserChanges } from '../users/users.statements.js';
 import { addImportCommand } from './import-command.js';
 import { instant } from './instant.js';
 import { integer } from './integer.js';
+import { addPersonalDataCommands } from './personal-data-commands.js';
 import { MAX_LISTED, print, printSecret, printTable, noteMoreRows } from './output.js';
 import { withApp } from './with-app.js';
 
@@ -115,6 +116,7 @@ export function addUserCommands(users: Command, stop: StopSignal): void {
       printUser(await withApp((app) => userByEmail(app, email)), json);
     });
   addImportCommand(users, stop);
+  addPersonalDataCommands(users);
   users
     .command('update')
     .description('Correct the e-mail address, the name or the role of a user; safe to repeat')

@@ -10,6 +10,8 @@ export const ADVISORY_LOCKS = {
   lastAdministrator: 7_573_004,
   /** Shared by the commands that use an embedded server which another process started. */
   embeddedServerUser: 7_573_005,
+  /** Of the command that archives audit events. */
+  auditArchive: 7_573_006,
 } as const;
 
 const keys = Object.values(ADVISORY_LOCKS);

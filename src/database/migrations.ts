@@ -25,6 +25,9 @@ import { ValidateHolds1767227400000 } from '../../migrations/1767227400000-valid
 import { PrepareUserSearch1767227700000 } from '../../migrations/1767227700000-prepare-user-search.js';
 import { ExplainChanges1767227760000 } from '../../migrations/1767227760000-explain-changes.js';
 import { IndexUserSearch1767227820000 } from '../../migrations/1767227820000-index-user-search.js';
+import { AllowErasuresAndArchives1767228000000 } from '../../migrations/1767228000000-allow-erasures-and-archives.js';
+import { EraseUsers1767228060000 } from '../../migrations/1767228060000-erase-users.js';
+import { RemoveArchivedEvents1767228120000 } from '../../migrations/1767228120000-remove-archived-events.js';
 
 /** Every migration, oldest first. A test holds this list and the folder together. */
 export const MIGRATIONS = [
@@ -55,4 +58,7 @@ export const MIGRATIONS = [
   PrepareUserSearch1767227700000,
   ExplainChanges1767227760000,
   IndexUserSearch1767227820000,
+  AllowErasuresAndArchives1767228000000,
+  EraseUsers1767228060000,
+  RemoveArchivedEvents1767228120000,
 ];

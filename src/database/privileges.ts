@@ -80,6 +80,25 @@ const missing = (role: string, statements: readonly string[]): MissingPrivileges
   );
 
 /**
+ * Checks that the role of the connection may turn off the triggers of a table, which only its owner
+ * may.
+ *
+ * @throws MissingPrivilegesError
+ */
+export async function refuseOthersThanOwner(database: DataSource, table: Table): Promise<void> {
+  const [found] = await database.query<{ role: string; owner: string; owns: boolean }[]>(
+    `SELECT quote_ident(current_user) AS role, relowner::regrole::text AS owner, pg_has_role(relowner, 'USAGE') AS owns
+       FROM pg_class WHERE oid = $1::regclass`,
+    [table],
+  );
+  const { role = '', owner = '', owns = false } = found ?? {};
+  if (!owns)
+    throw new MissingPrivilegesError(
+      `The role ${role} may add to ${table} and nothing more. Run this command as ${owner}, which owns the table: name that role in DATABASE_URL.`,
+    );
+}
+
+/**
  * Explains why the migrations were refused to a role (SQLSTATE 42501).
  *
  * @param said the server's own words, such as "permission denied for schema public"

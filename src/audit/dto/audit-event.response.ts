@@ -22,7 +22,7 @@ export class AuditEventResponse {
     ...ID,
     type: String,
     nullable: true,
-    description: 'The user that changed, or whose key did; null for `users.imported`',
+    description: 'The user that changed, or whose key did; null for `users.imported` and `audit.archived`',
   })
   readonly user_id!: string | null;
 

@@ -1,0 +1,10 @@
+import { OperatorError } from '../common/errors/operator.error.js';
+
+/** Another transaction has written an audit event, and stays open. */
+export class AuditTrailLockedError extends OperatorError {
+  constructor() {
+    super(
+      'Another transaction has held its lock on audit_events for 5 s, and what was to be done was not done. Find the transaction in pg_stat_activity, and run the command again.',
+    );
+  }
+}
