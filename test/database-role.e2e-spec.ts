@@ -132,6 +132,8 @@ describe('The role that the README makes for the instances', () => {
     ['DELETE FROM api_keys'],
     ['DELETE FROM migrations'],
     ['CREATE TABLE mine (id int)'],
+    ['SELECT erase_user(id) FROM users'],
+    [`SELECT remove_archived_events(gen_random_uuid(), '{}')`],
   ])('is not enough for %s', async (sql) => {
     await expect(administer(sql, roles.url('app'))).rejects.toMatchObject({ code: '42501' });
   });
@@ -157,6 +159,27 @@ describe('The role that the README makes for the instances', () => {
         `The role APP lacks rights in the database. The owner of the tables grants them with\n  ${grant};\n`,
       ),
     });
+  });
+
+  it('can neither erase nor archive, even where it may execute the functions, and is told who can', async () => {
+    const env = app();
+    const erase = ['users', 'erase', '--yes', '--email', 'bob@example.com'];
+    const archive = ['audit', 'archive', '--before', '2026-01-01', '--to', 'events.jsonl'];
+    const refused = [await programs.cli(erase, env), await programs.cli(archive, env)];
+    await asOwner(withNames('GRANT EXECUTE ON FUNCTION erase_user(uuid, text) TO APP'));
+    await expect(administer('SELECT erase_user(id) FROM users', roles.url('app'))).rejects.toMatchObject({
+      code: '42501',
+      message: 'must be owner of table audit_events',
+    });
+    await asOwner(withNames('REVOKE EXECUTE ON FUNCTION erase_user(uuid, text) FROM APP'));
+    const erased = await programs.cli(erase, { ...env, DATABASE_URL: roles.url('owner') });
+
+    for (const { code, stderr } of refused)
+      expect([code, stderr]).toEqual([
+        1,
+        `users-api: The role ${roles.name}_app may add to audit_events and nothing more. Run this command as ${roles.name}_owner, which owns the table: name that role in DATABASE_URL.\n`,
+      ]);
+    expect(erased).toMatchObject({ code: 0, stderr: '' });
   });
 
   it('is told by a command, too', async () => {
