@@ -4,8 +4,11 @@ import { join } from 'node:path';
 import { DataSource } from 'typeorm';
 import { ApiKeysService } from '../src/api-keys/api-keys.service.js';
 import { KeyUsage } from '../src/api-keys/key-usage.service.js';
+import { AuditArchive } from '../src/audit/audit-archive.js';
+import { COMMAND_LINE } from '../src/audit-trail/actor.js';
 import { CreditsService } from '../src/credits/credits.service.js';
 import { OnboardingService } from '../src/onboarding/onboarding.service.js';
+import { PersonalDataService } from '../src/personal-data/personal-data.service.js';
 import { UserSearchTexts } from '../src/users/user-search-texts.service.js';
 import { UsersService } from '../src/users/users.service.js';
 import { useTestApp } from './support/app.js';
@@ -120,6 +123,21 @@ describe('The SQL of', () => {
     },
     'service-count-expiring-keys': () => app.nest.get(ApiKeysService).countExpiring(),
     'service-reconcile-credits': () => app.nest.get(CreditsService).reconcile(),
+    'service-export-user': async () => {
+      for await (const part of app.nest.get(PersonalDataService, { strict: false }).export(ada.id))
+        expect(part).not.toBe('');
+    },
+    'service-erase-user': () => app.nest.get(PersonalDataService, { strict: false }).erase(ada.id, COMMAND_LINE),
+    'service-archive-audit-events': async () => {
+      const archive = app.nest.get(AuditArchive, { strict: false });
+      const day = new Date('2000-01-01T00:00:00.000Z');
+      await archive.exclusively(async () => {
+        await archive.findOldest(day, { createdAt: day, id: ada.id });
+        const events = { file: 'events.jsonl', before: day, count: 0, first: day, last: day, sha256: '' };
+        const { id } = await archive.record(events, COMMAND_LINE);
+        await archive.remove(id, []);
+      });
+    },
   };
 
   it('every operation of the document is here', async () => {

@@ -62,8 +62,9 @@ async function archiveEvents(
   }
   const written = await verifyArchive(file);
   const { count, last, sha256 } = written;
+  if (last >= before) throw new Error(`${file} has later events than those before that day: choose another file`);
   const recorded = await archive.record({ ...written, file: basename(file), before }, COMMAND_LINE);
-  if (recorded.before.getTime() !== before.getTime() || last >= before)
+  if (recorded.before.getTime() !== before.getTime())
     throw new Error(
       `${file} is the archive of the events before ${recorded.before.toISOString().slice(0, 10)}: choose another file`,
     );
