@@ -617,8 +617,8 @@ export const MUTANTS = [
   },
   {
     file: 'src/credits/credits.repository.ts',
-    from: '(${upTo}::uuid IS NULL OR u.id <= ${upTo})',
-    to: '(${upTo}::uuid IS NULL OR u.id < ${upTo})',
+    from: '(${upTo}::uuid IS NULL OR ${id} <= ${upTo})',
+    to: '(${upTo}::uuid IS NULL OR ${id} < ${upTo})',
     killedBy: 'test/credits.e2e-spec.ts',
     title: 'reconcile finds differences among more users than it reads at a time',
   },
