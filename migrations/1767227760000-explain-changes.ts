@@ -46,8 +46,7 @@ export class ExplainChanges1767227760000 implements MigrationInterface {
       )) as { good: boolean }[];
       if (!index?.good) throw new Error(`Drop ${name}: it was not completed`);
     }
-    for (const table of ACTOR_TABLES)
-      await runner.query(`ALTER TABLE ${table} ADD COLUMN actor_account varchar(128)`);
+    for (const table of ACTOR_TABLES) await runner.query(`ALTER TABLE ${table} ADD COLUMN actor_account varchar(128)`);
     await runner.query(`ALTER TABLE audit_events
       ALTER COLUMN user_id DROP NOT NULL,
       DROP CONSTRAINT IF EXISTS ck_audit_events_user_id,
@@ -64,8 +63,7 @@ export class ExplainChanges1767227760000 implements MigrationInterface {
       ${imports.length === 0 ? 'ALTER COLUMN user_id SET NOT NULL' : 'ADD CONSTRAINT ck_audit_events_user_id CHECK (user_id IS NOT NULL) NOT VALID'},
       DROP CONSTRAINT ck_audit_events_action,
       ADD CONSTRAINT ck_audit_events_action CHECK (action IN (${listOf(ACTIONS)})) NOT VALID`);
-    for (const table of ACTOR_TABLES)
-      await runner.query(`ALTER TABLE ${table} DROP COLUMN actor_account`);
+    for (const table of ACTOR_TABLES) await runner.query(`ALTER TABLE ${table} DROP COLUMN actor_account`);
     for (const name of Object.keys(INDEXES)) await runner.query(`DROP INDEX ${name}`);
   }
 }

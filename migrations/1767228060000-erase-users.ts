@@ -1,8 +1,8 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * `erase_user` replaces the name, the address and the names of the keys of a user, in the rows and
- * in the audit trail.
+ * `erase_user` replaces the name, the address and the names of the keys of a user, in the rows, in
+ * the texts of the search and in the audit trail.
  *
  * - It runs with the rights of its caller, and turns a trigger of `audit_events` off, so only the
  *   owner of the table can run it, whatever else is granted.
@@ -42,6 +42,12 @@ export class EraseUsers1767228060000 implements MigrationInterface {
           RETURNING CASE WHEN old.status = 'ACTIVE' THEN jsonb_build_object('status', jsonb_build_object('before', old.status, 'after', users.status)) ELSE '{}' END
                  || CASE WHEN old.is_admin THEN jsonb_build_object('is_admin', jsonb_build_object('before', true, 'after', false)) ELSE '{}' END
             INTO status_change;
+
+          UPDATE user_search_texts
+             SET text = fold_case('Erased' || chr(10) || address), version = users.version
+            FROM users
+           WHERE users.id = erased AND user_id = erased;
+          DELETE FROM renamed_users WHERE user_id = erased;
 
           WITH changed AS (
             UPDATE api_keys

@@ -21,9 +21,6 @@ const isInstalled = ['prometheus', 'promtool'].every((name) => spawnSync('which'
 if (!isInstalled) console.warn('No prometheus and promtool are here: the alerts are not tested by them.');
 const itWithPrometheus = isInstalled ? it : it.skip;
 
-/** Metrics on the dashboard that the application does not have yet: those of holds of credits. */
-const PENDING = ['users_api_holds_open', 'users_api_holds_expired_total'];
-
 /** Metrics of others than the application: of Prometheus itself, and of Patroni. */
 const OF_OTHERS = /^(up|patroni_xlog_(replayed_)?location)$/;
 
@@ -93,7 +90,6 @@ describe('deploy/prometheus-rules.yaml and deploy/grafana-dashboard.json', () =>
       .filter(
         ({ name, labels }) =>
           !OF_OTHERS.test(name) &&
-          !PENDING.includes(name) &&
           !samples.some(
             (sample) =>
               (sample.startsWith(`${name}{`) || sample.startsWith(`${name} `)) &&

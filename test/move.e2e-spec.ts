@@ -28,12 +28,17 @@ const ROWS = String.raw`
   INSERT INTO credit_entries (user_id, credits, balance_after, transaction_id, transaction_type, actor, api_key_id, created_at) VALUES
     ('00000000-0000-4000-8000-000000000001', 9007199254740991, 9007199254740991, '\N', 'A', 'APPLICATION', NULL, '2026-01-01'),
     ('00000000-0000-4000-8000-000000000001', -1, 9007199254740990, E'a\tb\nc\r\\.\n', 'A', 'APPLICATION', '00000000-0000-4000-8000-00000000000a', '2026-01-02'),
-    ('00000000-0000-4000-8000-000000000001', 1, 9007199254740991, '\.', 'A', 'COMMAND_LINE', NULL, '2026-01-03')`;
+    ('00000000-0000-4000-8000-000000000001', 1, 9007199254740991, '\.', 'A', 'COMMAND_LINE', NULL, '2026-01-03');
+  INSERT INTO credit_holds (user_id, amount, status, created_at, expires_at, settled_at, captured, transaction_id, transaction_type, actor) VALUES
+    ('00000000-0000-4000-8000-000000000001', 9007199254740991, 'EXPIRED', '2026-01-01', '2026-01-02', '2026-01-02', NULL, '\N held', 'A', 'APPLICATION'),
+    ('00000000-0000-4000-8000-000000000001', 2, 'CAPTURED', '2026-01-01', '2026-01-03', '2026-01-02', 1, E'a\tb\nc\r\\.\n', 'A', 'APPLICATION')`;
 
+/** Without those that hold nothing of their own: the texts of the search are made of the users. */
 const tablesOf = async (url: string): Promise<string[]> => {
   const rows = await administer<{ name: string }>(
     `SELECT relname AS name FROM pg_class
-      WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relname <> 'migrations' ORDER BY 1`,
+      WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+        AND relname NOT IN ('migrations', 'renamed_users', 'user_search_texts') ORDER BY 1`,
     url,
   );
   return rows.map(({ name }) => name);
@@ -94,6 +99,8 @@ describe('users-api move', () => {
 
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(after).toEqual(before);
+    const texts = 'SELECT user_id, version, text FROM user_search_texts ORDER BY 1';
+    expect(await administer(texts, target.directUrl)).toEqual(await administer(texts, source.directUrl));
     expect(Object.values(lengthsOf(before))).not.toContain(0); // or the comparison would not show it
     expect(JSON.parse(stdout)).toEqual({
       rows: lengthsOf(before),

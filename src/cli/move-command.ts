@@ -156,21 +156,21 @@ async function move(
     await refuseOtherVersion(administrator, 'source');
     const own = [administrator, reader].map(pidOf).concat(source.sessionPid ?? []);
     const closed = await closeSource(administrator, own);
-    let isCommitting = false;
+    const commit = { hasBegun: false };
     const abort = (): void => {
-      if (!isCommitting) for (const client of [reader, writer]) void client.end();
+      if (!commit.hasBegun) for (const client of [reader, writer]) void client.end();
     };
     interrupted.addEventListener('abort', abort, { once: true });
     if (interrupted.aborted) abort();
     const onCommit = (): void => {
-      isCommitting = true;
+      commit.hasBegun = true;
     };
     try {
       return await withProgress('Moving', (onProgress) =>
         copyDatabase(reader, writer, { onProgress, onCommit }, interrupted),
       );
     } catch (error) {
-      if (isCommitting)
+      if (commit.hasBegun)
         throw new MoveError(
           `The connection was lost while the target committed (${(error as Error).message}). If the target has users, the move is complete; ` +
             `otherwise repeat it. The source takes no changes until ${REOPEN}.`,

@@ -10,6 +10,7 @@ import { MIGRATIONS } from '../database/migrations.js';
 import { NOT_ALLOWED } from '../database/privileges.js';
 import { COMMAND_SETTINGS } from '../database/session-settings.js';
 import { ENTITIES } from '../entities.js';
+import { FILL_SEARCH_TEXTS } from '../users/user-search.js';
 
 /** A move that is refused or has failed. The message has the remedy. */
 export class MoveError extends OperatorError {}
@@ -163,7 +164,7 @@ async function setReadOnly(client: Client, isReadOnly: boolean): Promise<void> {
       `ALTER DATABASE ${name} ${isReadOnly ? 'SET default_transaction_read_only = on' : 'RESET default_transaction_read_only'}`,
     );
   } catch (error) {
-    if ((error as { code?: unknown }).code !== NOT_ALLOWED && !/must be owner/.test((error as Error).message))
+    if ((error as { code?: unknown }).code !== NOT_ALLOWED && !(error as Error).message.includes('must be owner'))
       throw error;
     throw new MoveError(
       `The role ${role} does not own the source, and so cannot end the changes of it: set DATABASE_URL with the owner of the database.`,
@@ -174,13 +175,15 @@ async function setReadOnly(client: Client, isReadOnly: boolean): Promise<void> {
 
 /** The other sessions by their roles, such as "2 of app"; without those that have just ended. */
 async function otherSessions(client: Client, own: readonly number[]): Promise<string[]> {
-  for (const deadline = performance.now() + SESSIONS_TIMEOUT_MS; ; await sleep(POLL_MS)) {
+  const deadline = performance.now() + SESSIONS_TIMEOUT_MS;
+  for (;;) {
     const { rows } = await client.query<{ sessions: string }>(
       `SELECT format('%s of %I', count(*), usename) AS sessions FROM pg_stat_activity
         WHERE datname = current_database() AND usename IS NOT NULL AND pid <> ALL ($1) GROUP BY usename ORDER BY usename`,
       [own],
     );
     if (rows.length === 0 || performance.now() > deadline) return rows.map(({ sessions }) => sessions);
+    await sleep(POLL_MS);
   }
 }
 
@@ -232,14 +235,13 @@ export async function copyDatabase(
       { signal },
     );
   }
+  await target.query(FILL_SEARCH_TEXTS.text); // made of the users; their letters may fold in another way here
   const found = await countRows(target);
   const wrong = MOVED_TABLES.filter((table) => found[table] !== expected[table]);
   if (wrong.length > 0)
     throw new MoveError(`The target has other numbers of rows in ${wrong.join(', ')}: nothing was moved.`);
-  for (const table of MOVED_TABLES) {
-    await target.query(`ALTER TABLE ${table} ENABLE TRIGGER USER`);
-    await target.query(`ANALYZE ${table}`); // the lists depend on estimates
-  }
+  for (const table of MOVED_TABLES) await target.query(`ALTER TABLE ${table} ENABLE TRIGGER USER`);
+  for (const table of [...MOVED_TABLES, 'user_search_texts']) await target.query(`ANALYZE ${table}`); // the lists depend on estimates
   onCommit();
   await target.query('COMMIT');
   await source.query('COMMIT');

@@ -19,6 +19,7 @@ export interface ExportPart {
 
 const BY = ['actor', 'actor_user_id', 'actor_key_id', 'request_id', 'actor_account'];
 const OLDEST = 'created_at, id';
+const HAS_EXPIRED = `status = 'OPEN' AND expires_at <= statement_timestamp()`;
 
 /**
  * Everything that is stored about one user, by its name in the export. A test finds each column
@@ -30,7 +31,7 @@ export const EXPORT_PARTS: Readonly<Record<string, ExportPart>> = {
     by: 'id',
     rows: 'id = $1',
     columns: ['id', 'created_at', 'updated_at', 'status', 'is_admin', 'name', 'email', 'rate_limit_per_minute'],
-    integers: ['version', 'credits_balance'],
+    integers: ['version', 'credits_balance', 'credits_held'],
     order: 'id',
   },
   api_keys: {
@@ -68,6 +69,27 @@ export const EXPORT_PARTS: Readonly<Record<string, ExportPart>> = {
     rows: 'actor_user_id = $1 AND user_id <> $1',
     columns: ['id', 'created_at', 'user_id', 'transaction_type', ...BY],
     withheld: ['credits', 'balance_after', 'transaction_id', 'api_key_id'],
+    order: OLDEST,
+  },
+  credit_holds: {
+    table: 'credit_holds',
+    by: 'user_id',
+    rows: 'user_id = $1',
+    columns: ['id', 'created_at', 'user_id', 'expires_at', 'transaction_id', 'transaction_type', 'api_key_id', ...BY],
+    integers: ['amount', 'captured'],
+    computed: {
+      status: `CASE WHEN ${HAS_EXPIRED} THEN 'EXPIRED' ELSE status END`,
+      settled_at: `CASE WHEN ${HAS_EXPIRED} THEN expires_at ELSE settled_at END`,
+    },
+    order: OLDEST,
+  },
+  /** Holds of others' credits that the user, an administrator, has made. */
+  credit_holds_made: {
+    table: 'credit_holds',
+    by: 'actor_user_id',
+    rows: 'actor_user_id = $1 AND user_id <> $1',
+    columns: ['id', 'created_at', 'user_id', 'transaction_type', ...BY],
+    withheld: ['amount', 'captured', 'status', 'expires_at', 'settled_at', 'transaction_id', 'api_key_id'],
     order: OLDEST,
   },
   audit_events: {

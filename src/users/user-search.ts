@@ -65,3 +65,7 @@ export const REPLACE_TEXTS = sql`WITH renamed AS (
        SET version = excluded.version, text = excluded.text
      WHERE stored.version <= excluded.version AND stored.text <> excluded.text)
   SELECT count(*)::int AS renamed FROM renamed`;
+
+/** The texts of all users, where there are none yet. */
+export const FILL_SEARCH_TEXTS = sql`INSERT INTO user_search_texts (user_id, version, text)
+  SELECT id, version, fold_case(name || chr(10) || email) FROM users`;

@@ -8,9 +8,11 @@ SELECT audit_events.id, audit_events.created_at AS "createdAt", audit_events.act
         UNION ALL (SELECT * FROM audit_events WHERE true AND action = $13 ORDER BY created_at DESC, id DESC LIMIT $14::bigint + $15::bigint)
         UNION ALL (SELECT * FROM audit_events WHERE true AND action = $16 ORDER BY created_at DESC, id DESC LIMIT $17::bigint + $18::bigint)
         UNION ALL (SELECT * FROM audit_events WHERE true AND action = $19 ORDER BY created_at DESC, id DESC LIMIT $20::bigint + $21::bigint)
-        UNION ALL (SELECT * FROM audit_events WHERE true AND action = $22 ORDER BY created_at DESC, id DESC LIMIT $23::bigint + $24::bigint)) AS audit_events
+        UNION ALL (SELECT * FROM audit_events WHERE true AND action = $22 ORDER BY created_at DESC, id DESC LIMIT $23::bigint + $24::bigint)
+        UNION ALL (SELECT * FROM audit_events WHERE true AND action = $25 ORDER BY created_at DESC, id DESC LIMIT $26::bigint + $27::bigint)
+        UNION ALL (SELECT * FROM audit_events WHERE true AND action = $28 ORDER BY created_at DESC, id DESC LIMIT $29::bigint + $30::bigint)) AS audit_events
  ORDER BY created_at DESC, id DESC
- LIMIT $25 OFFSET $26;
+ LIMIT $31 OFFSET $32;
 
 SELECT count(*)::int AS rows FROM (SELECT FROM ((SELECT id FROM audit_events WHERE true AND action = $1 ORDER BY created_at DESC, id DESC LIMIT 10001)
         UNION ALL (SELECT id FROM audit_events WHERE true AND action = $2 ORDER BY created_at DESC, id DESC LIMIT 10001)
@@ -19,7 +21,9 @@ SELECT count(*)::int AS rows FROM (SELECT FROM ((SELECT id FROM audit_events WHE
         UNION ALL (SELECT id FROM audit_events WHERE true AND action = $5 ORDER BY created_at DESC, id DESC LIMIT 10001)
         UNION ALL (SELECT id FROM audit_events WHERE true AND action = $6 ORDER BY created_at DESC, id DESC LIMIT 10001)
         UNION ALL (SELECT id FROM audit_events WHERE true AND action = $7 ORDER BY created_at DESC, id DESC LIMIT 10001)
-        UNION ALL (SELECT id FROM audit_events WHERE true AND action = $8 ORDER BY created_at DESC, id DESC LIMIT 10001)) AS audit_events LIMIT 10001) AS found;
+        UNION ALL (SELECT id FROM audit_events WHERE true AND action = $8 ORDER BY created_at DESC, id DESC LIMIT 10001)
+        UNION ALL (SELECT id FROM audit_events WHERE true AND action = $9 ORDER BY created_at DESC, id DESC LIMIT 10001)
+        UNION ALL (SELECT id FROM audit_events WHERE true AND action = $10 ORDER BY created_at DESC, id DESC LIMIT 10001)) AS audit_events LIMIT 10001) AS found;
 
 SELECT audit_events.id, audit_events.created_at AS "createdAt", audit_events.action, audit_events.user_id AS "userId", audit_events.api_key_id AS "apiKeyId", audit_events.actor, audit_events.actor_user_id AS "actorUserId", audit_events.actor_key_id AS "actorKeyId", audit_events.request_id AS "requestId", audit_events.actor_account AS "actorAccount", audit_events.changes
   FROM ((SELECT * FROM audit_events WHERE actor_key_id = $1 AND action = $2 AND (action <> 'user.updated' OR user_id <> actor_user_id) ORDER BY created_at DESC NULLS LAST, id DESC LIMIT $3::bigint + $4::bigint)
@@ -30,9 +34,11 @@ SELECT audit_events.id, audit_events.created_at AS "createdAt", audit_events.act
         UNION ALL (SELECT * FROM audit_events WHERE actor_key_id = $21 AND action = $22 AND (action <> 'user.updated' OR user_id <> actor_user_id) ORDER BY created_at DESC NULLS LAST, id DESC LIMIT $23::bigint + $24::bigint)
         UNION ALL (SELECT * FROM audit_events WHERE actor_key_id = $25 AND action = $26 AND (action <> 'user.updated' OR user_id <> actor_user_id) ORDER BY created_at DESC NULLS LAST, id DESC LIMIT $27::bigint + $28::bigint)
         UNION ALL (SELECT * FROM audit_events WHERE actor_key_id = $29 AND action = $30 AND (action <> 'user.updated' OR user_id <> actor_user_id) ORDER BY created_at DESC NULLS LAST, id DESC LIMIT $31::bigint + $32::bigint)
-        UNION ALL (SELECT * FROM audit_events WHERE actor_key_id = $33 AND action = 'user.updated' AND user_id = actor_user_id AND user_id = (SELECT user_id FROM api_keys WHERE id = $34) ORDER BY created_at DESC NULLS LAST, id DESC LIMIT $35::bigint + $36::bigint)) AS audit_events
+        UNION ALL (SELECT * FROM audit_events WHERE actor_key_id = $33 AND action = $34 AND (action <> 'user.updated' OR user_id <> actor_user_id) ORDER BY created_at DESC NULLS LAST, id DESC LIMIT $35::bigint + $36::bigint)
+        UNION ALL (SELECT * FROM audit_events WHERE actor_key_id = $37 AND action = $38 AND (action <> 'user.updated' OR user_id <> actor_user_id) ORDER BY created_at DESC NULLS LAST, id DESC LIMIT $39::bigint + $40::bigint)
+        UNION ALL (SELECT * FROM audit_events WHERE actor_key_id = $41 AND action = 'user.updated' AND user_id = actor_user_id AND user_id = (SELECT user_id FROM api_keys WHERE id = $42) ORDER BY created_at DESC NULLS LAST, id DESC LIMIT $43::bigint + $44::bigint)) AS audit_events
  ORDER BY created_at DESC NULLS LAST, id DESC
- LIMIT $37 OFFSET $38;
+ LIMIT $45 OFFSET $46;
 
 SELECT audit_events.id, audit_events.created_at AS "createdAt", audit_events.action, audit_events.user_id AS "userId", audit_events.api_key_id AS "apiKeyId", audit_events.actor, audit_events.actor_user_id AS "actorUserId", audit_events.actor_key_id AS "actorKeyId", audit_events.request_id AS "requestId", audit_events.actor_account AS "actorAccount", audit_events.changes
   FROM ((SELECT * FROM audit_events WHERE api_key_id = $1 AND created_at < ($2::date + 1)::timestamp AT TIME ZONE 'UTC' AND action = ANY ($3) ORDER BY created_at DESC NULLS LAST, id DESC LIMIT $4::bigint + $5::bigint)) AS audit_events

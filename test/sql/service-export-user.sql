@@ -8,7 +8,7 @@ SET LOCAL statement_timeout = 0;
 
 SET LOCAL idle_in_transaction_session_timeout = 0;
 
-SELECT id, created_at, updated_at, status, is_admin, name, email, rate_limit_per_minute, version::float8 AS version, credits_balance::float8 AS credits_balance FROM users WHERE id = $1 ORDER BY id;
+SELECT id, created_at, updated_at, status, is_admin, name, email, rate_limit_per_minute, version::float8 AS version, credits_balance::float8 AS credits_balance, credits_held::float8 AS credits_held FROM users WHERE id = $1 ORDER BY id;
 
 SELECT now();
 
@@ -23,6 +23,10 @@ DECLARE exported NO SCROLL CURSOR FOR SELECT api_key_id, superseded_at, greatest
 DECLARE exported NO SCROLL CURSOR FOR SELECT id, created_at, user_id, transaction_id, transaction_type, api_key_id, actor, actor_user_id, actor_key_id, request_id, actor_account, credits::float8 AS credits, balance_after::float8 AS balance_after FROM credit_entries WHERE user_id = $1 ORDER BY created_at, id;
 
 DECLARE exported NO SCROLL CURSOR FOR SELECT id, created_at, user_id, transaction_type, actor, actor_user_id, actor_key_id, request_id, actor_account FROM credit_entries WHERE actor_user_id = $1 AND user_id <> $1 ORDER BY created_at, id;
+
+DECLARE exported NO SCROLL CURSOR FOR SELECT id, created_at, user_id, expires_at, transaction_id, transaction_type, api_key_id, actor, actor_user_id, actor_key_id, request_id, actor_account, amount::float8 AS amount, captured::float8 AS captured, CASE WHEN status = 'OPEN' AND expires_at <= statement_timestamp() THEN 'EXPIRED' ELSE status END AS status, CASE WHEN status = 'OPEN' AND expires_at <= statement_timestamp() THEN expires_at ELSE settled_at END AS settled_at FROM credit_holds WHERE user_id = $1 ORDER BY created_at, id;
+
+DECLARE exported NO SCROLL CURSOR FOR SELECT id, created_at, user_id, transaction_type, actor, actor_user_id, actor_key_id, request_id, actor_account FROM credit_holds WHERE actor_user_id = $1 AND user_id <> $1 ORDER BY created_at, id;
 
 DECLARE exported NO SCROLL CURSOR FOR SELECT id, created_at, action, user_id, api_key_id, actor, actor_user_id, actor_key_id, request_id, actor_account, changes FROM audit_events WHERE user_id = $1 ORDER BY created_at, id;
 

@@ -1,6 +1,6 @@
 START TRANSACTION;
 
-SET LOCAL statement_timeout = 0;
+SET LOCAL statement_timeout = 0; SET LOCAL jit = off;
 
 WITH renamed AS (
     DELETE FROM renamed_users

@@ -1197,7 +1197,7 @@ export interface components {
         HoldCapture: {
             /**
              * Format: int64
-             * @description Credits
+             * @description What the work cost: no more credits than are held
              * @example 40
              */
             amount: number;
@@ -1440,10 +1440,10 @@ export interface components {
              * @example user.updated
              * @enum {string}
              */
-            action: "user.created" | "user.updated" | "api_key.created" | "api_key.updated" | "api_key.rotated" | "api_key.revoked" | "user.created_by_import" | "users.imported";
+            action: "user.created" | "user.updated" | "api_key.created" | "api_key.updated" | "api_key.rotated" | "api_key.revoked" | "user.created_by_import" | "users.imported" | "user.erased" | "audit.archived";
             /**
              * Format: uuid
-             * @description The user that changed, or whose key did; null for `users.imported`
+             * @description The user that changed, or whose key did; null for `users.imported` and `audit.archived`
              * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
              */
             user_id: string | null;
@@ -3227,6 +3227,8 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     /** @description The next page, as `<url>; rel="next"`, while there is one (RFC 8288) */
                     Link?: string;
+                    /** @description true where `total_pages` is an estimate */
+                    "Total-Pages-Estimated"?: "true";
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
                     Deprecation: components["headers"]["Deprecation"];
@@ -3771,7 +3773,7 @@ export interface operations {
                  * @description Only changes of this kind
                  * @example user.updated
                  */
-                action?: "user.created" | "user.updated" | "api_key.created" | "api_key.updated" | "api_key.rotated" | "api_key.revoked" | "user.created_by_import" | "users.imported";
+                action?: "user.created" | "user.updated" | "api_key.created" | "api_key.updated" | "api_key.rotated" | "api_key.revoked" | "user.created_by_import" | "users.imported" | "user.erased" | "audit.archived";
                 /**
                  * @description Only changes that requests with this key made
                  * @example 0198c5a2-9d3f-4b8e-8c21-5e7f9a0b3d46
@@ -3781,7 +3783,7 @@ export interface operations {
                  * @description All changes but those of this kind, such as the users of imports
                  * @example user.created_by_import
                  */
-                exclude_action?: "user.created" | "user.updated" | "api_key.created" | "api_key.updated" | "api_key.rotated" | "api_key.revoked" | "user.created_by_import" | "users.imported";
+                exclude_action?: "user.created" | "user.updated" | "api_key.created" | "api_key.updated" | "api_key.rotated" | "api_key.revoked" | "user.created_by_import" | "users.imported" | "user.erased" | "audit.archived";
                 /**
                  * @description Only changes that this user made, with any key
                  * @example 0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90
