@@ -527,7 +527,7 @@ describe('Credits', () => {
           WHERE id = $1`,
         [idOf('expired')],
       );
-      await credits.spend({ userId: ada.id, amount: 1, transactionId: 'expired' }); // not swept, and allowed
+      await credits.spend({ userId: ada.id, amount: 1, transactionId: 'expired' }); // releases it, and is allowed
       const before = await credits.reconcile();
 
       await other.given.sql(
@@ -554,7 +554,7 @@ describe('Credits', () => {
       expect(found).toHaveLength(5);
       expect(found).toEqual(
         expect.arrayContaining([
-          { kind: 'credits_held', userId: ada.id, entryId: null, holdId: null, stored: 16, expected: 15 },
+          { kind: 'credits_held', userId: ada.id, entryId: null, holdId: null, stored: 11, expected: 10 },
           { kind: 'credits_held', userId: bob.id, entryId: null, holdId: null, stored: 0, expected: 2 },
           { ...of, entryId: charge?.id, holdId: idOf('charged'), stored: -4, expected: 0 },
           { ...of, entryId: null, holdId: idOf('lost'), stored: 0, expected: -4 },

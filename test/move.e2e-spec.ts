@@ -141,18 +141,19 @@ describe('users-api move', () => {
 
   it('says what to set next, without the password, and closes the source until --reopen', async () => {
     const url = new URL(target.directUrl);
-    url.searchParams.set('password', 'hidden-1');
+    const password = url.password === '' ? 'hidden-1' : url.password; // of a server that asks for none
+    url.searchParams.set('password', password);
     const { code, stdout, stderr } = await programs.shell('printf %s "$TARGET" | $CLI move --to -', {
       ...env(),
       TARGET: url.href,
     });
     const closed = await refusal();
-    const again = await move('--to', url.href.replace('hidden-1', 'hidden-2'));
+    const again = await move('--to', url.href);
     const reopened = await move('--reopen');
 
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(stdout).toContain(`: ${shown(url.href.replace('hidden-1', '***'))}\n`);
-    expect(stdout + again.stderr).not.toContain('hidden');
+    expect(stdout).toContain(`: ${shown(url.href).replace(password, '***')}\n`);
+    expect(stdout + again.stderr).not.toContain(password);
     expect(closed).toContain('read-only transaction');
     expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('The target has rows in users') });
     expect(reopened).toMatchObject({ code: 0, stdout: expect.stringContaining('takes changes again') });

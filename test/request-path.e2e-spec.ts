@@ -212,12 +212,12 @@ describe('Patches that arrive together', () => {
   it('go on when a migration has changed what the statements return', async () => {
     const callers = await users(12);
     await Promise.all(callers.map((user) => patch(user, 'Before'))); // prepares them on several connections
-    await app.given.sql('ALTER TABLE users ALTER email TYPE varchar(300)');
+    await app.given.sql('ALTER TABLE users ALTER rate_limit_per_minute TYPE bigint');
 
     const answers = await Promise.all(
       callers.flatMap((user) => [patch(user, 'After'), app.as(user).get('/v1/users/me')]),
     );
-    await app.given.sql('ALTER TABLE users ALTER email TYPE varchar(254)');
+    await app.given.sql('ALTER TABLE users ALTER rate_limit_per_minute TYPE integer');
 
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
   });
