@@ -191,9 +191,10 @@ describe('users-api audit archive', () => {
       `SELECT id FROM audit_events WHERE action = 'audit.archived' ORDER BY id LIMIT 1`,
     );
     const all = await stored();
+    const ids = (await rows<{ id: string }>('SELECT id FROM audit_events')).map((event) => event.id);
     const remove = (archive: string) =>
       rows<{ removed: number }>(
-        `SELECT remove_archived_events('${archive}', ARRAY(SELECT id FROM audit_events)) AS removed`,
+        `SELECT remove_archived_events('${archive}', '{${ids.join()}}') AS removed`,
       );
 
     expect(await remove(id)).toEqual([{ removed: 0 }]);

@@ -409,9 +409,9 @@ describe('users-api', () => {
     expect(expired.stderr).toBe('The hold had expired: its credits were released then.\n');
     expect([unknown.code, unknown.stderr]).toEqual([1, 'users-api: No such hold exists\n']);
     expect((JSON.parse(list.stdout) as { status: string }[]).map(({ status }) => status)).toEqual([
-      'EXPIRED',
       'VOIDED',
       'CAPTURED',
+      'EXPIRED', // made earlier, so that it has expired
     ]);
     expect([list.stderr, newest.stderr]).toEqual(['', expect.stringContaining('there are more')]);
     expect((JSON.parse(ofStatus.stdout) as { id: string }[]).map(({ id }) => id)).toEqual([second.id]);

@@ -120,7 +120,7 @@ describe('Traces', () => {
 
     const [, ...names] = spansOf(traceId, CLIENT).map(({ name }) => name);
     expect(status).toBe(201);
-    expect(names).toEqual(['START', 'WITH', 'SAVEPOINT', 'WITH', 'RELEASE', 'SELECT', 'COMMIT']);
+    expect(names).toEqual(['START', 'WITH', 'SAVEPOINT', 'SELECT', 'move_credits', 'RELEASE', 'SELECT', 'COMMIT']);
   });
 
   it('never hold keys, addresses, values, URLs or headers, whatever is sent and wherever it fails', async () => {
