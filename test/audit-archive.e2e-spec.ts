@@ -193,9 +193,7 @@ describe('users-api audit archive', () => {
     const all = await stored();
     const ids = (await rows<{ id: string }>('SELECT id FROM audit_events')).map((event) => event.id);
     const remove = (archive: string) =>
-      rows<{ removed: number }>(
-        `SELECT remove_archived_events('${archive}', '{${ids.join()}}') AS removed`,
-      );
+      rows<{ removed: number }>(`SELECT remove_archived_events('${archive}', '{${ids.join()}}') AS removed`);
 
     expect(await remove(id)).toEqual([{ removed: 0 }]);
     await expect(remove(all[0] ?? '')).rejects.toThrow(/no event tells of the archive/);
