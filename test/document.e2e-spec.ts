@@ -108,6 +108,10 @@ function broken(before: Document, after: Document): string[] {
 
 /** What release 2.0.0 breaks on purpose; docs/upgrade-2.md says what to do about each. */
 const BREAKING_CHANGES = [
+  'new: GET /v1/audit-events 200 application/json.data[].action = audit.archived',
+  'new: GET /v1/audit-events 200 application/json.data[].action = user.created_by_import',
+  'new: GET /v1/audit-events 200 application/json.data[].action = user.erased',
+  'new: GET /v1/audit-events 200 application/json.data[].action = users.imported',
   'new: GET /v1/billing/credit-history 200 application/json.data[].transaction_type = any text',
   'new: POST /v1/billing/credits-add 200 application/json.transaction_type = any text',
   'new: POST /v1/billing/credits-deduct 200 application/json.transaction_type = any text',
