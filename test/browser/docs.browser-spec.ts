@@ -156,7 +156,7 @@ describe('The documentation page in Chromium', () => {
 
     expect(await found('api-keys rotate')).toEqual(['rotateApiKeyOfUser', 'rotateApiKey']);
     expect(await found('HISTORY')).toEqual(['listCreditHistory']);
-    expect(await found('take credits')).toEqual(['deductCredits']);
+    expect(await found('take credits')).toEqual(['deductCredits', 'captureHold']);
     expect(await found('health')).toEqual(['livez', 'readyz']);
     expect(await found('nothing-like-this')).toEqual([]);
     expect(await page.getByRole('status').innerText()).toBe('No operation matches the search.');
