@@ -474,9 +474,9 @@ async function lists({ urls: [url = ''], keys: [key = ''], databaseUrl }: Server
     '/v1/users?search=Zubrapri', // a surname
     '/v1/users?search=bravul', // a part of many surnames
     '/v1/users?search=grace', // every twentieth user
-    '/v1/users?search=example.com', // everybody
+    '/v1/users?search=example.com', // every user matches
     '/v1/users?search=@exa&items_per_page=100&page=90',
-    '/v1/users?search=Heavy%20Load', // nobody
+    '/v1/users?search=Heavy%20Load', // no user matches
     '/v1/users?search=%40%2E%2D', // no trigram
     '/v1/users?search=grace&status=INACTIVE',
     '/v1/users?search=grace&is_admin=true',

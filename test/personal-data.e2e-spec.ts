@@ -22,6 +22,8 @@ interface Exported {
   readonly superseded_secrets: object[];
   readonly credit_entries: { readonly transaction_id: string }[];
   readonly credit_entries_made: object[];
+  readonly credit_holds: { readonly expires_at: string }[];
+  readonly credit_holds_made: object[];
   readonly audit_events: { readonly action: string; readonly changes: object }[];
   readonly audit_events_made: { readonly action: string }[];
 }
@@ -57,6 +59,20 @@ async function storedUser(
     .post('/v1/billing/credits-deduct')
     .send({ ...credits, amount: 2, transaction_id: 'b' })
     .expect(200);
+  for (const [transaction_id, amount] of [
+    ['c', 1],
+    ['d', 2],
+  ] as const)
+    await app
+      .as(admin)
+      .post('/v1/billing/holds')
+      .send({ ...credits, amount, transaction_id })
+      .expect(201);
+  await app.given.sql(
+    `UPDATE credit_holds SET created_at = created_at - interval '1 day', expires_at = expires_at - interval '1 day'
+      WHERE user_id = $1 AND transaction_id = 'c'`,
+    [ada.id],
+  );
   return { ada, texts: [first, second, email, corrected, laptop, desktop] };
 }
 
@@ -77,6 +93,11 @@ describe('The export of a user', () => {
       .post('/v1/billing/credits-add')
       .send({ user_id: bob.id, amount: 1, transaction_id: 'secret-of-bob' })
       .expect(200);
+    await app
+      .as(ada)
+      .post('/v1/billing/holds')
+      .send({ user_id: bob.id, amount: 1, transaction_id: 'secret-of-bob-too' })
+      .expect(201);
 
     const document = await exported(ada.id);
 
@@ -87,7 +108,13 @@ describe('The export of a user', () => {
     const text = JSON.stringify(document);
     for (const one of texts.slice(1)) expect(text).toContain(one);
     expect(text).not.toMatch(/digest|the other|secret-of-bob/);
-    expect(document.user).toMatchObject({ id: ada.id, credits_balance: 5, version: 5, is_admin: true });
+    expect(document.user).toMatchObject({
+      id: ada.id,
+      credits_balance: 5,
+      credits_held: 2,
+      version: 5,
+      is_admin: true,
+    });
     expect(document.api_keys.map(({ name }) => name)).toEqual(['first-key', texts[5]]);
     expect(document.superseded_secrets).toHaveLength(2);
     expect(document.credit_entries).toEqual([
@@ -95,6 +122,11 @@ describe('The export of a user', () => {
       expect.objectContaining({ credits: -2, balance_after: 5 }),
     ]);
     expect(document.credit_entries_made).toEqual([expect.objectContaining({ user_id: bob.id })]);
+    expect(document.credit_holds).toEqual([
+      expect.objectContaining({ amount: 1, status: 'EXPIRED', settled_at: document.credit_holds[0]?.expires_at }),
+      expect.objectContaining({ amount: 2, status: 'OPEN', settled_at: null, captured: null }),
+    ]);
+    expect(document.credit_holds_made).toEqual([expect.objectContaining({ user_id: bob.id })]);
     expect(document.audit_events.map(({ action }) => action)).toEqual([
       ...['user.created', 'api_key.created', 'user.updated', 'user.updated'],
       ...['api_key.created', 'api_key.updated', 'api_key.rotated', 'api_key.rotated'],
@@ -251,7 +283,7 @@ describe('The erasure of a user', () => {
     expect(await dump()).toBe(everything);
     const credits = app.nest.get(CreditsService);
     expect(await credits.reconcile()).toEqual([]);
-    await credits.spend({ userId: ada.id, amount: 5, transactionId: 'refund' });
+    await credits.spend({ userId: ada.id, amount: 3, transactionId: 'refund' }); // 2 are held still
     expect(await credits.reconcile()).toEqual([]);
   });
 

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline/promises';
 /**
  * Asks at a terminal whether to go on with what cannot be undone.
  *
- * @throws Error where the answer is another than yes, or nobody can be asked
+ * @throws Error where the answer is another than yes, or there is no terminal to ask at
  */
 export async function confirm(question: string): Promise<void> {
   if (!process.stdin.isTTY) throw new Error('This cannot be undone: confirm it with --yes');

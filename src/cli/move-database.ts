@@ -164,8 +164,7 @@ async function setReadOnly(client: Client, isReadOnly: boolean): Promise<void> {
       `ALTER DATABASE ${name} ${isReadOnly ? 'SET default_transaction_read_only = on' : 'RESET default_transaction_read_only'}`,
     );
   } catch (error) {
-    if ((error as { code?: unknown }).code !== NOT_ALLOWED && !(error as Error).message.includes('must be owner'))
-      throw error;
+    if ((error as { code?: unknown }).code !== NOT_ALLOWED) throw error;
     throw new MoveError(
       `The role ${role} does not own the source, and so cannot end the changes of it: set DATABASE_URL with the owner of the database.`,
       { cause: error },

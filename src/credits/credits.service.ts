@@ -232,7 +232,7 @@ export class CreditsService {
 
   /**
    * Releases the credits of expired holds, in slices. Only cleanup, which runs each minute: an
-   * expired hold counts nowhere, and refuses nobody.
+   * expired hold counts nowhere, and no request is refused because of it.
    *
    * @param stop ends the work after a slice
    */

@@ -1,3 +1,6 @@
+import { raw } from 'sql-template-tag';
+import { heldCredits } from '../api-keys/held-credits.js';
+
 /** Rows that tell of a user, and what the export has of them. */
 export interface ExportPart {
   readonly table: string;
@@ -31,7 +34,8 @@ export const EXPORT_PARTS: Readonly<Record<string, ExportPart>> = {
     by: 'id',
     rows: 'id = $1',
     columns: ['id', 'created_at', 'updated_at', 'status', 'is_admin', 'name', 'email', 'rate_limit_per_minute'],
-    integers: ['version', 'credits_balance', 'credits_held'],
+    integers: ['version', 'credits_balance'],
+    computed: { credits_held: `(${heldCredits(raw('users')).sql})::float8` }, // of expired holds none
     order: 'id',
   },
   api_keys: {

@@ -140,7 +140,7 @@ export function checkFilter({
   if (isAdmin !== undefined && typeof isAdmin !== 'boolean') throw new InvalidUserRoleError();
 }
 
-/** Whether a change takes an actor whose key has no scopes: it may give somebody more rights. */
+/** Whether a change takes an actor whose key has no scopes: it may give a user more rights. */
 const needsAllScopes = ({ status, email, isAdmin }: UserChanges): boolean =>
   status === 'ACTIVE' || email !== undefined || isAdmin !== undefined;
 

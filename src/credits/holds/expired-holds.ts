@@ -6,8 +6,8 @@ const SWEEP_EVERY_MS = 60_000;
 
 /**
  * Releases the credits of expired holds, each minute. Only cleanup: an expired hold counts nowhere
- * before, and refuses nobody. Several instances divide the work, since each skips accounts that
- * another has locked.
+ * before, and no request is refused because of it. Several instances divide the work, since each
+ * skips accounts that another has locked.
  */
 @Injectable()
 export class ExpiredHolds implements OnModuleInit, OnApplicationShutdown {
