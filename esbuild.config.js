@@ -1,12 +1,11 @@
 import { cp, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { build } from 'esbuild';
 import ts from 'typescript';
 
 /*
- * The application in a few files in place of 2,300, with what it is made of: finding and reading
- * those is 40 % of a start (docs/performance-history.md, "Start and size"). What other applications
- * import stays as it was compiled, in dist/src.
+ * The application and the command line in a few files each in place of 2,300, with what they are
+ * made of: finding and reading those is 40 % of a start (docs/performance-history.md, "Start and
+ * size"). What other applications import stays as it was compiled, in dist/src.
  */
 
 /** Whether a class has a static member `name`. */
@@ -46,11 +45,7 @@ const classNames = {
     }),
 };
 
-const outdir = 'dist/app';
-await rm(outdir, { recursive: true, force: true });
-await build({
-  entryPoints: ['dist/src/main.js'],
-  outdir,
+const options = {
   bundle: true,
   splitting: true, // what is loaded only when it is needed stays so
   platform: 'node',
@@ -78,6 +73,14 @@ await build({
       'delete process.env.NODE_PG_FORCE_NATIVE;',
     ].join('\n'),
   },
-});
+};
+// Two bundles, since only the command line is part of the package.
+for (const [entryPoint, outdir] of [
+  ['dist/src/main.js', 'dist/app'],
+  ['dist/src/cli.js', 'dist/cli'],
+]) {
+  await rm(outdir, { recursive: true, force: true });
+  await build({ ...options, entryPoints: [entryPoint], outdir });
+}
 // The documentation page is read from beside the module that serves it, which is in the bundle.
-await cp('src/common/docs/page', join(outdir, 'page'), { recursive: true });
+await cp('src/common/docs/page', 'dist/app/page', { recursive: true });

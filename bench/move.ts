@@ -43,7 +43,7 @@ interface Moved {
 async function move(from: string, to: string, killAfterSeconds = Infinity): Promise<Moved> {
   const start = performance.now();
   const passed = (): number => (performance.now() - start) / 1000;
-  const child = spawn(process.execPath, [resolve('dist/src/cli.js'), 'move', '--to', to], {
+  const child = spawn(process.execPath, [resolve('dist/cli/cli.js'), 'move', '--to', to], {
     env: { PATH: process.env.PATH, DATABASE_URL: from },
     stdio: ['ignore', 'ignore', 'inherit'],
   });

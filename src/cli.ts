@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import 'reflect-metadata'; // esbuild may evaluate decorated classes before the modules that import it
 import './database/javascript-client.js';
 import { handleFailedOutput } from './startup/standard-streams.js';
 import { onStopSignal } from './startup/stop-signal.js';

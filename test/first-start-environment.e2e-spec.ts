@@ -85,7 +85,7 @@ describe('A start with nothing but this repository', () => {
     const checkout = join(programs.cwd, `dol$HOME tick\`id\` quo"te apo'strophe ha#sh per%20cent semi;colon`);
     await copyOfTheProgram(checkout);
 
-    const program = run(process.execPath, [join(checkout, 'dist/src/cli.js'), 'users', 'list', '--json'], {
+    const program = run(process.execPath, [join(checkout, 'dist/cli/cli.js'), 'users', 'list', '--json'], {
       cwd: checkout,
       env: { PATH: process.env.PATH },
     });

@@ -213,13 +213,13 @@ describe('users-api users import', () => {
   it('shows in a terminal how far it is, and nowhere else', async () => {
     const csv = await file('users.csv', 'email,name\na@example.com,A\n');
     const { PATH, HOME } = process.env;
-    const command = `${process.execPath} dist/src/cli.js users import ${csv} --dry-run`;
+    const command = `${process.execPath} dist/cli/cli.js users import ${csv} --dry-run`;
     const inTerminal = (line: string) =>
       run('script', ['-qec', line, '/dev/null'], { env: { PATH, HOME, TERM: 'xterm', ...env() } });
 
     const piped = await run('sh', ['-c', command], { env: { PATH, HOME, ...env() } });
     const shown = await inTerminal(command);
-    const reconciled = await inTerminal(`${process.execPath} dist/src/cli.js credits reconcile`);
+    const reconciled = await inTerminal(`${process.execPath} dist/cli/cli.js credits reconcile`);
 
     expect([piped.stdout, piped.stderr]).toEqual(['1 user could be imported.\n', '']);
     expect(shown.stdout).toMatch(/Checking .*100 %/);

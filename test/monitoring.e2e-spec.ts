@@ -80,7 +80,8 @@ describe('deploy/prometheus-rules.yaml and deploy/grafana-dashboard.json', () =>
     await app.as(service).post('/v1/verify').send({ key: generateApiKey() }).expect(200);
     const text = await until(
       async () => (await fetch(`http://127.0.0.1:${String(port)}/metrics`)).text(),
-      (found) => /^users_api_credits_drift /m.test(found), // the last check of the first round
+      // What the checks of the first round found, in whatever order they run.
+      (found) => ['credits_drift', 'holds_open'].every((name) => new RegExp(`^users_api_${name} `, 'm').test(found)),
     );
     const samples = text.split('\n');
     const expressions = [...(await dashboardExpressions()), ...(await rules()).map(({ expr }) => expr)];

@@ -24,7 +24,7 @@ describe('A program that is told to stop', () => {
   // Process 1 ignores a signal for which it has no handler.
   describe.each([
     ['the server', 'dist/app/main.js', 'pino', []],
-    ['the command line', 'dist/src/cli.js', 'pino', ['users', 'list']],
+    ['the command line', 'dist/cli/cli.js', 'pino', ['users', 'list']],
     ['the migration', 'dist/src/startup/migrate.js', 'typeorm', []],
   ])('while %s loads', (_, program, signalAt, words) => {
     let child: ChildProcess | undefined;

@@ -12,7 +12,7 @@ import { printLine } from './output.js';
 import { addUserCommands } from './user-commands.js';
 import { visibleLines } from './visible.js';
 
-const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string };
+const { version } = createRequire(import.meta.url)('@users-api/server/package.json') as { version: string };
 
 /**
  * `users-api`: the operator's commands. Answers go to stdout, all else to stderr; a failure ends

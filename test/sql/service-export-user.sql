@@ -8,7 +8,9 @@ SET LOCAL statement_timeout = 0;
 
 SET LOCAL idle_in_transaction_session_timeout = 0;
 
-SELECT id, created_at, updated_at, status, is_admin, name, email, rate_limit_per_minute, version::float8 AS version, credits_balance::float8 AS credits_balance, credits_held::float8 AS credits_held FROM users WHERE id = $1 ORDER BY id;
+SELECT id, created_at, updated_at, status, is_admin, name, email, rate_limit_per_minute, version::float8 AS version, credits_balance::float8 AS credits_balance, (CASE WHEN users.credits_held = 0 THEN 0
+              ELSE users.credits_held - (SELECT coalesce(sum(amount), 0) FROM credit_holds
+                                          WHERE user_id = users.id AND status = 'OPEN' AND expires_at <= statement_timestamp()) END)::float8 AS credits_held FROM users WHERE id = $1 ORDER BY id;
 
 SELECT now();
 

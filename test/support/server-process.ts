@@ -11,7 +11,7 @@ const run = promisify(execFile);
 const programs = {
   server: resolve('dist/app/main.js'),
   unbundledServer: resolve('dist/src/main.js'),
-  cli: resolve('dist/src/cli.js'),
+  cli: resolve('dist/cli/cli.js'),
   migrate: resolve('dist/src/startup/migrate.js'),
 };
 
