@@ -208,6 +208,8 @@ describe('GET /v1/users?search=', () => {
   describe('after a change of a name', () => {
     const texts = (): UserSearchTexts => app.nest.get(UserSearchTexts, { strict: false });
     const renamed = () => app.rows('SELECT user_id FROM renamed_users');
+    const timesNoted = async ({ id }: GivenUser): Promise<number> =>
+      (await app.rows('SELECT FROM renamed_users WHERE user_id = $1', [id])).length;
     const textOf = async (user: GivenUser): Promise<unknown> =>
       (await app.rows('SELECT version, text FROM user_search_texts WHERE user_id = $1', [user.id]))[0];
 
@@ -227,7 +229,7 @@ describe('GET /v1/users?search=', () => {
 
     it('replaces the texts of thousands, in steps', async () => {
       await insert(Array.from({ length: 2_500 }, (_, n) => [`Step ${String(n)}`, `step-${String(n)}@example.com`]));
-      await app.given.sql(`UPDATE users SET name = 'Stepped', version = version + 1 WHERE email LIKE 'step-%'`);
+      await app.given.sql(`UPDATE users SET name = 'Stepped' WHERE email LIKE 'step-%'`);
 
       texts().note();
       await texts().replace();
@@ -250,14 +252,45 @@ describe('GET /v1/users?search=', () => {
       expect(await textOf(ada)).toEqual({ version: '7', text: 'newer' });
     });
 
-    it('notes a change of the name or the address, and of nothing else', async () => {
+    it('notes a change of the name or the address by hand, and of nothing else', async () => {
       const ada = await app.given.user({ name: 'Noted' });
       const change = (columns: string) => app.given.sql(`UPDATE users SET ${columns} WHERE id = $1`, [ada.id]);
 
-      await change(`credits_balance = 7, status = 'INACTIVE', version = version + 1, name = name`);
-      expect(await renamed()).toEqual([]);
+      await change(`credits_balance = 7, status = 'INACTIVE', name = name`);
+      expect(await timesNoted(ada)).toBe(0);
       await change(`email = 'noted@example.com'`);
-      expect(await renamed()).toEqual([{ user_id: ada.id }]);
+      expect(await timesNoted(ada)).toBe(1);
+    });
+
+    it.each([
+      ['name', '/v1/users/me', { name: 'Renamed' }],
+      ['name by an administrator', '/v1/users/:id', { name: 'Renamed' }],
+      ['address', '/v1/users/:id', { email: 'readdressed@example.com' }],
+      ['name and role', '/v1/users/:id', { name: 'Renamed', is_admin: true }],
+    ])('notes a change of the %s through the API once', async (_, path, body) => {
+      const admin = await app.given.user({ isAdmin: true });
+      const ada = await app.given.user({ name: 'Noted' });
+      const change = () =>
+        app
+          .as(path === '/v1/users/me' ? ada : admin)
+          .patch(path.replace(':id', ada.id))
+          .send(body)
+          .expect(200);
+
+      await change();
+      await change(); // which changes nothing
+
+      expect(await timesNoted(ada)).toBe(1);
+    });
+
+    it('notes no change of anything else through the API', async () => {
+      const admin = await app.given.user({ isAdmin: true });
+      const ada = await app.given.user({ name: 'Noted' });
+
+      for (const body of [{ status: 'INACTIVE' }, { is_admin: true }, { rate_limit_per_minute: 7 }, { name: 'Noted' }])
+        await app.as(admin).patch(`/v1/users/${ada.id}`).send(body).expect(200);
+
+      expect(await timesNoted(ada)).toBe(0);
     });
   });
 

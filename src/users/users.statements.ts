@@ -107,6 +107,10 @@ const patchRows = (fields: readonly Field[]): Rows<Patch> =>
 
 export const SELECTED = selectList(COLUMNS, 'users');
 
+/** Notes the users whose text for the search is to be replaced (migration prepare-user-search). */
+const RENAMED = sql`INSERT INTO renamed_users (user_id)
+    SELECT audit_user_id FROM changed WHERE audit_changes ?| ARRAY['name', 'email']`;
+
 /**
  * A statement that changes some of these fields in each row.
  *
@@ -143,7 +147,10 @@ function patchedUsers(fields: readonly Field[], rows: Rows<Patch>, locked: Sql):
                   }),
                 ),
               )} AS audit_changes`,
-    { at: sql`"updatedAt"` }, // increases with each change of a row, so its events are in order
+    {
+      at: sql`"updatedAt"`, // increases with each change of a row, so its events are in order
+      also: { renamed: RENAMED },
+    },
   );
 }
 

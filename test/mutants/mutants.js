@@ -58,8 +58,8 @@ export const MUTANTS = [
   },
   {
     file: 'src/users/users.statements.ts',
-    from: '{ at: sql`"updatedAt"` }, //',
-    to: '{}, //',
+    from: 'at: sql`"updatedAt"`, //',
+    to: '//',
     killedBy: 'test/audit.e2e-spec.ts',
     title: 'has the instant of a change as the updated_at of the user',
   },

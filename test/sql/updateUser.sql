@@ -26,5 +26,8 @@ WITH changed AS (
     INSERT INTO audit_events (created_at, action, user_id, api_key_id, changes, actor, actor_user_id, actor_key_id, request_id, actor_account)
     SELECT "updatedAt", 'user.updated', audit_user_id, audit_api_key_id, audit_changes, actor, actor_user_id, actor_key_id, request_id, actor_account
       FROM changed
-     WHERE audit_changes <> '{}')
+     WHERE audit_changes <> '{}'),
+  renamed AS (
+    INSERT INTO renamed_users (user_id)
+    SELECT audit_user_id FROM changed WHERE audit_changes ?| ARRAY['name', 'email'])
   SELECT * FROM changed;
