@@ -123,6 +123,9 @@ describe('The SQL of', () => {
     },
     'service-count-expiring-keys': () => app.nest.get(ApiKeysService).countExpiring(),
     'service-reconcile-credits': () => app.nest.get(CreditsService).reconcile(),
+    'service-release-expired-holds': () => app.nest.get(CreditsService).releaseExpiredHolds(),
+    'service-spend-after-expired-holds': () =>
+      app.nest.get(CreditsService).spend({ userId: ada.id, amount: 1, transactionId: randomUUID() }),
     'service-export-user': async () => {
       for await (const part of app.nest.get(PersonalDataService, { strict: false }).export(ada.id))
         expect(part).not.toBe('');
@@ -161,6 +164,12 @@ describe('The SQL of', () => {
     await app.nest.get(CreditsService).add({ userId: ada.id, amount: 10, transactionId: randomUUID() });
     const held = { userId: ada.id, amount: 2, transactionId: randomUUID() };
     heldId = (await app.nest.get(CreditsService).hold(held)).hold.id;
+
+    if (name.endsWith('-expired-holds'))
+      await app.given.sql(
+        `UPDATE credit_holds SET created_at = created_at - interval '1 day', expires_at = expires_at - interval '1 day' WHERE id = $1`,
+        [heldId],
+      );
 
     const sent = await statementsOf(app.nest.get(DataSource), async () => {
       await work();
