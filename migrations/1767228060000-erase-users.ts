@@ -20,18 +20,31 @@ export class EraseUsers1767228060000 implements MigrationInterface {
         SET lock_timeout = '5s'
         AS $$
         DECLARE
-          address CONSTANT text := 'erased-' || erased || '@erased.invalid';
+          address text;
           status_change jsonb := '{}';
           keys int;
           events int;
         BEGIN
           ALTER TABLE audit_events DISABLE TRIGGER tr_audit_events_append_only;
 
-          PERFORM FROM users WHERE id = erased FOR UPDATE;
+          -- Neither the address that another user may have, nor the name of another key, is in the way.
+          SELECT CASE WHEN email LIKE 'erased-' || id || '%@erased.invalid' THEN email
+                      ELSE 'erased-' || id || coalesce('-' || taken.suffix, '') || '@erased.invalid' END
+            INTO address
+            FROM users
+            LEFT JOIN LATERAL (SELECT gen_random_uuid() AS suffix
+                                 FROM users AS other
+                                WHERE lower(other.email COLLATE "C") = 'erased-' || users.id || '@erased.invalid') AS taken ON true
+           WHERE id = erased
+             FOR UPDATE OF users;
           IF NOT FOUND THEN
             ALTER TABLE audit_events ENABLE TRIGGER tr_audit_events_append_only;
             RETURN NULL;
           END IF;
+
+          UPDATE api_keys
+             SET name = 'erased-' || gen_random_uuid()
+           WHERE user_id = erased AND name LIKE 'erased-%' AND name <> 'erased-' || id;
 
           UPDATE users
              SET name = 'Erased', email = address, status = 'INACTIVE', is_admin = false, version = users.version + 1,

@@ -209,9 +209,11 @@ describe('The erasure of a user', () => {
     app.nest.get(PersonalDataService, { strict: false }).erase(id, COMMAND_LINE);
   /** Every text that is stored, in any table. */
   const dump = async (): Promise<string> => {
-    const tables = ['users', 'api_keys', 'superseded_secrets', 'audit_events', 'credit_entries'];
+    const tables = (await app.rows(
+      `SELECT relname AS name FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1`,
+    )) as { name: string }[];
     return JSON.stringify(
-      await Promise.all(tables.map((table) => app.rows(`SELECT t::text FROM ${table} t`))),
+      await Promise.all(tables.map(({ name }) => app.rows(`SELECT t::text FROM ${name} t`))),
     ).toLowerCase();
   };
   const triggers = (): Promise<unknown[]> =>
@@ -285,6 +287,33 @@ describe('The erasure of a user', () => {
     expect(await credits.reconcile()).toEqual([]);
     await credits.spend({ userId: ada.id, amount: 3, transactionId: 'refund' }); // 2 are held still
     expect(await credits.reconcile()).toEqual([]);
+  });
+
+  it('has names of its own where another user or another key has them', async () => {
+    const { ada } = await storedUser(app);
+    const address = `erased-${ada.id}@erased.invalid`;
+    const eve = await app.given.user({ email: address.toUpperCase() });
+    const [{ id: first }, { id: second }] = (await app.rows('SELECT id FROM api_keys WHERE user_id = $1 ORDER BY id', [
+      ada.id,
+    ])) as [{ id: string }, { id: string }];
+    for (const [id, name] of [
+      [first, 'elsewhere'],
+      [second, `erased-${first}`],
+      [first, `erased-${second}`],
+    ] as const)
+      await app.given.sql('UPDATE api_keys SET name = $2 WHERE id = $1', [id, name]);
+
+    expect(await erase(ada.id)).toBe(true);
+    const { email } = await app.stored(ada);
+    expect(await erase(ada.id)).toBe(false);
+
+    expect(email).toMatch(new RegExp(`^erased-${ada.id}-[0-9a-f-]{36}@erased\\.invalid$`));
+    expect((await app.stored(ada)).email).toBe(email);
+    expect((await app.stored(eve)).email).toBe(address.toUpperCase());
+    expect(await app.rows('SELECT name FROM api_keys WHERE user_id = $1 ORDER BY id', [ada.id])).toEqual([
+      { name: `erased-${first}` },
+      { name: `erased-${second}` },
+    ]);
   });
 
   it('is of two at once done by one', async () => {
