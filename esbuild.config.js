@@ -45,6 +45,18 @@ const classNames = {
     }),
 };
 
+/**
+ * Keeps `@nestjs/typeorm` from loading TypeORM a second time, from `node_modules`, for two classes
+ * that TypeORM 1 does not have.
+ */
+const oneTypeorm = {
+  name: 'one-typeorm',
+  setup: (bundler) =>
+    bundler.onLoad({ filter: /@nestjs\/typeorm\/dist\/common\/typeorm-compat\.js$/ }, () => ({
+      contents: 'export const Connection = undefined, AbstractRepository = undefined;',
+    })),
+};
+
 const options = {
   bundle: true,
   splitting: true, // what is loaded only when it is needed stays so
@@ -52,7 +64,7 @@ const options = {
   format: 'esm',
   target: 'node20.19',
   minifyWhitespace: true, // the text stays in memory; names stay, which logs, traces and the document show
-  plugins: [classNames],
+  plugins: [oneTypeorm, classNames],
   sourcemap: true, // for NODE_OPTIONS=--enable-source-maps, which turns the places in a stack trace into those in src
   sourcesContent: false,
   legalComments: 'none',

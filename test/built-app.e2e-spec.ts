@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { appendFile, cp, mkdtemp, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -121,6 +121,35 @@ describe('The application as it is built', () => {
 
     expect(files.length).toBeGreaterThan(3);
     expect(answers.map(({ status }) => status)).toEqual(files.map(() => 200));
+  });
+});
+
+// What a bundle also loads from node_modules is in memory twice.
+describe.each([
+  ['the server', 'dist/app/main.js'],
+  ['the command line', 'dist/cli/cli.js'],
+])('The bundle of %s', (_, program) => {
+  it('loads no package that it contains', async () => {
+    const atExit = `import { createRequire } from 'node:module';
+      process.on('exit', () => console.log(JSON.stringify(Object.keys(createRequire('/').cache))));`;
+    const loading = spawnSync(
+      process.execPath,
+      ['--import', `data:text/javascript,${encodeURIComponent(atExit)}`, program, '--version'],
+      {
+        encoding: 'utf8',
+        env: { PATH: process.env.PATH, DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none', PORT: '-1' },
+      },
+    );
+    const files = JSON.parse(loading.stdout.trim().split('\n').at(-1) ?? '') as string[];
+    const packages = new Set(files.map((file) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1]));
+
+    const { dependencies, peerDependencies } = JSON.parse(await readFile('package.json', 'utf8')) as Record<
+      'dependencies' | 'peerDependencies',
+      object
+    >;
+    const contained = Object.keys({ ...dependencies, ...peerDependencies });
+    expect(packages).toContain('pino');
+    expect(contained.filter((name) => packages.has(name) && name !== 'pino')).toEqual([]);
   });
 });
 
