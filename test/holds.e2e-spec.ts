@@ -403,10 +403,10 @@ describe('Holds', () => {
     const database = await createDatabase();
     const apps = [await startTestApp(database.url), await startTestApp(database.url)] as const;
     const user = await apps[0].given.user();
-    await credits(apps[0]).add({ userId: user.id, amount: 1_000, transactionId: 'start' });
+    const races = Number(process.env.HOLD_RACES ?? 60);
+    await credits(apps[0]).add({ userId: user.id, amount: 1_000 + 5 * races, transactionId: 'start' });
     const EXPECTED = [HoldEndedError, TransactionIdTakenError, InsufficientCreditsError];
     const unexpected: unknown[] = [];
-    const races = Number(process.env.HOLD_RACES ?? 60);
 
     for (let race = 0; race < races; race += 1) {
       const transactionId = `job-${String(race)}`;
