@@ -14,6 +14,23 @@ import type { GivenUser } from './support/given.js';
 /** Tables for the search, of the name and the address in `users`. */
 const DERIVED = ['renamed_users', 'user_search_texts'];
 
+/** The columns with texts of a user or about one, of which an erasure replaces these … */
+const ERASED = {
+  users: ['name', 'email'],
+  api_keys: ['name'],
+  audit_events: ['changes'],
+  user_search_texts: ['text'],
+};
+/** … and keeps these: no text that describes a person. */
+const KEPT = {
+  users: ['status'],
+  api_keys: ['prefix', 'scopes'],
+  audit_events: ['action', 'actor', 'actor_account', 'request_id'],
+  credit_entries: ['actor', 'actor_account', 'request_id', 'transaction_id', 'transaction_type'],
+  credit_holds: ['actor', 'actor_account', 'request_id', 'status', 'transaction_id', 'transaction_type'],
+  migrations: ['name'],
+};
+
 const FUTURE = '2100-01-01T00:00:00.000Z';
 
 interface Exported {
@@ -220,10 +237,25 @@ describe('The erasure of a user', () => {
     app.rows(`SELECT tgname AS name, tgenabled AS enabled FROM pg_trigger WHERE tgrelid = 'audit_events'::regclass`);
   const ENABLED = [{ name: 'tr_audit_events_append_only', enabled: 'O' }];
 
+  // A column that is added later has to be replaced by `erase_user`, or kept for a reason.
+  it('knows every column with a text, as one that it replaces or one that it keeps', async () => {
+    const columns = (await app.rows(
+      `SELECT table_name || '.' || column_name AS name FROM information_schema.columns
+        WHERE table_schema = 'public' AND data_type IN ('text', 'character varying', 'character', 'json', 'jsonb', 'ARRAY')`,
+    )) as { name: string }[];
+    const known = [ERASED, KEPT].flatMap((tables) =>
+      Object.entries(tables).flatMap(([table, names]) => names.map((name) => `${table}.${name}`)),
+    );
+
+    expect(columns.map(({ name }) => name).sort()).toEqual(known.sort());
+  });
+
   it('leaves no name, address or name of a key in any table, ends the keys, and is an event', async () => {
     const admin = await app.given.user({ isAdmin: true });
     const { ada, texts } = await storedUser(app);
     const { ada: eve } = await storedUser(app);
+    const [row = {}] = (await app.rows(`SELECT ${ERASED.users.join()} FROM users WHERE id = $1`, [ada.id])) as object[];
+    expect(texts).toEqual(expect.arrayContaining(Object.values(row))); // one of each column
     const others = (): Promise<unknown[]> =>
       app.rows(`SELECT * FROM audit_events WHERE user_id = $1 ORDER BY id`, [eve.id]);
     const before = await others();

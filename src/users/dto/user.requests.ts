@@ -181,4 +181,5 @@ export const changesOf = ({
   is_admin: isAdmin,
   status,
   rate_limit_per_minute: rateLimitPerMinute,
-}: UserAdminUpdate): UserChanges => ({ name, email, isAdmin, status, rateLimitPerMinute });
+}: UserAdminUpdate): UserChanges =>
+  ({ name, email, isAdmin, status, rateLimitPerMinute }) satisfies Record<keyof UserChanges, unknown>;
