@@ -54,7 +54,7 @@ export class ApiKeysAdminController {
     body: ApiKeyCreate,
     returns: ApiKeyWithSecretResponse,
     status: 201,
-    description: 'The key with its secret, which no other answer will show',
+    description: 'The key with its secret, which no other response contains',
     fails: ['conflict'],
     examples: {
       ...STRONGER_KEY,
@@ -120,7 +120,7 @@ export class ApiKeysAdminController {
     id: 'updateApiKeyOfUser',
     summary: 'Change the name, the scopes, the rate limit or the expiry of an API key of a user',
     details:
-      'Changes the given fields alone. After 503 or without a response it may have been made: a repeated renaming is 404 then, as the key is found by its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.',
+      'Changes only the given fields. After 503 or without a response the change may have been made: a repeated renaming is 404 then, because the key has its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key would change; such a key stays ended.',
     access: 'administrator',
     scope: 'ua:users:keys:write',
     params: { user_id: USER_ID, key_name: KEY_NAME },

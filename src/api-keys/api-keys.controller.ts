@@ -49,7 +49,7 @@ export class ApiKeysController {
     body: ApiKeyCreate,
     returns: ApiKeyWithSecretResponse,
     status: 201,
-    description: 'The key with its secret, which no other answer will show',
+    description: 'The key with its secret, which no other response contains',
     headers: LOCATION,
     fails: ['conflict'],
     examples: { ...STRONGER_KEY, ...RATE_LIMIT_REFUSED, ...HIGHER_RATE_LIMIT, ...KEY_REFUSED, ...KEY_LIMIT },
@@ -105,7 +105,7 @@ export class ApiKeysController {
   @Delete('current')
   @Operation({
     id: 'revokeCurrentApiKey',
-    summary: 'Revoke the API key that this call is made with, as whoever finds a leaked one should',
+    summary: 'Revoke the API key that this call is made with, such as a leaked one that you have found',
     details:
       'Ends the key with which the call is made, for good: what to do with a key that was found where it should not be. The next request with it is 401. After 503 or without a response, a repeated request is 401 if the first one was carried out.',
     access: 'user',
@@ -139,7 +139,7 @@ export class ApiKeysController {
     id: 'updateApiKey',
     summary: 'Change the name, the scopes or the rate limit of an API key, or the expiry of an active one',
     details:
-      'Changes the given fields alone. After 503 or without a response it may have been made: a repeated renaming is 404 then, as the key is found by its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.',
+      'Changes only the given fields. After 503 or without a response the change may have been made: a repeated renaming is 404 then, because the key has its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key would change; such a key stays ended.',
     access: 'user',
     scope: 'ua:keys:write',
     params: { key_name: KEY_NAME },
@@ -188,7 +188,7 @@ export class ApiKeysController {
     returns: ApiKeyWithSecretResponse,
     status: 201,
     description:
-      'The key with its new secret. Answers to the old one carry `Deprecation` and `Sunset` while it lives on.',
+      'The key with its new secret. Responses to the old one have `Deprecation` and `Sunset` until its overlap ends',
     fails: ['conflict'],
     examples: { ...STRONGER_KEY, ...KEY_EXPIRY_PASSED, ...KEY_NOT_FOUND, ...KEY_NOT_ACTIVE },
   })

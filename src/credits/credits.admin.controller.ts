@@ -46,7 +46,7 @@ export class CreditsAdminController {
     id: 'deductCredits',
     summary: 'Take credits from a balance; safe to repeat',
     details:
-      'Moves the balance and writes the entry, both or neither. 402: less is available than the amount, since holds keep the rest of the balance or there is no more, and nothing moved. The same `transaction_id` again returns the same entry and moves nothing, so repeat a request whose response was lost. 409: that id stands for another amount or type, or for an open hold.',
+      'Moves the balance and writes the entry, both or neither. 402: fewer credits are available than the amount, and nothing moved; credits that open holds keep are not available. The same `transaction_id` again returns the same entry and moves nothing, so repeat a request whose response was lost. 409: that id stands for another amount or type, or for an open hold.',
     access: 'administrator',
     scope: 'ua:credits:spend',
     body: CreditChange,

@@ -29,7 +29,7 @@ export class HealthController {
     access: 'anyone',
     scope: null,
     returns: HealthResponse,
-    description: 'It is',
+    description: 'The process is alive',
   })
   live(): HealthResponse {
     return { status: 'ok' };
@@ -46,7 +46,7 @@ export class HealthController {
     access: 'anyone',
     scope: null,
     returns: HealthResponse,
-    description: 'They can',
+    description: 'Requests can be served',
     fails: ['unavailable'],
     examples: {
       database: new DatabaseUnreachableError(null),

@@ -56,7 +56,7 @@ export class UsersAdminController {
     id: 'createUser',
     summary: 'Add a user, who has no key yet',
     details:
-      'Adds an ACTIVE user with no key; the name is trimmed and brought into NFC before it is checked and stored. Make one with `createApiKeyForUser`. After 503 or without a response the user may have been made: a repeated request is 409 then, since the e-mail address is taken, and `listUsers` finds the user by its `email`.',
+      'Adds an ACTIVE user, whose name is trimmed and normalized to Unicode NFC before it is checked and stored. The user has no key: create one with `createApiKeyForUser`. After 503 or without a response the user may have been created: a repeated request is 409 then, since the e-mail address is taken, and `listUsers` finds the user by its `email`.',
     access: 'administrator',
     scope: 'ua:users:write',
     body: UserCreate,
@@ -110,7 +110,7 @@ export class UsersAdminController {
   @Operation({
     id: 'getUser',
     summary: 'Read a user',
-    details: 'Send the `ETag` of an earlier answer as `If-None-Match`: 304 means that nothing has changed.',
+    details: 'Send the `ETag` of an earlier response as `If-None-Match`: 304 means that nothing has changed.',
     access: 'administrator',
     scope: 'ua:users:read',
     params: { user_id: USER_ID },
@@ -128,7 +128,7 @@ export class UsersAdminController {
     id: 'updateUser',
     summary: 'Change the name, address, role, status or rate limit of a user',
     details:
-      'Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that another request has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 403 for `email`, `is_admin` or the status ACTIVE with a key that has scopes. 409: another user has the address, or this is the last active administrator, who must stay one.',
+      'Changes only the given fields; a name is trimmed and normalized to Unicode NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that another request has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 403 for `email`, `is_admin` or the status ACTIVE with a key that has scopes. 409: another user has the address, or this is the last active administrator, who must stay one.',
     access: 'administrator',
     scope: 'ua:users:write',
     params: { user_id: USER_ID },

@@ -23,7 +23,7 @@ export class UsersController {
     id: 'getMe',
     summary: 'Read current user information',
     details:
-      'Answers the user that the API key belongs to. Send the `ETag` of an earlier answer as `If-None-Match`: 304 means that nothing has changed.',
+      'Returns the user that the API key belongs to. Send the `ETag` of an earlier response as `If-None-Match`: 304 means that nothing has changed.',
     access: 'user',
     scope: 'ua:profile:read',
     returns: UserResponse,
@@ -39,7 +39,7 @@ export class UsersController {
     id: 'updateMe',
     summary: 'Update current user information',
     details:
-      'Changes the name alone, which is trimmed and brought into NFC before it is checked and stored; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that another request has changed the user since, and nothing was written: read it again, and decide anew. Every movement of credits changes the user, so a user who is charged all the time often gets 412: repeat the request with the new `ETag`, or send no `If-Match`. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out.',
+      'Changes the name, which is trimmed and normalized to Unicode NFC before it is checked and stored; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that another request has changed the user since, and nothing was written: read it again, and decide anew. Every movement of credits changes the user, so a user who is charged all the time often gets 412: repeat the request with the new `ETag`, or send no `If-Match`. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out.',
     access: 'user',
     scope: 'ua:profile:write',
     body: UserUpdate,

@@ -53,7 +53,7 @@ export interface paths {
         };
         /**
          * Read current user information
-         * @description Answers the user that the API key belongs to. Send the `ETag` of an earlier answer as `If-None-Match`: 304 means that nothing has changed.
+         * @description Returns the user that the API key belongs to. Send the `ETag` of an earlier response as `If-None-Match`: 304 means that nothing has changed.
          *
          *     Scope: `ua:profile:read`
          */
@@ -65,7 +65,7 @@ export interface paths {
         head?: never;
         /**
          * Update current user information
-         * @description Changes the name alone, which is trimmed and brought into NFC before it is checked and stored; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that another request has changed the user since, and nothing was written: read it again, and decide anew. Every movement of credits changes the user, so a user who is charged all the time often gets 412: repeat the request with the new `ETag`, or send no `If-Match`. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out.
+         * @description Changes the name, which is trimmed and normalized to Unicode NFC before it is checked and stored; an empty object changes nothing, and any other property is 400. Safe to repeat. With `If-Match`, 412 means that another request has changed the user since, and nothing was written: read it again, and decide anew. Every movement of credits changes the user, so a user who is charged all the time often gets 412: repeat the request with the new `ETag`, or send no `If-Match`. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out.
          *
          *     Scope: `ua:profile:write`
          */
@@ -89,7 +89,7 @@ export interface paths {
         put?: never;
         /**
          * Add a user, who has no key yet
-         * @description Adds an ACTIVE user with no key; the name is trimmed and brought into NFC before it is checked and stored. Make one with `createApiKeyForUser`. After 503 or without a response the user may have been made: a repeated request is 409 then, since the e-mail address is taken, and `listUsers` finds the user by its `email`.
+         * @description Adds an ACTIVE user, whose name is trimmed and normalized to Unicode NFC before it is checked and stored. The user has no key: create one with `createApiKeyForUser`. After 503 or without a response the user may have been created: a repeated request is 409 then, since the e-mail address is taken, and `listUsers` finds the user by its `email`.
          *
          *     Scope: `ua:users:write`
          */
@@ -109,7 +109,7 @@ export interface paths {
         };
         /**
          * Read a user
-         * @description Send the `ETag` of an earlier answer as `If-None-Match`: 304 means that nothing has changed.
+         * @description Send the `ETag` of an earlier response as `If-None-Match`: 304 means that nothing has changed.
          *
          *     Scope: `ua:users:read`
          */
@@ -127,7 +127,7 @@ export interface paths {
         head?: never;
         /**
          * Change the name, address, role, status or rate limit of a user
-         * @description Changes the given fields alone; a name is trimmed and brought into NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that another request has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 403 for `email`, `is_admin` or the status ACTIVE with a key that has scopes. 409: another user has the address, or this is the last active administrator, who must stay one.
+         * @description Changes only the given fields; a name is trimmed and normalized to Unicode NFC before it is checked and stored. An empty object changes nothing. Safe to repeat. With `If-Match`, 412 means that another request has changed the user since, and nothing was written: read it again, and decide anew. After 503 or without a response, a repeated request with `If-Match` is 412 if the first one was carried out. 403 for `email`, `is_admin` or the status ACTIVE with a key that has scopes. 409: another user has the address, or this is the last active administrator, who must stay one.
          *
          *     Scope: `ua:users:write`
          */
@@ -189,7 +189,7 @@ export interface paths {
         head?: never;
         /**
          * Change the name, the scopes, the rate limit or the expiry of an API key of a user
-         * @description Changes the given fields alone. After 503 or without a response it may have been made: a repeated renaming is 404 then, as the key is found by its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.
+         * @description Changes only the given fields. After 503 or without a response the change may have been made: a repeated renaming is 404 then, because the key has its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key would change; such a key stays ended.
          *
          *     Scope: `ua:users:keys:write`
          */
@@ -295,7 +295,7 @@ export interface paths {
         put?: never;
         /**
          * Take credits from a balance; safe to repeat
-         * @description Moves the balance and writes the entry, both or neither. 402: less is available than the amount, since holds keep the rest of the balance or there is no more, and nothing moved. The same `transaction_id` again returns the same entry and moves nothing, so repeat a request whose response was lost. 409: that id stands for another amount or type, or for an open hold.
+         * @description Moves the balance and writes the entry, both or neither. 402: fewer credits are available than the amount, and nothing moved; credits that open holds keep are not available. The same `transaction_id` again returns the same entry and moves nothing, so repeat a request whose response was lost. 409: that id stands for another amount or type, or for an open hold.
          *
          *     Scope: `ua:credits:spend`
          */
@@ -367,7 +367,7 @@ export interface paths {
         put?: never;
         /**
          * Hold credits for work whose price is known afterwards; safe to repeat
-         * @description The balance stays as it is, and nothing else can spend the held credits: `captureHold` takes what the work cost, `voidHold` nothing, and a hold that expires releases them by itself. 402: less is available. The same request again returns the hold while it is OPEN, with 200, so repeat a request whose response was lost. 409: the `transaction_id` stands for an entry or for another hold, or the hold has ended.
+         * @description The balance stays as it is, and nothing else can spend the held credits: `captureHold` takes what the work cost, `voidHold` nothing, and a hold that expires releases them by itself. 402: fewer credits are available. The same request again returns the hold while it is OPEN, with 200, so repeat a request whose response was lost. 409: the `transaction_id` stands for an entry or for another hold, or the hold has ended.
          *
          *     Scope: `ua:credits:spend`
          */
@@ -417,7 +417,7 @@ export interface paths {
         put?: never;
         /**
          * Take credits of a hold, and release the rest; safe to repeat
-         * @description Takes from 1 up to all of the held credits, and ends the hold. It never fails for the balance. The entry has the `transaction_id` of the hold. The same capture again returns the same entry and moves nothing. 409: the amount is larger than the hold (capture what it has, and charge the rest with `deductCredits` and another id), or the hold has expired, was voided, or was captured with another amount: `getHold` tells.
+         * @description Takes from 1 up to all of the held credits, and ends the hold. It is never refused for lack of credits. The entry has the `transaction_id` of the hold. The same capture again returns the same entry and moves nothing. 409: the amount is larger than the hold (capture what it has, and charge the rest with `deductCredits` and another id), or the hold has expired, was voided, or was captured with another amount: `getHold` tells.
          *
          *     Scope: `ua:credits:spend`
          */
@@ -439,13 +439,13 @@ export interface paths {
         put?: never;
         /**
          * Verify the API key of your own caller, and charge for its call or hold credits; safe to repeat
-         * @description For services and gateways in any language. 200 means that there is a result: decide by `allowed` alone. 401, 403 and 429 are never about the verified key, and while the database is unavailable the response is 503: let no caller through then.
+         * @description For services and gateways in any language. 200 means that there is a result: decide by `allowed` alone. 401 and 403 are about the key of your own request, never about the verified key. While the database is unavailable the response is 503: let no caller through then.
          *
          *     The checks run in this order, and nothing is charged or held unless all earlier ones passed: the shape of the key, its state, its rate limits, its scopes, the credits of its owner. The same charge again returns the same entry with `replayed: true`, and the same hold again the hold while it is OPEN. Such a repeat takes nothing from the rate limit, and tells of the charge or the hold even where the key has stopped working since. 409: the `transaction_id` stands for something else, or the hold has ended.
          *
          *     `hold` is for work whose price is known afterwards: end it with `captureHold` or `voidHold`, by a key with the scope `ua:credits:spend`.
          *
-         *     Requests of this route count for no rate limit of your own key. Nothing is cached: a revoked key is refused by the next call. Do not cache the response either.
+         *     Requests of this operation count for no rate limit, and are never 429. Nothing is cached: a revoked key is refused by the next call. Do not cache the response either.
          *
          *     Scope: `ua:verify`
          */
@@ -557,7 +557,7 @@ export interface paths {
         head?: never;
         /**
          * Change the name, the scopes or the rate limit of an API key, or the expiry of an active one
-         * @description Changes the given fields alone. After 503 or without a response it may have been made: a repeated renaming is 404 then, as the key is found by its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key was to move; neither comes back to life.
+         * @description Changes only the given fields. After 503 or without a response the change may have been made: a repeated renaming is 404 then, because the key has its new name. Any other change is safe to repeat. 409: the new name is taken, or the expiry of an expired or revoked key would change; such a key stays ended.
          *
          *     Scope: `ua:keys:write`
          */
@@ -601,7 +601,7 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Revoke the API key that this call is made with, as whoever finds a leaked one should
+         * Revoke the API key that this call is made with, such as a leaked one that you have found
          * @description Ends the key with which the call is made, for good: what to do with a key that was found where it should not be. The next request with it is 401. After 503 or without a response, a repeated request is 401 if the first one was carried out.
          */
         delete: operations["revokeCurrentApiKey"];
@@ -800,7 +800,7 @@ export interface components {
         };
         ApiKeyCreate: {
             /**
-             * @description Unique among your keys, whatever became of them; not "current"
+             * @description Unique among the keys of the user, also expired and revoked ones; not "current"
              * @example laptop
              */
             name: string;
@@ -839,7 +839,7 @@ export interface components {
             created_at: string;
             /**
              * Format: date-time
-             * @description May lag by a minute; null until the first use
+             * @description When the key was last used, up to a minute late; null if no use has been recorded
              * @example 2026-01-01T09:30:00.000Z
              */
             last_used_at: string | null;
@@ -895,7 +895,7 @@ export interface components {
             created_at: string;
             /**
              * Format: date-time
-             * @description May lag by a minute; null until the first use
+             * @description When the key was last used, up to a minute late; null if no use has been recorded
              * @example 2026-01-01T09:30:00.000Z
              */
             last_used_at: string | null;
@@ -938,7 +938,7 @@ export interface components {
         };
         ApiKeyUpdate: {
             /**
-             * @description Unique among your keys, whatever became of them; not "current"
+             * @description Unique among the keys of the user, also expired and revoked ones; not "current"
              * @example laptop
              */
             name?: string;
@@ -1454,7 +1454,7 @@ export interface components {
              */
             api_key_id: string | null;
             /**
-             * @description By what the change was made
+             * @description Through what the change was made: a request with a key, the command line, or an application that contains this API
              * @example API_KEY
              * @enum {string}
              */
@@ -1482,7 +1482,7 @@ export interface components {
              */
             actor_account: string | null;
             /**
-             * @description The fields that changed, with their values before and after; never a secret
+             * @description The fields that changed, with their values before and after; never a secret. `*` for `scopes` stands for null
              * @example {
              *       "name": {
              *         "before": "Ada",
@@ -1677,7 +1677,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It is */
+            /** @description The process is alive */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1698,7 +1698,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description They can */
+            /** @description Requests can be served */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1861,17 +1861,17 @@ export interface operations {
                  */
                 status?: "ACTIVE" | "INACTIVE";
                 /**
-                 * @description The whole address, without regard to case
+                 * @description Only the user with this e-mail address, without regard to case
                  * @example ada@example.com
                  */
                 email?: string;
                 /**
-                 * @description Only users who have a key with this `prefix`, exactly as a key response shows it, whether the key is ACTIVE, EXPIRED or REVOKED. A rotation replaces the `prefix` of a key: that of the old secret finds nobody
+                 * @description Only users who have a key with this `prefix`, exactly as a key response shows it, whether the key is ACTIVE, EXPIRED or REVOKED. A rotation replaces the `prefix` of a key: that of the old secret finds no user
                  * @example ua_5GhT2
                  */
                 api_key_prefix?: string;
                 /**
-                 * @description Only users whose name or e-mail address contains this text, without regard to case. 3 characters or more, in any language; `%`, `_` and `\` stand for themselves, and accents matter. Takes an index that the database may lack: the response is 400 then
+                 * @description Only users whose name or e-mail address contains this text, without regard to case. 3 characters or more, in any language; `%`, `_` and `\` stand for themselves, and accents matter. Needs an index that the database may lack: the response is 400 then
                  * @example lovelace
                  */
                 search?: string;
@@ -1881,7 +1881,7 @@ export interface operations {
                  */
                 created_after?: string;
                 /**
-                 * @description Only users who were created before this instant. A day is the time from its midnight, in `created_after`, to the next one
+                 * @description Only users who were created before this instant. For one day, send its midnight as `created_after` and the next midnight as this
                  * @example 2026-02-01T00:00:00Z
                  */
                 created_before?: string;
@@ -2356,7 +2356,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The key with its secret, which no other answer will show */
+            /** @description The key with its secret, which no other response contains */
             201: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3965,7 +3965,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The key with its secret, which no other answer will show */
+            /** @description The key with its secret, which no other response contains */
             201: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -4272,7 +4272,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The key with its new secret. Answers to the old one carry `Deprecation` and `Sunset` while it lives on. */
+            /** @description The key with its new secret. Responses to the old one have `Deprecation` and `Sunset` until its overlap ends */
             201: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

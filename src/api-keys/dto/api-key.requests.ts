@@ -15,7 +15,7 @@ import { isScope, MAX_SCOPE_LENGTH, MAX_SCOPES, SCOPE } from '../scopes.js';
 const NAME = {
   pattern: API_KEY_NAME,
   maxLength: MAX_API_KEY_NAME_LENGTH,
-  description: 'Unique among your keys, whatever became of them; not "current"',
+  description: 'Unique among the keys of the user, also expired and revoked ones; not "current"',
   example: 'laptop',
 };
 /** The field is null or a list of scopes. */

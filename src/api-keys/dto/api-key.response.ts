@@ -21,7 +21,7 @@ export class ApiKeyResponse {
     ...INSTANT,
     type: String,
     nullable: true,
-    description: 'May lag by a minute; null until the first use',
+    description: 'When the key was last used, up to a minute late; null if no use has been recorded',
   })
   readonly last_used_at!: string | null;
 

@@ -38,7 +38,8 @@ export class AuditEventResponse {
   @ApiProperty({
     enum: ACTOR_TYPES,
     example: 'API_KEY',
-    description: 'By what the change was made',
+    description:
+      'Through what the change was made: a request with a key, the command line, or an application that contains this API',
   })
   readonly actor!: Actor['type'];
 
@@ -75,7 +76,8 @@ export class AuditEventResponse {
     type: 'object',
     maxProperties: 20,
     additionalProperties: { type: 'object', properties: { before: {}, after: {} } },
-    description: 'The fields that changed, with their values before and after; never a secret',
+    description:
+      'The fields that changed, with their values before and after; never a secret. `*` for `scopes` stands for null',
     example: { name: { before: 'Ada', after: 'Ada Lovelace' } },
   })
   readonly changes!: AuditEvent['changes'];

@@ -13,7 +13,7 @@ Users, their API keys, and their credits: an append-only ledger of what was boug
 
 Send an API key in the \`x-api-key\` header of every request, and nowhere else. Only \`GET /livez\`, \`GET /readyz\` and this documentation
 need none. A key that is missing, unknown, malformed, expired or revoked, that is sent twice, or whose user is INACTIVE is 401. The message
-tells only whether a key is missing. Operations for administrators are 403 with the key of another user.
+tells only whether a key is missing. Operations for administrators are 403 with the key of a user who is not one.
 
 The \`scopes\` of a key say what it may do: null for everything that its owner may do, or a list. Each operation names the scope that it needs, if any, and
 is 403 without it. Names that begin with \`ua:\` are those of this API; all others are yours, and are only compared.
@@ -43,13 +43,14 @@ Lists return the newest rows first, in pages of \`items_per_page\`. To read ever
 ## Conditional requests
 
 Every response with a user has an \`ETag\`. With \`If-Match\`, a change is made only if the user has not changed since, otherwise the response is 412. With
-\`If-None-Match\`, a \`GET\` is 304 without a body if nothing has changed. Every movement of credits is a change of the user: while one is charged all the time,
-a change with \`If-Match\` is often 412, and is repeated with the new \`ETag\` or sent without \`If-Match\`.
+\`If-None-Match\`, a \`GET\` is 304 without a body if nothing has changed. Every movement of credits is a change of the user: for a user who is charged all the time,
+a change with \`If-Match\` is often 412. Repeat it with the new \`ETag\`, or send it without \`If-Match\`.
 
 ## Rate limits
 
 A key may make a number of requests a minute, and so may all keys of a user together. \`RateLimit-Policy\` and \`RateLimit\` tell each limit that applies, \`"key"\`
-and \`"user"\`, and what is left of it. A request above one of them is 429, with the seconds until that limit allows requests again in \`Retry-After\`; it counts for both. So is a request without a valid key from an address that has failed to authenticate too often.
+and \`"user"\`, and what is left of it. A request above one of them is 429, with the seconds until that limit allows requests again in \`Retry-After\`; it counts for both. An address that has failed to authenticate too often gets 429 as well, for each further
+request without a valid key.
 
 ## Retries
 

@@ -46,7 +46,7 @@ export class HoldsController {
     id: 'createHold',
     summary: 'Hold credits for work whose price is known afterwards; safe to repeat',
     details:
-      'The balance stays as it is, and nothing else can spend the held credits: `captureHold` takes what the work cost, `voidHold` nothing, and a hold that expires releases them by itself. 402: less is available. The same request again returns the hold while it is OPEN, with 200, so repeat a request whose response was lost. 409: the `transaction_id` stands for an entry or for another hold, or the hold has ended.',
+      'The balance stays as it is, and nothing else can spend the held credits: `captureHold` takes what the work cost, `voidHold` nothing, and a hold that expires releases them by itself. 402: fewer credits are available. The same request again returns the hold while it is OPEN, with 200, so repeat a request whose response was lost. 409: the `transaction_id` stands for an entry or for another hold, or the hold has ended.',
     access: 'administrator',
     scope: 'ua:credits:spend',
     body: HoldCreate,
@@ -129,7 +129,7 @@ export class HoldsController {
     id: 'captureHold',
     summary: 'Take credits of a hold, and release the rest; safe to repeat',
     details:
-      'Takes from 1 up to all of the held credits, and ends the hold. It never fails for the balance. The entry has the `transaction_id` of the hold. The same capture again returns the same entry and moves nothing. 409: the amount is larger than the hold (capture what it has, and charge the rest with `deductCredits` and another id), or the hold has expired, was voided, or was captured with another amount: `getHold` tells.',
+      'Takes from 1 up to all of the held credits, and ends the hold. It is never refused for lack of credits. The entry has the `transaction_id` of the hold. The same capture again returns the same entry and moves nothing. 409: the amount is larger than the hold (capture what it has, and charge the rest with `deductCredits` and another id), or the hold has expired, was voided, or was captured with another amount: `getHold` tells.',
     access: 'administrator',
     scope: 'ua:credits:spend',
     params: { hold_id: HOLD_ID },

@@ -102,7 +102,7 @@ export class UserListRequest extends PageRequest {
   @IsIn(USER_STATUSES, ONE_OF_STATUSES)
   readonly status?: UserStatus;
 
-  @ApiPropertyOptional({ ...EMAIL, description: 'The whole address, without regard to case' })
+  @ApiPropertyOptional({ ...EMAIL, description: 'Only the user with this e-mail address, without regard to case' })
   @Omittable()
   @IsString()
   readonly email?: string;
@@ -112,7 +112,7 @@ export class UserListRequest extends PageRequest {
     maxLength: MAX_VISIBLE_LENGTH,
     example: EXAMPLE_VISIBLE_PART,
     description:
-      'Only users who have a key with this `prefix`, exactly as a key response shows it, whether the key is ACTIVE, EXPIRED or REVOKED. A rotation replaces the `prefix` of a key: that of the old secret finds nobody',
+      'Only users who have a key with this `prefix`, exactly as a key response shows it, whether the key is ACTIVE, EXPIRED or REVOKED. A rotation replaces the `prefix` of a key: that of the old secret finds no user',
   })
   @Omittable()
   @IsString()
@@ -124,7 +124,7 @@ export class UserListRequest extends PageRequest {
     pattern: SEARCH_PATTERN,
     example: 'lovelace',
     description:
-      'Only users whose name or e-mail address contains this text, without regard to case. 3 characters or more, in any language; `%`, `_` and `\\` stand for themselves, and accents matter. Takes an index that the database may lack: the response is 400 then',
+      'Only users whose name or e-mail address contains this text, without regard to case. 3 characters or more, in any language; `%`, `_` and `\\` stand for themselves, and accents matter. Needs an index that the database may lack: the response is 400 then',
   })
   @Omittable()
   @Satisfies(isSearch, new InvalidSearchError())
@@ -143,7 +143,7 @@ export class UserListRequest extends PageRequest {
     ...INSTANT_SCHEMA,
     example: '2026-02-01T00:00:00Z',
     description:
-      'Only users who were created before this instant. A day is the time from its midnight, in `created_after`, to the next one',
+      'Only users who were created before this instant. For one day, send its midnight as `created_after` and the next midnight as this',
   })
   @Omittable()
   @IsInstant()
