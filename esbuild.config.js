@@ -94,5 +94,6 @@ for (const [entryPoint, outdir] of [
   await rm(outdir, { recursive: true, force: true });
   await build({ ...options, entryPoints: [entryPoint], outdir });
 }
-// The documentation page is read from beside the module that serves it, which is in the bundle.
+// The files of a page are read from beside the module that serves it, which is in the bundle.
 await cp('src/common/docs/page', 'dist/app/page', { recursive: true });
+await cp('src/common/console/static', 'dist/app/static', { recursive: true });

@@ -193,4 +193,19 @@ export default defineConfig(
       },
     },
   },
+  {
+    files: ['src/common/console/static/*.js'],
+    languageOptions: {
+      globals: {
+        AbortSignal: 'readonly',
+        addEventListener: 'readonly',
+        crypto: 'readonly',
+        document: 'readonly',
+        FormData: 'readonly',
+        location: 'readonly',
+        scrollTo: 'readonly',
+        URLSearchParams: 'readonly',
+      },
+    },
+  },
 );

@@ -4,6 +4,7 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import type { Logger } from 'pino';
 import { AppModule } from './app.module.js';
+import { serveConsole } from './common/console/console-page.js';
 import { serveDocs } from './common/docs/docs-page.js';
 import { describeApi, type DescriptionOptions } from './common/docs/openapi.js';
 import { ErrorFilter } from './common/errors/error.filter.js';
@@ -22,6 +23,7 @@ import { poolOptions } from './database/data-source.options.js';
 import type { Tracing } from './tracing/tracing.js';
 
 const DOCS = '/docs';
+const CONSOLE = '/console';
 
 export interface AppOptions {
   readonly logger: Logger;
@@ -40,6 +42,7 @@ export const createApp = (
     ...options,
     trustProxy: config.trustProxy,
     publicUrl: config.publicUrl,
+    consolePage: config.consolePage,
     apiKeyPrefixes: config.apiKeyPrefixes,
   });
 
@@ -52,8 +55,9 @@ export async function createAppOf(
     preview = false,
     trustProxy,
     publicUrl,
+    consolePage = false,
     apiKeyPrefixes,
-  }: AppOptions & Partial<Pick<AppConfig, 'trustProxy' | 'publicUrl' | 'apiKeyPrefixes'>>,
+  }: AppOptions & Partial<Pick<AppConfig, 'trustProxy' | 'publicUrl' | 'consolePage' | 'apiKeyPrefixes'>>,
 ): Promise<NestExpressApplication> {
   const app = await NestFactory.create<NestExpressApplication>(module, new BoundedExpressAdapter(), {
     bodyParser: false, // `JsonBodyGuard` reads bodies, after the other guards
@@ -70,12 +74,13 @@ export async function createAppOf(
     ...(tracing ? [tracing.traceRequests] : []),
     requestLog(logger),
     deadline,
-    securityHeaders(DOCS),
+    securityHeaders([DOCS, CONSOLE]),
     refuseAmbiguous,
   );
   app.useGlobalFilters(new ErrorFilter());
   handleProtocolErrors(app.getHttpServer());
   serveDocs(app, DOCS, () => documentOf(app, { apiKeyPrefixes }));
+  if (consolePage) serveConsole(app, CONSOLE);
   return app;
 }
 

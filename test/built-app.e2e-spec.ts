@@ -113,11 +113,11 @@ describe('The application as it is built', () => {
     expect(bundled.sort()).toEqual(unbundled.sort());
   });
 
-  it('serves the page of the documentation with all that it needs', async () => {
-    const page = await (await fetch(`${server.url}/docs`)).text();
-    const files = [...page.matchAll(/(?:src|href)="\.(\/docs\/[^"]+)"/g)].map(([, path]) => path ?? '');
+  it.each(['/docs', '/console'])('serves the page at %s with all that it needs', async (path) => {
+    const page = await (await fetch(`${server.url}${path}`)).text();
+    const files = [...page.matchAll(/(?:src|href)="\.(\/\w+\/[^"]+)"/g)].map(([, file]) => file ?? '');
 
-    const answers = await Promise.all(files.map((path) => fetch(`${server.url}${path}`)));
+    const answers = await Promise.all(files.map((file) => fetch(`${server.url}${file}`)));
 
     expect(files.length).toBeGreaterThan(3);
     expect(answers.map(({ status }) => status)).toEqual(files.map(() => 200));

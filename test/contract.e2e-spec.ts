@@ -412,12 +412,12 @@ describe('The published document', () => {
     ]);
   });
 
-  it('documents every route that the application serves, but for the documentation and the way to it', async () => {
+  it('documents every route that the application serves, but for pages and the way to them', async () => {
     const { router } = app.nest.getHttpAdapter().getInstance() as unknown as {
       router: { stack: { route?: { path: string; methods: Record<string, boolean> } }[] };
     };
     const served = router.stack.flatMap(({ route }) =>
-      route && route.path !== '/' && !route.path.startsWith('/docs')
+      route && route.path !== '/' && !/^\/(docs|console)/.test(route.path)
         ? Object.keys(route.methods).map((method) => `${method} ${route.path}`)
         : [],
     );

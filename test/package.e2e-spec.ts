@@ -85,7 +85,7 @@ describe('The package', () => {
     const paths = packed.files.map(({ path }) => path);
     const unexpected = paths.filter(
       (path) =>
-        !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/openapi\.json|dist\/(src|migrations)\/.*\.(js|d\.ts)|dist\/cli\/[\w-]+\.js|dist\/src\/common\/docs\/page\/\w+\.(html|css|svg))$/.test(
+        !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/openapi\.json|dist\/(src|migrations)\/.*\.(js|d\.ts)|dist\/cli\/[\w-]+\.js|dist\/src\/common\/(docs\/page|console\/static)\/\w+\.(html|css|svg))$/.test(
           path,
         ),
     );
@@ -93,7 +93,10 @@ describe('The package', () => {
     expect(unexpected).toEqual([]);
     expect(paths.filter((path) => path.includes('.spec.'))).toEqual([]);
     expect(paths).toEqual(
-      expect.arrayContaining(['dist/src/index.js', 'dist/src/index.d.ts', 'dist/cli/cli.js', 'dist/src/main.js']),
+      expect.arrayContaining([
+        ...['dist/src/index.js', 'dist/src/index.d.ts', 'dist/cli/cli.js', 'dist/src/main.js'],
+        ...['index.html', 'app.js', 'console.css'].map((name) => `dist/src/common/console/static/${name}`),
+      ]),
     );
   });
 

@@ -26,6 +26,7 @@ async function linksOf(app: TestApp, url: string, headers: Record<string, string
     next: next.replace(/\?.*/, ''),
     root: (await call('/')).headers.get('location'),
     docs: (await call('/docs/')).headers.get('location'),
+    console: (await call('/console/')).headers.get('location'),
     server: servers[0]?.url,
     /** The statuses of the links that a caller follows from where it found them. */
     followed: await Promise.all(
@@ -47,6 +48,7 @@ const expected = (base: string) => ({
   next: `${base}/v1/api-keys`,
   root: `${base}/docs`,
   docs: `${base}/docs`,
+  console: `${base}/console`,
   server: base || '/',
 });
 

@@ -31,6 +31,7 @@ describe('AppConfig', () => {
       apiKeyPrefixes: ['ua_'],
       trustProxy: undefined,
       publicUrl: undefined,
+      consolePage: true,
       shutdownDrainMs: 0,
       metricsPort: undefined,
       otlpProtocol: 'http/protobuf',

@@ -178,6 +178,12 @@ export const VARIABLES = {
     rule: PUBLIC_URL,
     description: 'where callers reach the app, if a proxy removes a prefix of the path',
   },
+  consolePage: {
+    name: 'CONSOLE_PAGE', // init systems set CONSOLE
+    rule: FLAG,
+    default: true,
+    description: '`false`: no page for operators at `/console`',
+  },
   shutdownDrainMs: {
     name: 'SHUTDOWN_DRAIN_MS',
     rule: integer(0, 60_000),

@@ -1,63 +1,24 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import axe from 'axe-core';
-import { type Browser, type BrowserContextOptions, chromium, type Locator, type Page } from 'playwright-core';
+import type { BrowserContextOptions, Locator } from 'playwright-core';
 import { useTestApp } from '../support/app.js';
+import { DESKTOP, findingsOf, LOOKS, type OpenedPage, SCREENSHOTS, useBrowser } from '../support/browser.js';
 import { LOW_CONTRASTS } from '../support/contrasts.js';
 import { startPrefixProxy } from '../support/prefix-proxy.js';
 import { startSlowLine } from '../support/slow-line.js';
 
-const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-
-/** The directory for pictures of the page; without it, none are made. */
-const { SCREENSHOTS } = process.env;
-
-const DESKTOP: BrowserContextOptions = { viewport: { width: 1280, height: 900 } };
-const PHONE: BrowserContextOptions = { viewport: { width: 390, height: 844 }, isMobile: true };
-
-const LOOKS = [
-  ['desktop', 'light', DESKTOP],
-  ['desktop', 'dark', DESKTOP],
-  ['phone', 'light', PHONE],
-  ['phone', 'dark', PHONE],
-] as const;
-
 describe('The documentation page in Chromium', () => {
   const app = useTestApp();
-  let browser: Browser;
-  let page: Page;
-  let outside: string[];
-  let complaints: string[];
+  const openIn = useBrowser();
+  let page: OpenedPage['page'];
+  let outside: OpenedPage['outside'];
+  let complaints: OpenedPage['complaints'];
 
-  beforeAll(async () => {
-    if (!existsSync(CHROMIUM)) throw new Error(`There is no ${CHROMIUM}: install Chromium, or name it in CHROMIUM`);
-    // Chromium has no sandbox for root.
-    browser = await chromium.launch({ executablePath: CHROMIUM, chromiumSandbox: process.getuid?.() !== 0 });
-  });
-  afterAll(async () => {
-    await browser.close();
-  });
-  afterEach(async () => {
-    await page.context().close();
-  });
-
-  /** Opens the page in a browser without any history, and records what it must not do. */
   const open = async (
     options: BrowserContextOptions = DESKTOP,
     path = '/docs',
     origin = `http://127.0.0.1:${String(app.port)}`,
   ) => {
-    page = await (await browser.newContext(options)).newPage();
-    outside = [];
-    complaints = [];
-    page.on('request', (request) => {
-      if (!request.url().startsWith(`${origin}/`) && !request.url().startsWith('data:')) outside.push(request.url());
-    });
-    page.on('console', (message) => {
-      if (message.text().includes('Content Security Policy')) complaints.push(message.text());
-    });
-    page.on('pageerror', (error) => complaints.push(error.message));
-    await page.goto(`${origin}${path}`, { waitUntil: 'commit' });
+    ({ page, outside, complaints } = await openIn(options, origin, path));
   };
 
   const authorize = async (key: string) => {
@@ -239,16 +200,6 @@ describe('The documentation page in Chromium', () => {
   });
 
   describe.each(LOOKS)('on a %s in the %s scheme', (device, colorScheme, options) => {
-    /** Serious and critical findings of axe, and texts that are too pale. */
-    const findings = async (): Promise<string[]> => {
-      await page.evaluate(axe.source);
-      const { violations } = await page.evaluate<axe.AxeResults>('axe.run()');
-      const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-      return [
-        ...serious.flatMap(({ id, nodes }) => nodes.map(({ target, html }) => `${id} ${String(target)} ${html}`)),
-        ...(await page.evaluate<string[]>(LOW_CONTRASTS)),
-      ];
-    };
     /** What reaches beyond the screen, or beyond the frame of its operation. */
     const overflow = (): Promise<string[]> =>
       page.evaluate(`[...document.querySelectorAll('body *')]
@@ -262,10 +213,10 @@ describe('The documentation page in Chromium', () => {
       const root = await app.given.user({ isAdmin: true });
       await open({ ...options, colorScheme });
       await page.locator('.opblock').first().waitFor();
-      const closed = await findings();
+      const closed = await findingsOf(page);
       await page.getByRole('button', { name: 'Authorize' }).first().click();
       await page.locator('.modal-ux').waitFor();
-      const dialog = await findings();
+      const dialog = await findingsOf(page);
       await page.locator('.modal-ux').getByRole('button', { name: 'Close' }).first().click();
       await authorize(root.key);
 
@@ -277,7 +228,7 @@ describe('The documentation page in Chromium', () => {
         await page.locator(`#operations-${id}`).getByText('Schema', { exact: true }).first().click();
       await page.locator('.model-container').last().getByRole('button').first().click();
 
-      expect({ closed, dialog, open: await findings() }).toEqual({ closed: [], dialog: [], open: [] });
+      expect({ closed, dialog, open: await findingsOf(page) }).toEqual({ closed: [], dialog: [], open: [] });
       expect(await overflow()).toEqual([]);
       expect(complaints).toEqual([]);
     }, 180_000); // axe takes its time on a page with so much open
@@ -289,7 +240,7 @@ describe('The documentation page in Chromium', () => {
       await page.goto(`http://127.0.0.1:${String(app.port)}/docs`);
       await page.locator('.outline').waitFor();
 
-      expect(await findings()).toEqual([]);
+      expect(await findingsOf(page)).toEqual([]);
       expect(await overflow()).toEqual([]);
     });
 

@@ -3,26 +3,15 @@ import type { OpenAPIObject } from '@nestjs/swagger';
 type Operation = NonNullable<OpenAPIObject['paths'][string]['get']>;
 type Parameter = Exclude<NonNullable<Operation['parameters']>[number], { $ref: string }>;
 
-/**
- * Fills the template of the page.
- *
- * @param values what else the template names, such as the fingerprints of the files
- */
-export function pageOf(template: string, document: OpenAPIObject, values: Readonly<Record<string, string>>): string {
-  const parts: Readonly<Record<string, string>> = {
-    ...values,
-    title: escaped(document.info.title),
-    description: escaped(document.info.description ?? ''),
-    outline: outlineOf(document),
+/** What the template of the page names, but for the fingerprints of its files. */
+export const partsOf = (document: OpenAPIObject): ReadonlyMap<string, string> =>
+  new Map([
+    ['title', escaped(document.info.title)],
+    ['description', escaped(document.info.description ?? '')],
+    ['outline', outlineOf(document)],
     // In a script element, "<" could end it.
-    document: JSON.stringify(withoutPrefilledParameters(document)).replaceAll('<', String.raw`\u003c`),
-  };
-  return template.replaceAll(/\{\{([^}]+)\}\}/g, (_, name: string) => {
-    const part = parts[name];
-    if (part === undefined) throw new Error(`The template of the documentation page names ${name}, which is unknown`);
-    return part;
-  });
-}
+    ['document', JSON.stringify(withoutPrefilledParameters(document)).replaceAll('<', String.raw`\u003c`)],
+  ]);
 
 /** Lists the operations by tag: what a reader sees until the scripts have arrived. */
 function outlineOf({ paths, tags = [] }: OpenAPIObject): string {

@@ -11,10 +11,10 @@ const forData: RequestHandler = (_request, response, next) => {
 };
 
 /**
- * The documentation page loads scripts and styles of this server alone, none of them inline, and
- * calls no other server. The icons of Swagger UI are `data:` URLs.
+ * A page loads scripts and styles of this server alone, none of them inline, and calls no other
+ * server. The icons of Swagger UI are `data:` URLs.
  */
-const forDocs = helmet({
+const forPages = helmet({
   contentSecurityPolicy: {
     useDefaults: false,
     directives: {
@@ -34,11 +34,13 @@ const forDocs = helmet({
 });
 
 /**
- * Sets the headers that tell browsers what a response may do; the page at `docs` may do more than
- * data.
+ * Sets the headers that tell browsers what a response may do; `pages` and the files below them may
+ * do more than data.
  */
 export const securityHeaders =
-  (docs: string): RequestHandler =>
+  (pages: readonly string[]): RequestHandler =>
   (request, response, next) => {
-    (request.path === docs || request.path.startsWith(`${docs}/`) ? forDocs : forData)(request, response, next);
+    const { path } = request;
+    const isOfPage = pages.some((page) => path === page || path.startsWith(`${page}/`));
+    (isOfPage ? forPages : forData)(request, response, next);
   };

@@ -12,7 +12,7 @@ const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } };
 const A_YEAR = 'public, max-age=31536000, immutable';
 
 /**
- * A file of the documentation page. It is compressed when it is first asked for, and then kept:
+ * A file of a page. It is compressed when it is first asked for, and then kept:
  * most processes never serve it.
  */
 export class PageFile {
