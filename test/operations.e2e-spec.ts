@@ -21,6 +21,9 @@ const block = (beginning: string): string => {
   return found[0] ?? '';
 };
 
+const CONSOLE_KEY = 'npm run cli -- keys create --email admin@example.com --name console';
+const RECOVERY = 'npm run cli -- keys create --email admin@example.com --name recovery';
+
 /**
  * A dump needs programs of the server's version or of a newer one; only a machine with PostgreSQL
  * has them.
@@ -52,6 +55,10 @@ describe('docs/operations.md', () => {
     return stdout;
   };
 
+  const of = (email: string, commands: string): string =>
+    commands.replace(/--email \S+/, `--email ${email}`).replace('npm run cli', 'npm run --silent cli');
+  const keyIn = (text: string): string => /ua_[0-9A-Za-z]{49}/.exec(text)?.[0] ?? '';
+
   itWithDump('backs up and restores what the ledger proves to be whole', async () => {
     const ada = await app.given.user();
     const restored: TestDatabase = await createDatabase('empty');
@@ -77,18 +84,14 @@ describe('docs/operations.md', () => {
   it('rotates and revokes a key, and makes a new one for the administrator', async () => {
     const email = `${randomUUID()}@example.com`;
     const ada = await app.given.user({ email, isAdmin: true });
-    const ofAda = (beginning: string): string =>
-      block(beginning)
-        .replace(/--email \S+/, `--email ${email}`)
-        .replace('npm run cli', 'npm run --silent cli');
+    const ofAda = (beginning: string): string => of(email, block(beginning));
     const status = async (key: string): Promise<number> => (await app.as({ ...ada, key }).get('/v1/users/me')).status;
-    const keyIn = (text: string): string => /ua_[0-9A-Za-z]{49}/.exec(text)?.[0] ?? '';
 
     const rotated = keyIn(await shell(ofAda('npm run cli -- keys rotate')));
     expect([await status(ada.key), await status(rotated)]).toEqual([200, 200]);
     await shell(ofAda('npm run cli -- keys revoke --email'));
     expect([await status(ada.key), await status(rotated)]).toEqual([401, 401]);
-    const recovered = keyIn(await shell(ofAda('npm run cli -- keys create')));
+    const recovered = keyIn(await shell(ofAda(RECOVERY)));
     expect(await status(recovered)).toBe(200);
     const directory = mkdtempSync(join(tmpdir(), 'users-api-leak-'));
     const leak = join(directory, 'leaked-key.txt');
@@ -96,5 +99,17 @@ describe('docs/operations.md', () => {
     await shell(ofAda('npm run cli -- keys revoke --key').replace('leaked-key.txt', leak));
     rmSync(directory, { recursive: true });
     expect(await status(recovered)).toBe(401);
+  });
+
+  it('makes the key for the page at /console, with the scopes that the table explains', async () => {
+    const email = `${randomUUID()}@example.com`;
+    const ada = await app.given.user({ email, isAdmin: true });
+    const [, section = ''] = readFileSync('docs/operations.md', 'utf8').split('\n## The page for operators\n');
+    const explained = [...(section.split('\n## ')[0] ?? '').matchAll(/^\| `(ua:\S+)`/gm)].map(([, scope]) => scope);
+
+    const key = keyIn(await shell(of(email, block(CONSOLE_KEY))));
+
+    const { body } = await app.as({ ...ada, key }).get('/v1/api-keys/current');
+    expect(body).toMatchObject({ name: 'console', scopes: explained.sort() });
   });
 });

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BrowserContextOptions } from 'playwright-core';
 import { useTestApp } from '../support/app.js';
@@ -5,15 +6,10 @@ import { DESKTOP, findingsOf, LOOKS, type OpenedPage, SCREENSHOTS, useBrowser } 
 import type { GivenUser } from '../support/given.js';
 import { startPrefixProxy } from '../support/prefix-proxy.js';
 
-/** All that the page needs, as docs/operations.md lists it. */
-const SCOPES = [
-  'ua:audit:read',
-  'ua:credits:add',
-  'ua:credits:read',
-  'ua:users:keys:read',
-  'ua:users:keys:write',
-  'ua:users:read',
-];
+/** All that the page needs: docs/operations.md makes a key with these scopes. */
+const SCOPES = [...readFileSync('docs/operations.md', 'utf8').matchAll(/--scope (ua:\S+)/g)].map(
+  ([, scope = '']) => scope,
+);
 
 describe('The page for operators in Chromium', () => {
   const app = useTestApp();
@@ -129,8 +125,8 @@ describe('The page for operators in Chromium', () => {
     const afterForgetting = await field.inputValue();
     await enter(root.key);
     await page.getByRole('button', { name: 'Forget the key' }).waitFor();
-    await page.goto(`${origin()}/docs`);
-    await page.goBack();
+    // What a browser sends to a page that one leaves, and that it may show again as it was.
+    await page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))");
     await field.waitFor();
 
     expect([afterReload, afterForgetting, await field.inputValue()]).toEqual(['', '', '']);
@@ -190,7 +186,8 @@ describe('The page for operators in Chromium', () => {
     it('where no response arrives', async () => {
       const root = await app.given.user({ isAdmin: true });
       await open();
-      await page.route('**/v1/**', (route) => route.abort());
+      await page.locator('#key:focus').waitFor(); // all of it is loaded
+      await page.context().setOffline(true);
 
       await enter(root.key);
 
@@ -269,7 +266,7 @@ describe('The page for operators in Chromium', () => {
 
       await button.click();
       await page.getByRole('dialog').getByRole('button', { name: 'Keep it' }).click();
-      expect(await button.evaluate<boolean>('document.activeElement.ariaLabel === "Revoke phone"')).toBe(true);
+      expect(await page.evaluate<boolean>('document.activeElement.ariaLabel === "Revoke phone"')).toBe(true);
       await button.click();
       await page.keyboard.press('Escape');
       await page.getByRole('dialog').waitFor({ state: 'hidden' });
@@ -389,6 +386,17 @@ describe('The page for operators in Chromium', () => {
       expect(await entriesOf(ada)).toEqual([{ credits: '5' }]);
     });
 
+    it('to nobody else: what was typed for one user is not there for the next', async () => {
+      const [ada, bob] = [await app.given.user({ name: 'Ada' }), await app.given.user({ name: 'Bob' })];
+      await enterAsRoot(DESKTOP, `/console#/users/${ada.id}`);
+
+      await amount().fill('500');
+      await page.goto(`${origin()}/console#/users/${bob.id}`);
+      await page.getByRole('heading', { name: 'Bob', level: 1 }).waitFor();
+
+      expect(await amount().inputValue()).toBe('');
+    });
+
     it('and shows why the API refuses them, after which another amount is another transaction', async () => {
       const ada = await app.given.user();
       await addCredits(ada, Number.MAX_SAFE_INTEGER - 10);
@@ -399,7 +407,7 @@ describe('The page for operators in Chromium', () => {
       expect(await alert().innerText()).toMatch(/\(4\d\d\)\.$/);
       await amount().fill('0');
       await button('Add').click();
-      expect(await amount().evaluate<boolean>('document.activeElement.matches(":invalid")')).toBe(true);
+      expect(await page.evaluate<boolean>('document.activeElement.matches(":invalid")')).toBe(true);
       await amount().fill('10');
       await button('Add').click();
       await page.getByText('Added 10 credits.').waitFor();
@@ -615,17 +623,7 @@ describe('The page for operators in Chromium', () => {
         .filter((element) => element.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
         .map(({ outerHTML }) => outerHTML.slice(0, 80))
         .concat(document.documentElement.scrollWidth > innerWidth ? ['the page'] : [])`);
-    const picture = async (name: string) => {
-      if (SCREENSHOTS)
-        await page.screenshot({
-          path: join(SCREENSHOTS, `console-${name}-${device}-${colorScheme}.png`),
-          fullPage: true,
-        });
-    };
-    const look = async (name: string) => {
-      await picture(name);
-      return [...(await findingsOf(page)), ...(await overflow())];
-    };
+    const look = async () => [...(await findingsOf(page)), ...(await overflow())];
 
     it('can be read and is no wider than the screen, in every view', async () => {
       const root = await app.given.user({ name: 'Root', isAdmin: true });
@@ -646,14 +644,14 @@ describe('The page for operators in Chromium', () => {
       const found: Record<string, string[]> = {};
 
       await page.locator('#key').waitFor();
-      found.signIn = await look('sign-in');
+      found.signIn = await look();
       await enter('wrong');
       await alert().waitFor();
-      found.refused = await look('refused');
+      found.refused = await look();
       await enter(root.key);
       await find(owner);
       await page.locator('#users a').first().waitFor();
-      found.search = await look('search');
+      found.search = await look();
       await page.locator('#users a').first().click();
       await section('Audit trail').getByText('api_key.revoked').waitFor();
       await section('Credits').locator('li').first().waitFor();
@@ -661,10 +659,10 @@ describe('The page for operators in Chromium', () => {
       await page.getByLabel('Amount').fill('25');
       await page.getByRole('button', { name: 'Add', exact: true }).click();
       await page.getByText('It is not known').waitFor();
-      found.user = await look('user');
+      found.user = await look();
       await page.getByRole('button', { name: /^Revoke/ }).click();
       await page.getByRole('dialog').waitFor();
-      found.dialog = await look('dialog');
+      found.dialog = await look();
 
       expect(found).toEqual({ signIn: [], refused: [], search: [], user: [], dialog: [] });
       expect(complaints).toEqual([]);

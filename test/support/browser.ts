@@ -6,7 +6,7 @@ import { LOW_CONTRASTS } from './contrasts.js';
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 /** The directory for pictures of the pages; without it, none are made. */
-export const { SCREENSHOTS } = process.env;
+export const SCREENSHOTS = process.env.SCREENSHOTS ?? '';
 
 export const DESKTOP: BrowserContextOptions = { viewport: { width: 1280, height: 900 } };
 export const PHONE: BrowserContextOptions = { viewport: { width: 390, height: 844 }, isMobile: true };
