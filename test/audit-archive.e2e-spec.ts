@@ -4,6 +4,7 @@ import { appendFile, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
+import { ADVISORY_LOCKS } from '../src/database/advisory-locks.js';
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
 import { Programs } from './support/server-process.js';
 
@@ -185,20 +186,61 @@ describe('users-api audit archive', () => {
 
   it('keeps the events of archives, and removes none that is not of the period of its archive', async () => {
     await fill(120);
+    await rows(
+      `INSERT INTO audit_events (created_at, action, actor, changes) VALUES ('2020-12-31T12:00:00Z', 'audit.archived', 'APPLICATION', '{}')`,
+    );
     await done('2020-12-31');
-    await done('2021-01-01', 'second.jsonl');
-    const [{ id } = { id: '' }] = await rows<{ id: string }>(
-      `SELECT id FROM audit_events WHERE action = 'audit.archived' ORDER BY id LIMIT 1`,
+    expect((await done('2021-01-01', 'second.jsonl')).events).toBe(72);
+    const archives = await rows<{ id: string }>(
+      `SELECT id FROM audit_events WHERE action = 'audit.archived' AND actor = 'COMMAND_LINE' ORDER BY id`,
     );
     const all = await stored();
     const ids = (await rows<{ id: string }>('SELECT id FROM audit_events')).map((event) => event.id);
     const remove = (archive: string) =>
       rows<{ removed: number }>(`SELECT remove_archived_events('${archive}', '{${ids.join()}}') AS removed`);
 
-    expect(await remove(id)).toEqual([{ removed: 0 }]);
+    for (const { id } of archives) expect(await remove(id)).toEqual([{ removed: 0 }]);
     await expect(remove(all[0] ?? '')).rejects.toThrow(/no event tells of the archive/);
     expect(await stored()).toEqual(all);
-    expect(await rows(`SELECT FROM audit_events WHERE action = 'audit.archived'`)).toHaveLength(2);
+    expect(archives).toHaveLength(2);
+    expect(await rows(`SELECT FROM audit_events WHERE action = 'audit.archived'`)).toHaveLength(3);
+  });
+
+  it('refuses a file with an event of that day or later, and then records and removes nothing', async () => {
+    await rows(`INSERT INTO audit_events (created_at, action, user_id, actor, changes)
+      VALUES ('2020-06-01T00:00:00Z', 'user.updated', gen_random_uuid(), 'APPLICATION', '{}')`);
+    await done('2020-06-02');
+    const other = await createDatabase(); // where the archive is not recorded, as after a kill
+
+    const { code, stderr } = await programs.cli(['audit', 'archive', '--before', '2020-06-01', '--to', 'old.jsonl'], {
+      DATABASE_URL: other.url,
+    });
+    const recorded = await administer('SELECT FROM audit_events', other.directUrl);
+    await other.drop();
+
+    expect([code, stderr.replace(programs.cwd, '')]).toEqual([
+      1,
+      'users-api: /old.jsonl has later events than those before that day: choose another file\n',
+    ]);
+    expect(recorded).toEqual([]);
+  });
+
+  it('is refused while another command archives', async () => {
+    await fill(20);
+    const all = await stored();
+    const client = new Client({ connectionString: database.directUrl });
+    await client.connect();
+    await client.query('SELECT pg_advisory_lock($1)', [ADVISORY_LOCKS.auditArchive]);
+
+    const { code, stderr } = await archive('2021-01-01');
+    await client.end();
+
+    expect([code, stderr]).toEqual([
+      1,
+      'users-api: Another command archives audit events at this moment. Run this one again when it has ended.\n',
+    ]);
+    expect(await stored()).toEqual(all);
+    expect(await readdir(programs.cwd)).toEqual([]);
   });
 
   it('gives up, as an erasure does, while another transaction has written an event', async () => {

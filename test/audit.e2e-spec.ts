@@ -332,11 +332,42 @@ describe('The audit trail', () => {
       expect(await list(`request_id=${timeOrderedUuid()}`)).toEqual([]);
     });
 
+    it('by the id of a request whose clock was a minute before or behind that of the database', async () => {
+      const time = Date.now() - 3_600_000; // so that none of these events is among the newest
+      const made = async (difference: number): Promise<string> => {
+        const id = timeOrderedUuid(time);
+        await app.given.sql(
+          `INSERT INTO audit_events (action, user_id, actor, actor_user_id, changes, request_id, created_at)
+           VALUES ('user.updated', $1, 'API_KEY', $1, '{}', $2, $3)`,
+          [ada.id, id, new Date(time + difference)],
+        );
+        return id;
+      };
+
+      for (const difference of [-60_000, 60_000]) {
+        const id = await made(difference);
+        expect(await list(`request_id=${id}`)).toEqual([['user.updated', id]]);
+      }
+      for (const difference of [-60_001, 60_001])
+        expect(await list(`request_id=${await made(difference)}`)).toEqual([]);
+    });
+
+    it('by the id of a request of the application, which names no user as the actor', async () => {
+      await app.given.sql(
+        `INSERT INTO audit_events (action, user_id, actor, changes, request_id)
+         VALUES ('user.updated', $1, 'APPLICATION', '{}', 'chosen-3')`,
+        [ada.id],
+      );
+
+      expect(await list(`request_id=chosen-3&user_id=${ada.id}`)).toEqual([['user.updated', 'chosen-3']]);
+    });
+
     it('by the id that a caller has chosen, with what tells where to look', async () => {
       const today = new Date().toISOString().slice(0, 10);
       const yesterday = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10);
       const key = ((await app.as(ada).get('/v1/api-keys/current')).body as { id: string }).id;
       const found = [['user.updated', 'chosen-2']];
+      const [, , made = ''] = ids;
 
       expect(await list(`request_id=chosen-2&user_id=${ada.id}`)).toEqual(found);
       expect(await list(`request_id=chosen-2&actor_user_id=${ada.id}`)).toEqual(found);
@@ -344,6 +375,7 @@ describe('The audit trail', () => {
       expect(await list(`request_id=chosen-2&start_date=${yesterday}&end_date=${today}`)).toEqual(found);
       expect(await list('request_id=chosen-1&exclude_action=user.updated')).toEqual([['api_key.created', 'chosen-1']]);
       expect(await list('request_id=chosen-1&action=api_key.created')).toEqual([['api_key.created', 'chosen-1']]);
+      expect(await list(`request_id=chosen-1&api_key_id=${made}`)).toEqual([['api_key.created', 'chosen-1']]);
       for (const query of ['', '&start_date=2020-01-01', '&start_date=2020-01-01&end_date=2020-01-03'])
         expect((await app.as(admin).get(`/v1/audit-events?request_id=chosen-2${query}`)).body).toEqual({
           status: 400,

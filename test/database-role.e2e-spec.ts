@@ -121,7 +121,7 @@ describe('The role that the README makes for the instances', () => {
     expect(used).toBeDefined();
   });
 
-  it.each([
+  it.each<[sql: string, message?: string]>([
     ['UPDATE credit_entries SET credits = 1'],
     ['DELETE FROM credit_entries'],
     ['TRUNCATE credit_entries'],
@@ -132,10 +132,13 @@ describe('The role that the README makes for the instances', () => {
     ['DELETE FROM api_keys'],
     ['DELETE FROM migrations'],
     ['CREATE TABLE mine (id int)'],
-    ['SELECT erase_user(id) FROM users'],
-    [`SELECT remove_archived_events(gen_random_uuid(), '{}')`],
-  ])('is not enough for %s', async (sql) => {
-    await expect(administer(sql, roles.url('app'))).rejects.toMatchObject({ code: '42501' });
+    ['SELECT erase_user(id) FROM users', 'permission denied for function erase_user'],
+    [`SELECT remove_archived_events(gen_random_uuid(), '{}')`, 'permission denied for function remove_archived_events'],
+  ])('is not enough for %s', async (sql, message = '') => {
+    await expect(administer(sql, roles.url('app'))).rejects.toMatchObject({
+      code: '42501',
+      message: expect.stringContaining(message),
+    });
   });
 
   it.each([

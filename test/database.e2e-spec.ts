@@ -6,7 +6,7 @@ import { dataSourceOptions } from '../src/database/data-source.options.js';
 import { ENTITIES } from '../src/entities.js';
 import { MIGRATIONS } from '../src/database/migrations.js';
 import { PendingMigrationsError, refusePendingMigrations, runMigrations } from '../src/database/run-migrations.js';
-import { administer, createDatabase, type TestDatabase } from './support/database.js';
+import { administer, createDatabase, ownName, type TestDatabase } from './support/database.js';
 
 describe('The schema', () => {
   const made: TestDatabase[] = [];
@@ -385,6 +385,44 @@ describe('The schema', () => {
 
       expect(await administer('SELECT count(*)::int AS holds FROM credit_holds', url)).toEqual([{ holds: 0 }]);
       expect(await administer('SELECT DISTINCT credits_held::int AS held FROM users', url)).toEqual([{ held: 0 }]);
+    });
+  });
+
+  describe('of a database from before the search of users', () => {
+    const indexOf = (url: string): Promise<object[]> =>
+      administer(`SELECT reloptions FROM pg_class WHERE relname = 'ix_user_search_texts_text'`, url);
+
+    it('gets the text of each user, and an index that keeps no list of pending entries', async () => {
+      const url = await database('migrated');
+      await undoFrom(url, 'PrepareUserSearch1767227700000');
+      await administer(
+        `INSERT INTO users (name, email) VALUES ('Ada', 'ada@example.com'), ('Bob', 'BOB@example.com')`,
+        url,
+      );
+
+      await runMigrations(url);
+
+      expect(await administer('SELECT text FROM user_search_texts ORDER BY text', url)).toEqual([
+        { text: 'ada\nada@example.com' },
+        { text: 'bob\nbob@example.com' },
+      ]);
+      expect(await indexOf(url)).toEqual([{ reloptions: ['fastupdate=off'] }]);
+    });
+
+    it('gets all but the index from a role that may not create an extension', async () => {
+      const own = await createDatabase('empty');
+      made.push(own);
+      const role = ownName();
+      await administer(`CREATE ROLE ${role} LOGIN PASSWORD 'x'`);
+      await administer(`ALTER SCHEMA public OWNER TO ${role}`, own.directUrl);
+
+      const run = await runMigrations(Object.assign(new URL(own.directUrl), { username: role, password: 'x' }).href);
+      const index = await indexOf(own.directUrl);
+      await own.drop();
+      await administer(`DROP ROLE ${role}`);
+
+      expect(run).toEqual(MIGRATIONS.map(({ name }) => name));
+      expect(index).toEqual([]);
     });
   });
 

@@ -233,7 +233,7 @@ describe('GET /metrics', () => {
     const ada = await app.given.user();
     const credits = app.nest.get(CreditsService, { strict: false });
     await credits.add({ userId: ada.id, amount: 10, transactionId: 'start' });
-    for (const transactionId of ['open', 'expired', 'voided', 'captured'])
+    for (const transactionId of ['open', 'expired', 'expired-too', 'voided', 'captured'])
       await credits.hold({ userId: ada.id, amount: 1, transactionId });
     const { rows: holds } = await credits.holds(ada.id, {}, { limit: 10, offset: 0, after: null });
     const idOf = (transactionId: string): string =>
@@ -242,8 +242,8 @@ describe('GET /metrics', () => {
     await credits.capture(idOf('captured'), 1);
     await app.given.sql(
       `UPDATE credit_holds SET created_at = created_at - interval '1 day', expires_at = expires_at - interval '1 day'
-        WHERE id = $1`,
-      [idOf('expired')],
+        WHERE id = ANY ($1)`,
+      [[idOf('expired'), idOf('expired-too')]],
     );
 
     const samples = await until(
@@ -254,7 +254,7 @@ describe('GET /metrics', () => {
 
     expect(samples.get('users_api_holds_open')).toBe(1);
     expect(samples.get('users_api_holds_expired_total')).toBe(0);
-    expect((await scrape(port)).get('users_api_holds_expired_total')).toBe(1);
+    expect((await scrape(port)).get('users_api_holds_expired_total')).toBe(2);
   });
 
   it('shows how many keys are in use and expire soon: used and expiring within 30 days, and neither expired nor revoked', async () => {

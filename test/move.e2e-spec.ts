@@ -101,6 +101,15 @@ describe('users-api move', () => {
     expect(after).toEqual(before);
     const texts = 'SELECT user_id, version, text FROM user_search_texts ORDER BY 1';
     expect(await administer(texts, target.directUrl)).toEqual(await administer(texts, source.directUrl));
+    const estimates = `SELECT relname AS name, reltuples::int AS rows FROM pg_class WHERE relname = ANY ('{${[...Object.keys(before), 'user_search_texts'].join()}}')`;
+    expect(
+      Object.fromEntries(
+        (await administer<{ name: string; rows: number }>(estimates, target.directUrl)).map(({ name, rows }) => [
+          name,
+          rows,
+        ]),
+      ),
+    ).toEqual({ ...lengthsOf(before), user_search_texts: 2 });
     expect(Object.values(lengthsOf(before))).not.toContain(0); // or the comparison would not show it
     expect(JSON.parse(stdout)).toEqual({
       rows: lengthsOf(before),
@@ -239,6 +248,42 @@ describe('users-api move', () => {
 
     expect(code).toBe(1);
     expect(stderr).toMatch(/^users-api: The source is in use \(1 of \w+\): stop the application/);
+    expect(await refusal()).toBeUndefined();
+  });
+
+  it('leaves a source closed that was so before, where it refuses to move it', async () => {
+    const name = new URL(source.directUrl).pathname.slice(1);
+    await administer(`ALTER DATABASE ${name} SET default_transaction_read_only = on`); // as a kill leaves it
+    const client = new Client({ connectionString: source.directUrl });
+    await client.connect();
+    const end = ending(() => client.end());
+
+    const { stderr } = await moveToTarget();
+    await end();
+
+    expect(stderr).toMatch(/^users-api: The source is in use/);
+    expect(await refusal()).toContain('read-only transaction');
+  });
+
+  it('refuses a target that gets rows while it waits for the tables', async () => {
+    const migrated = await createDatabase();
+    const client = new Client({ connectionString: migrated.directUrl });
+    await client.connect();
+    const end = ending(() => client.end());
+    await client.query(`BEGIN; INSERT INTO users (name, email) VALUES ('Bob', 'bob@example.com')`);
+    const moving = programs.start('cli', ['move', '--to', migrated.directUrl], env());
+    const waiting = `SELECT FROM pg_locks WHERE NOT granted AND relation = 'users'::regclass
+                        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
+    while (!moving.hasEnded && (await client.query(waiting)).rowCount === 0);
+    await client.query('COMMIT');
+
+    const { code, stderr } = await moving.end();
+    const users = await client.query('SELECT name FROM users');
+    await end();
+    await migrated.drop();
+
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('The target has rows in users') });
+    expect(users.rows).toEqual([{ name: 'Bob' }]);
     expect(await refusal()).toBeUndefined();
   });
 

@@ -115,6 +115,25 @@ describe('The export of a user', () => {
       .post('/v1/billing/holds')
       .send({ user_id: bob.id, amount: 1, transaction_id: 'secret-of-bob-too' })
       .expect(201);
+    await app
+      .as(ada)
+      .post('/v1/billing/credits-add')
+      .send({ user_id: ada.id, amount: 3, transaction_id: 'own' })
+      .expect(200);
+    await app
+      .as(ada)
+      .post('/v1/billing/holds')
+      .send({ user_id: ada.id, amount: 3, transaction_id: 'own-too' })
+      .expect(201);
+    await app.given.sql(
+      `INSERT INTO credit_holds (user_id, amount, status, created_at, expires_at, settled_at, captured, transaction_id, transaction_type, actor)
+       VALUES ($1, 4, 'CAPTURED', '2026-01-01T00:00:00Z', '2026-01-03T00:00:00Z', '2026-01-02T00:00:00Z', 1, 'z', 'JOB', 'APPLICATION')`,
+      [ada.id],
+    );
+    await app.given.sql(
+      `INSERT INTO audit_events (action, actor, actor_user_id, changes) VALUES ('users.imported', 'API_KEY', $1, '{"users": {"after": 2}}')`,
+      [ada.id],
+    );
 
     const document = await exported(ada.id);
 
@@ -127,9 +146,9 @@ describe('The export of a user', () => {
     expect(text).not.toMatch(/digest|the other|secret-of-bob/);
     expect(document.user).toMatchObject({
       id: ada.id,
-      credits_balance: 5,
-      credits_held: 2,
-      version: 5,
+      credits_balance: 8,
+      credits_held: 5,
+      version: 6,
       is_admin: true,
     });
     expect(document.api_keys.map(({ name }) => name)).toEqual(['first-key', texts[5]]);
@@ -137,11 +156,14 @@ describe('The export of a user', () => {
     expect(document.credit_entries).toEqual([
       expect.objectContaining({ credits: 7, balance_after: 7 }),
       expect.objectContaining({ credits: -2, balance_after: 5 }),
+      expect.objectContaining({ credits: 3, balance_after: 8 }),
     ]);
     expect(document.credit_entries_made).toEqual([expect.objectContaining({ user_id: bob.id })]);
     expect(document.credit_holds).toEqual([
-      expect.objectContaining({ amount: 1, status: 'EXPIRED', settled_at: document.credit_holds[0]?.expires_at }),
+      expect.objectContaining({ amount: 4, status: 'CAPTURED', settled_at: '2026-01-02T00:00:00.000Z', captured: 1 }),
+      expect.objectContaining({ amount: 1, status: 'EXPIRED', settled_at: document.credit_holds[1]?.expires_at }),
       expect.objectContaining({ amount: 2, status: 'OPEN', settled_at: null, captured: null }),
+      expect.objectContaining({ amount: 3, status: 'OPEN', settled_at: null, captured: null }),
     ]);
     expect(document.credit_holds_made).toEqual([expect.objectContaining({ user_id: bob.id })]);
     expect(document.audit_events.map(({ action }) => action)).toEqual([
@@ -150,6 +172,7 @@ describe('The export of a user', () => {
     ]);
     expect(document.audit_events_made).toEqual([
       expect.objectContaining({ action: 'user.updated', user_id: bob.id, changed: ['name'] }),
+      expect.objectContaining({ action: 'users.imported', user_id: null, changed: ['users'] }),
     ]);
   });
 
@@ -227,10 +250,10 @@ describe('The erasure of a user', () => {
   /** Every text that is stored, in any table. */
   const dump = async (): Promise<string> => {
     const tables = (await app.rows(
-      `SELECT relname AS name FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1`,
+      `SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')`,
     )) as { name: string }[];
     return JSON.stringify(
-      await Promise.all(tables.map(({ name }) => app.rows(`SELECT t::text FROM ${name} t`))),
+      await Promise.all(tables.map(({ name }) => app.rows(`SELECT t::text FROM ${name} t ORDER BY 1`))),
     ).toLowerCase();
   };
   const triggers = (): Promise<unknown[]> =>
@@ -305,6 +328,40 @@ describe('The erasure of a user', () => {
     expect(trail[2]?.changes).toEqual({ name: { before: 'Erased', after: 'Erased' } });
     expect(await others()).toEqual(before);
     expect(await triggers()).toEqual(ENABLED);
+  });
+
+  it('takes the role of an administrator away, and leaves keys that had ended as they ended', async () => {
+    await app.given.user({ isAdmin: true });
+    const ada = await app.given.user({ isAdmin: true });
+    for (const name of ['revoked', 'expired'])
+      await app.as(ada).post('/v1/api-keys').send({ name, expires_at: FUTURE }).expect(201);
+    await app.as(ada).delete('/v1/api-keys/revoked').expect(200);
+    await app.given.sql(
+      `UPDATE api_keys SET created_at = created_at - interval '2 days', expires_at = created_at - interval '1 day'
+        WHERE user_id = $1 AND name = 'expired'`,
+      [ada.id],
+    );
+    const ended = (await app.rows(
+      `SELECT id, revoked_at FROM api_keys WHERE user_id = $1 AND name IN ('revoked', 'expired') ORDER BY id`,
+      [ada.id],
+    )) as { id: string }[];
+
+    await erase(ada.id);
+
+    const ids = ended.map(({ id }) => id);
+    const events = await app.rows(
+      `SELECT action, changes FROM audit_events WHERE user_id = $1 AND actor = 'COMMAND_LINE' ORDER BY id`,
+      [ada.id],
+    );
+    expect(await app.rows(`SELECT id, revoked_at FROM api_keys WHERE id = ANY ($1) ORDER BY id`, [ids])).toEqual(ended);
+    expect(await app.stored(ada)).toMatchObject({ isAdmin: false, status: 'INACTIVE' });
+    expect(events).toEqual([
+      { action: 'api_key.revoked', changes: { revoked_at: { after: expect.any(String) } } },
+      {
+        action: 'user.erased',
+        changes: expect.objectContaining({ is_admin: { before: true, after: false }, api_keys: { after: 3 } }),
+      },
+    ]);
   });
 
   it('changes nothing when it is repeated, and leaves a ledger that adds up and goes on', async () => {

@@ -178,6 +178,33 @@ describe('Patches that arrive together', () => {
     expect(written.map(({ id, name }) => [id, name])).toEqual(others.map(({ id }) => [id, 'New']));
   });
 
+  it('do not wait in one statement with a correction whose address another transaction has taken', async () => {
+    const others = await users(9);
+    const wanting = await users(ATTEMPTS); // another one for each attempt: a second change of a user would wait for the first
+    const emails = wanting.map(() => `${randomUUID()}@example.com`);
+    const { url } = app.nest.get(DataSource).options as { url: string };
+    const unlimited = await startTestApp(url, { DATABASE_TRANSACTION_POOLER: 'true' });
+    const service = unlimited.nest.get(UsersService);
+    const release = await app.hold(`INSERT INTO users (name, email) SELECT 'Not committed', unnest($1::text[])`, [
+      emails,
+    ]);
+
+    let last = 0;
+    let waited: Promise<unknown> | undefined;
+    const written = await patiently((attempt) => {
+      last = attempt - 1;
+      const renamed = others.map(({ id }) => service.updateProfile(id, { name: 'New' }));
+      waited = service.change(wanting[last]?.id ?? '', { email: emails[last] }).catch((error: unknown) => error);
+      return Promise.all(renamed); // in the same turn: one statement, were the address changed by it
+    });
+    await release();
+    const corrected = await waited;
+    await unlimited.close();
+
+    expect(written.map(({ id, name }) => [id, name])).toEqual(others.map(({ id }) => [id, 'New']));
+    expect(corrected).toMatchObject({ id: wanting[last]?.id, email: emails[last] });
+  });
+
   it('leave connections to others, however many want the row that somebody holds', async () => {
     const [held, ...others] = (await users(10)) as [GivenUser, ...GivenUser[]];
     const release = await app.hold('SELECT FROM users WHERE id = $1 FOR UPDATE', [held.id]);
