@@ -967,7 +967,7 @@ export const MUTANTS = [
     from: `audit_changes ?| ARRAY['name', 'email']`,
     to: `audit_changes ? 'name'`,
     killedBy: 'test/search.e2e-spec.ts',
-    title: 'notes a change of the address through the API once',
+    title: 'through the API once',
   },
   {
     file: 'migrations/1767227700000-prepare-user-search.ts',
