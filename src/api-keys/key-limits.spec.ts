@@ -1,6 +1,16 @@
 import fc from 'fast-check';
+import sql from 'sql-template-tag';
 import { APPLICATION, COMMAND_LINE } from '../audit-trail/actor.js';
-import { inheritedRateLimit, isRateLimitWithin, maySetRateLimit } from './key-limits.js';
+import { MissingScopesError, SupersededSecretError } from './api-keys.errors.js';
+import {
+  inheritedRateLimit,
+  inheritedScopes,
+  isRateLimitWithin,
+  isWithin,
+  isWithinSql,
+  maySetRateLimit,
+  refuseSuperseded,
+} from './key-limits.js';
 import { principal } from './testing.js';
 
 /** Small numbers meet often; 0 and null have a meaning of their own. */
@@ -58,4 +68,75 @@ describe('The rate limit of a new key', () => {
     expect(isAdmin).toBe(false);
     expect([principal({ isAdmin: true }), principal(), unknown].map(maySetRateLimit)).toEqual([true, false, false]);
   });
+});
+
+describe('A key whose scopes are known', () => {
+  const expiresAt = new Date('2030-01-01T00:00:00Z');
+  const caller = principal({ scopes: ['a', 'b'], keyExpiresAt: expiresAt });
+  const later = new Date(expiresAt.getTime() + 1);
+
+  it.each([
+    ['with fewer scopes', ['a'], expiresAt, true],
+    ['with the same scopes', ['b', 'a'], expiresAt, true],
+    ['without a right', [], expiresAt, true],
+    ['with one scope more', ['a', 'c'], expiresAt, false],
+    ['with every right', null, expiresAt, false],
+    ['that expires before it', ['a'], new Date(0), true],
+    ['that outlives it', ['a'], later, false],
+  ])('lets a key with scopes create one %s: %j, %p is %p', (_, scopes, expiry, expected) => {
+    expect(isWithin(caller, scopes, expiry)).toBe(expected);
+  });
+
+  it('has no bound where the caller has no scopes', () => {
+    expect([principal({ keyExpiresAt: expiresAt }), COMMAND_LINE].map((actor) => isWithin(actor, null, later))).toEqual(
+      [true, true],
+    );
+  });
+
+  it('is not within the bound of a caller that does not say when its key expires', () => {
+    const { keyExpiresAt, ...unknown } = caller;
+
+    expect(keyExpiresAt).toBe(expiresAt);
+    expect(isWithin(unknown, ['a'], new Date(0))).toBe(false);
+  });
+
+  it('is compared in SQL with the scopes and the expiry of the caller, if it has scopes', () => {
+    const { text, values } = isWithinSql(caller, sql`k.scopes`, sql`k.expires_at`);
+
+    expect(text).toBe('(k.scopes <@ $1::text[] AND k.expires_at <= $2::timestamptz)');
+    expect(values).toEqual([['a', 'b'], expiresAt]);
+    expect(isWithinSql(principal(), sql`k.scopes`, sql`k.expires_at`)).toMatchObject({ text: 'true', values: [] });
+  });
+});
+
+describe('The scopes of a new key that names none', () => {
+  const scoped = principal({ scopes: ['a'] });
+
+  it('are those of the caller, for a key of its own', () => {
+    expect([scoped, principal(), COMMAND_LINE].map((actor) => inheritedScopes(actor, principal().userId))).toEqual([
+      ['a'],
+      null,
+      null,
+    ]);
+    expect(inheritedScopes(scoped, scoped.userId.toUpperCase())).toEqual(['a']);
+  });
+
+  it('must be named for a key of another user, by a caller with scopes', () => {
+    const other = '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c99';
+
+    expect(() => inheritedScopes(scoped, other)).toThrow(MissingScopesError);
+    expect(inheritedScopes(principal(), other)).toBeNull();
+  });
+});
+
+it('refuses a secret that a rotation has replaced, and no other', () => {
+  const superseded = { at: new Date(0), until: new Date(1) };
+
+  expect(() => {
+    refuseSuperseded(principal({ superseded }));
+  }).toThrow(SupersededSecretError);
+  for (const actor of [principal(), COMMAND_LINE])
+    expect(() => {
+      refuseSuperseded(actor);
+    }).not.toThrow();
 });
