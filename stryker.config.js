@@ -21,7 +21,7 @@ export default {
     'src/database/{statement-batcher,serial-queue,rows,message-lengths}.ts',
     'src/common/errors/{error-reply,database-unavailable}.ts',
     'src/config/{app.config,one-server,misspelled-variables}.ts',
-    'src/common/{time-limits,time-ordered-uuid}.ts',
+    'src/common/time-ordered-uuid.ts',
     'src/common/validation/{date,email,instant.decorator,period,uuid,version}.ts',
     'src/cli/{integer,visible,import-rows}.ts',
   ],
@@ -32,6 +32,7 @@ export default {
     config: {
       ...unit,
       testTimeout,
+      setupFiles: [join(support, 'no-shrinking.js')],
       testEnvironment: join(support, 'first-failure.environment.js'),
       testSequencer: join(support, 'own-specs.sequencer.js'),
     },

@@ -17,6 +17,10 @@ describe('visible', () => {
       expect(visible(kept)).toBe(kept);
   });
 
+  it('replaces every unsafe character but the line feeds of a text whose line feeds are ours', () => {
+    expect([visible('a\n\x1bb\n'), visibleLines('a\n\x1bb\n')]).toEqual(['a\\u000a\\u001bb\\u000a', 'a\n\\u001bb\n']);
+  });
+
   it('leaves nothing that a terminal executes, and JSON equal to what it was', () => {
     assert(
       property(jsonValue({ stringUnit: 'binary' }), text, (value, part) => {

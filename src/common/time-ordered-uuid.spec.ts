@@ -25,4 +25,11 @@ describe('timeOf', () => {
       }),
     );
   });
+
+  it.each(['0198c5a2-7b1e-7fff-bfff-ffffffffffff0', 'x0198c5a2-7b1e-7fff-bfff-ffffffffffff'])(
+    'is null for %s, which has one character too many',
+    (text) => {
+      expect(timeOf(text)).toBeNull();
+    },
+  );
 });

@@ -12,5 +12,5 @@ export function timeOrderedUuid(time = Date.now()): string {
 /** The time of a UUID of version 7, or null for any other text. */
 export function timeOf(text: string): Date | null {
   if (!/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i.test(text)) return null;
-  return new Date(Number.parseInt(text.replace('-', '').slice(0, TIME_DIGITS), 16));
+  return new Date(Number.parseInt(text.replace('-', ''), 16)); // up to the second hyphen
 }

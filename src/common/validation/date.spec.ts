@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { isDate } from './date.js';
+import { isDate, isInstant } from './date.js';
 
 describe('isDate', () => {
   it('takes every day from the first of year 1 to the last of year 9999', () => {
@@ -42,10 +42,39 @@ describe('isDate', () => {
     '-0001-01-01',
     '+2026-01-01',
     '10000-01-01',
+    '+012026-01-01',
     '2026-01-01\n',
     ' 2026-01-01',
     '2026-01-01T00:00:00Z',
   ])('refuses %j, which some call a date', (text) => {
     expect(isDate(text)).toBe(false);
+  });
+});
+
+it.each([[['2026-01-01']], [new Date('2026-01-01T00:00:00Z')], [20260101], [null], [undefined]])(
+  'refuses %p, which is no text',
+  (value) => {
+    expect(isDate(value)).toBe(false);
+  },
+);
+
+describe('isInstant', () => {
+  const [first, last] = ['0000-01-01T00:00:00.000Z', '9999-12-31T23:59:59.999Z'].map((text) => Date.parse(text));
+
+  it.each([first, 0, last])('takes an instant of the years that RFC 3339 can write: %p', (time = NaN) => {
+    expect(isInstant(new Date(time))).toBe(true);
+  });
+
+  it.each([
+    new Date((first ?? 0) - 1),
+    new Date((last ?? 0) + 1),
+    new Date(NaN),
+    { getTime: () => 0 },
+    '2026-01-01T00:00:00Z',
+    0,
+    null,
+    undefined,
+  ])('refuses %p', (value) => {
+    expect(isInstant(value)).toBe(false);
   });
 });

@@ -1,0 +1,4 @@
+import fc from 'fast-check';
+
+// No simpler counterexample: that there is one is enough.
+fc.configureGlobal({ endOnFailure: true });
