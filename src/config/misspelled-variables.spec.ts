@@ -31,6 +31,7 @@ describe('misspelledVariables', () => {
   it.each([
     ['PORTT', 'PORT'],
     ['PROT', 'PORT'],
+    ['XPORT', 'PORT'],
     ['port', 'PORT'],
     ['DATABASE_URl', 'DATABASE_URL'],
     ['DATABASE_URI', 'DATABASE_URL'],
@@ -38,6 +39,9 @@ describe('misspelledVariables', () => {
     ['URL_DATABASE', 'DATABASE_URL'],
     ['LOG_LEVLE', 'LOG_LEVEL'],
     ['LOGLEVEL', 'LOG_LEVEL'],
+    ['RDIS_URI', 'REDIS_URL'],
+    ['DATABASE_URLX1', 'DATABASE_URL'],
+    ['DATABASE_URL1X', 'DATABASE_URL'],
     ['MIGRATION_RUN', 'MIGRATIONS_RUN'],
     ['RATE_LIMIT_PER_MINUT', 'RATE_LIMIT_PER_MINUTE'],
     ['TRUSTED_PROXY', 'TRUST_PROXY'],
@@ -49,7 +53,8 @@ describe('misspelledVariables', () => {
     expect(warnings(...VARIABLE_NAMES)).toEqual([]);
   });
 
-  it.each(ORDINARY)('says nothing of %s', (name) => {
+  // Two errors in a short name, the letters in another order, the number of a scheduler.
+  it.each([...ORDINARY, 'DAT_DIRS', 'TROP', 'DATABASE_URL12', 'DATABASE_URL_1'])('says nothing of %s', (name) => {
     expect(warnings(name)).toEqual([]);
   });
 });

@@ -20,35 +20,34 @@ export function misspelledVariables(env: NodeJS.ProcessEnv): string[] {
 function resembles(name: string, variable: string): boolean {
   if (name.startsWith(variable) && /^_?\d+$/.test(name.slice(variable.length))) return false; // PORT0, PORT1: of schedulers
   const allowed = variable.length < 9 ? 1 : 2;
+  // Stryker disable next-line ConditionalExpression: saves only work, since no distance is shorter
   if (Math.abs(name.length - variable.length) > allowed) return false;
   const [given, known] = [name.toUpperCase(), variable.toUpperCase()];
   return distance(given, known) <= allowed || wordsOf(given) === wordsOf(known);
 }
 
-const wordsOf = (name: string): string => name.split('_').sort().join('_');
+const wordsOf = (name: string): string => name.split('_').sort().join();
 
 /**
  * How many insertions, deletions, substitutions and exchanges of neighbours lead from one text to
  * another.
  */
 function distance(from: string, to: string): number {
-  let beforeLast: number[] = [];
-  let last = Array.from({ length: to.length + 1 }, (_, index) => index);
+  const rows = [Array.from({ length: to.length + 1 }, (_, index) => index)];
+  const at = (i: number, j: number): number => rows[i]?.[j] ?? Infinity;
   for (let i = 1; i <= from.length; i += 1) {
-    const next = [i];
+    const row = [i];
+    rows.push(row);
     for (let j = 1; j <= to.length; j += 1) {
       const isSame = from[i - 1] === to[j - 1];
-      const isExchange = i > 1 && j > 1 && from[i - 1] === to[j - 2] && from[i - 2] === to[j - 1];
-      next[j] = Math.min(
-        at(last, j) + 1,
-        at(next, j - 1) + 1,
-        at(last, j - 1) + (isSame ? 0 : 1),
-        isExchange ? at(beforeLast, j - 2) + 1 : Infinity,
+      const isExchange = from[i - 1] === to[j - 2] && from[i - 2] === to[j - 1];
+      row[j] = Math.min(
+        at(i - 1, j) + 1,
+        at(i, j - 1) + 1,
+        at(i - 1, j - 1) + (isSame ? 0 : 1),
+        isExchange ? at(i - 2, j - 2) + 1 : Infinity,
       );
     }
-    [beforeLast, last] = [last, next];
   }
-  return at(last, to.length);
+  return at(from.length, to.length);
 }
-
-const at = (row: readonly number[], index: number): number => row[index] ?? Infinity;

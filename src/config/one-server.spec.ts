@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { AppConfig, InvalidEnvironmentError } from './app.config.js';
-import { destinationProblem, NO_DETOUR, ONE_SERVER } from './one-server.js';
+import { destinationProblem, NO_DETOUR, ONE_SERVER, variableProblems } from './one-server.js';
 
 const problemsOf = (env: NodeJS.ProcessEnv): readonly string[] => {
   try {
@@ -40,6 +40,7 @@ describe('DATABASE_URL with what libpq supports and `pg` does not', () => {
     'is refused, since `pg` would connect to another place: ?%s',
     (parameter) => {
       expect(problemsOf({ DATABASE_URL: `postgres://app@a/app?${parameter}` })).toEqual([`DATABASE_URL ${NO_DETOUR}`]);
+      expect(NO_DETOUR).toMatch(/^must name the server .* ignores hostaddr, service, servicefile and dbname$/);
     },
   );
 
@@ -103,9 +104,26 @@ describe("libpq's variables", () => {
     { DATABASE_URL: 'postgres://app@a:5432/app', PGHOST: 'a,b', PGPORT: '1,2' },
     { DATABASE_URL: 'postgres:///app?host=a&port=1', PGHOST: 'a,b', PGPORT: '1,2' },
     { DATABASE_URL: 'postgres:///app', PGHOST: 'a', PGPORT: '5433', PGTARGETSESSIONATTRS: 'any', PGSERVICE: '' },
+    { DATABASE_URL: 'postgres:///app', PGLOADBALANCEHOSTS: 'disable' },
     { PGHOST: 'a,b', PGTARGETSESSIONATTRS: 'primary', PGHOSTADDR: '192.0.2.1', PGSERVICE: 'x' },
   ])('are accepted where they have no effect in libpq either, and beside the embedded server: %j', (env) => {
     expect(problemsOf(env)).toEqual([]);
+  });
+});
+
+describe('variableProblems', () => {
+  it.each([
+    ['postgres:///app', ['PGHOST', 'PGPORT']],
+    ['postgres://:5432/app', ['PGHOST']],
+    ['postgres://:/app', ['PGHOST', 'PGPORT']],
+    ['postgres://a/app', ['PGPORT']],
+    ['postgres://[::1]/app', ['PGPORT']], // which ends in no port
+    ['postgres://[::1]:5432/app', []],
+    ['/run/postgresql', ['PGHOST', 'PGPORT']], // names nothing that a variable of libpq would be overridden by
+  ])('of %s names the lists that it does not override: %j', (url, names) => {
+    expect(variableProblems(url, { PGHOST: 'a,b', PGPORT: '1,2' }).map((problem) => problem.split(' ')[0])).toEqual(
+      names,
+    );
   });
 });
 

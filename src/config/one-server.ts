@@ -32,7 +32,7 @@ const isList = (value: unknown): boolean => /,|%2c/i.test(String(value));
 
 /** The hosts with their ports, and the parameters. A list of hosts need not be a valid URL. */
 function partsOf(url: string): { readonly hosts: string; readonly parameters: URLSearchParams } {
-  const { hosts = '', query = '' } = URL_PARTS.exec(url)?.groups ?? {};
+  const { hosts = '', query } = URL_PARTS.exec(url)?.groups ?? {};
   return { hosts, parameters: new URLSearchParams(query) };
 }
 
@@ -55,9 +55,13 @@ export const hasNoDetour = (url: string): boolean => !DETOURS.some((name) => par
  */
 export function variableProblems(url: string, env: NodeJS.ProcessEnv): string[] {
   const { hosts, parameters } = partsOf(url);
-  const hasHost = parameters.has('host') || hosts.replace(/:\d*$/, '') !== '';
-  const hasPort = parameters.has('port') || /:\d+$/.test(hosts);
-  const lists = [...(hasHost ? [] : ['PGHOST']), ...(hasPort ? [] : ['PGPORT'])].filter((name) => isList(env[name]));
+  const overridden = {
+    PGHOST: parameters.has('host') || !/^(:\d*)?$/.test(hosts),
+    PGPORT: parameters.has('port') || /:\d+$/.test(hosts),
+  };
+  const lists = Object.entries(overridden).flatMap(([name, isOverridden]) =>
+    !isOverridden && isList(env[name]) ? [name] : [],
+  );
   const choices = Object.entries(CHOOSING_VARIABLES).flatMap(([name, none]) =>
     env[name] && env[name] !== none ? [name] : [],
   );
