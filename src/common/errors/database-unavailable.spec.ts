@@ -17,6 +17,29 @@ const fatal = (severity: string): QueryFailedError =>
   new QueryFailedError('SELECT', [], Object.assign(new Error('said by the server'), { code: '99999', severity }));
 const system = (code: string, syscall = 'connect'): Error => Object.assign(new Error(), { code, syscall });
 
+/** Messages of `pg`, its pool and TypeORM that are told by the whole text, and by its beginning. */
+const WHOLE_MESSAGES: readonly (readonly [DatabaseFailure, string])[] = [
+  ['unreachable', 'The server does not support SSL connections'],
+  ['busy', 'timeout exceeded when trying to connect'],
+  ['timeout', 'Query read timeout'],
+  ['timeout', 'The database did not answer in time'],
+  ['unreachable', 'Client was closed and is not queryable'],
+  ['unreachable', 'Cannot use a pool after calling end on the pool'],
+];
+const BEGINNINGS: readonly (readonly [DatabaseFailure, string])[] = [
+  ['unreachable', 'Connection terminated'],
+  ['unreachable', 'Client has encountered a connection error'],
+  ['unreadable', 'received invalid response'],
+  ['unreadable', 'Received unexpected dataRow message from backend'],
+  ['unreachable', 'Query runner already released'],
+  ['unreachable', 'Database connection provided by a query runner was already released'],
+];
+
+const UNREACHABLE = [
+  ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN'],
+  'ENOENT',
+];
+
 const FAILURES: readonly (readonly [DatabaseFailure, unknown])[] = [
   ['full', sql('53100')],
   ['full', new DatabaseUnreachableError(sql('53100'))],
@@ -26,13 +49,16 @@ const FAILURES: readonly (readonly [DatabaseFailure, unknown])[] = [
   ['out_of_resources', sql('53400')],
   ['read_only', sql('25006')],
   ['unreachable', sql('08006')],
-  ['unreachable', system('ECONNREFUSED')],
+  ...UNREACHABLE.map((code) => ['unreachable', system(code)] as const),
   ['unreachable', new AggregateError([system('ECONNREFUSED'), system('ENETUNREACH')])],
-  ['unreachable', system('ENOENT')],
+  ['unreachable', new AggregateError([new Error('a bug'), system('ENETUNREACH')])],
+  ['unreachable', Object.assign(new Error('failed'), { driverError: new Error('Connection terminated') })],
   ['unreachable', new Error('Connection terminated unexpectedly')],
   ['unreachable', new DatabaseUnreachableError(new Error('self-signed certificate'))],
   ['not_serving', sql('57P01')],
+  ['not_serving', sql('57P02')],
   ['not_serving', sql('57P03')],
+  ['not_serving', sql('55000')],
   ['not_serving', fatal('FATAL')],
   ['not_serving', fatal('PANIC')],
   ['not_allowed', sql('42501')],
@@ -44,6 +70,8 @@ const FAILURES: readonly (readonly [DatabaseFailure, unknown])[] = [
   ['unreachable', new QueryRunnerProviderAlreadyReleasedError()],
   ['refused_credentials', sql('28P01')],
   ['missing', sql('3D000')],
+  ['missing', sql('57P04')],
+  ['unreachable', sql('57P05')],
   ['system_error', sql('58030')],
   ['timeout', sql('57014')],
   ['timeout', sql('25P03')],
@@ -52,7 +80,7 @@ const FAILURES: readonly (readonly [DatabaseFailure, unknown])[] = [
   ['lock_timeout', sql('55P03')],
   ['conflict', sql('40001')],
   ['conflict', sql('40P01')],
-  ['busy', new Error('timeout exceeded when trying to connect')],
+  ...[...WHOLE_MESSAGES, ...BEGINNINGS].map(([failure, message]) => [failure, new Error(message)] as const),
 ];
 
 const OTHERS: readonly unknown[] = [
@@ -65,6 +93,9 @@ const OTHERS: readonly unknown[] = [
   system('ENOENT', 'open'),
   new AggregateError([new Error('a bug')]),
   new Error('a bug'),
+  ...WHOLE_MESSAGES.flatMap(([, message]) => [new Error(`not: ${message}`), new Error(`${message}: no`)]),
+  ...BEGINNINGS.map(([, message]) => new Error(`not: ${message}`)),
+  { message: ['Query read timeout'] },
   new StoppingError(),
   'text',
   null,
@@ -77,6 +108,13 @@ describe('databaseFailureOf', () => {
     expect(isDatabaseUnavailable(error)).toBe(true);
   });
 
+  it('is that of an error that is its own cause', () => {
+    const error: Error & { driverError?: unknown } = Object.assign(new Error(), { code: '53100' });
+    error.driverError = error;
+
+    expect(databaseFailureOf(error)).toBe('full');
+  });
+
   it('is told by refusals of ours, which do not mean that the database is unavailable', () => {
     expect(databaseFailureOf(new DatabaseBusyError())).toBe('busy');
     expect(databaseFailureOf(new ReadOnlyDatabaseError())).toBe('read_only');
@@ -85,6 +123,10 @@ describe('databaseFailureOf', () => {
 
   it('is null of what is not the fault of the database', () => {
     for (const error of OTHERS) expect([databaseFailureOf(error), isDatabaseUnavailable(error)]).toEqual([null, false]);
+  });
+
+  it('is no matter of callers', () => {
+    expect(new DatabaseUnreachableError(sql('53100')).message).toBe('The service is temporarily unavailable');
   });
 
   it('has the reasons that docs/operations.md explains', () => {
