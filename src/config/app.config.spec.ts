@@ -1,8 +1,10 @@
-import { readFileSync } from 'node:fs';
-import fc from 'fast-check';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseEnv } from 'node:util';
+import fc from 'fast-check';
 import { generateApiKey } from '../common/api-key-format.js';
-import { apiKeyFormatFrom, AppConfig, InvalidEnvironmentError } from './app.config.js';
+import { apiKeyFormatFrom, AppConfig, InvalidEnvironmentError, readDotEnv } from './app.config.js';
 import { type Variable, VARIABLE_NAMES, VARIABLES } from './variables.js';
 
 const problemsOf = (env: NodeJS.ProcessEnv): readonly string[] => {
@@ -168,6 +170,7 @@ describe('AppConfig', () => {
     expect(problemsOf({ METRICS_PORT: '9464', DATABASE_POOL_SIZE: '1' })).toEqual([
       expect.stringMatching(/^DATABASE_POOL_SIZE must be 2 or more where METRICS_PORT is set/),
     ]);
+    expect(problemsOf({ METRICS_PORT: '9464', DATABASE_POOL_SIZE: '2' })).toEqual([]);
   });
 
   it('takes a first key with any of the prefixes of keys, and with no other', () => {
@@ -186,6 +189,19 @@ describe('AppConfig', () => {
     expect(apiKeyFormatFrom(env)).toMatchObject({ firstPrefix: 'acme_' });
     expect(apiKeyFormatFrom(env).accepts(generateApiKey('acme_live_'))).toBe(true);
     expect(() => apiKeyFormatFrom({ API_KEY_PREFIX: 'acme' })).toThrow(InvalidEnvironmentError);
+  });
+
+  it('says nothing of the prefix of the first key where the prefixes are not valid', () => {
+    const env = { API_KEY_PREFIX: 'acme', BOOTSTRAP_ADMIN_KEY: generateApiKey('acme_') };
+
+    expect(problemsOf(env)).toEqual([expect.stringMatching(/^API_KEY_PREFIX must list/)]);
+  });
+
+  it('has each problem in a line of its own', () => {
+    expect(() => new AppConfig({ PORT: 'a', MIGRATIONS_RUN: 'c' })).toThrow(
+      new InvalidEnvironmentError(['PORT must be an integer from 0 to 65535', 'MIGRATIONS_RUN must be true or false']),
+    );
+    expect(new InvalidEnvironmentError(['A', 'B']).message).toBe('The environment is not valid:\n  A\n  B');
   });
 
   it('names every problem at once', () => {
@@ -217,5 +233,127 @@ describe('AppConfig', () => {
     expect(defaults.map((variable) => variable.rule.problemOf(variable.default))).toEqual(
       defaults.map(() => undefined),
     );
+  });
+});
+
+describe('The protocol for traces', () => {
+  const BASE = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318' };
+
+  it.each<[string | undefined, NodeJS.ProcessEnv]>([
+    ['http/protobuf', BASE],
+    ['http/protobuf', { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://127.0.0.1:4318/v1/traces' }],
+    ['http/json', { ...BASE, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' }],
+    ['http/json', { ...BASE, OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc', OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: 'http/json' }],
+    ['http/protobuf', { ...BASE, OTEL_TRACES_EXPORTER: 'console,otlp' }],
+    ['http/protobuf', { ...BASE, OTEL_SDK_DISABLED: 'no' }],
+    [undefined, {}],
+    [undefined, { ...BASE, OTEL_TRACES_EXPORTER: 'none' }],
+    [undefined, { ...BASE, OTEL_TRACES_EXPORTER: 'console' }],
+    [undefined, { ...BASE, OTEL_SDK_DISABLED: 'true' }],
+    [undefined, { ...BASE, OTEL_SDK_DISABLED: 'TRUE' }],
+  ])('is %p with %j', (protocol, env) => {
+    expect(new AppConfig(env).tracesProtocol).toBe(protocol);
+  });
+});
+
+describe('readDotEnv', () => {
+  const SECRETS = ['PGPASSWORD', 'DATABASE_URL', 'REDIS_URL', 'OTEL_EXPORTER_OTLP_HEADERS'];
+  const before = process.cwd();
+  const given = process.env;
+  let directory: string;
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'users-api-env-'));
+    process.chdir(directory);
+    process.env = {};
+  });
+  afterEach(() => {
+    process.chdir(before);
+    rmSync(directory, { recursive: true });
+    process.env = given;
+  });
+
+  /** What it says of such a file. */
+  const problemsWith = (text: string | Uint8Array): readonly string[] => {
+    writeFileSync('.env', text);
+    try {
+      readDotEnv();
+      return [];
+    } catch (error) {
+      return (error as InvalidEnvironmentError).problems;
+    }
+  };
+
+  it('needs no file', () => {
+    expect(readDotEnv).not.toThrow();
+  });
+
+  it('sets what the environment does not have', () => {
+    process.env.HOST = 'of the environment';
+
+    expect(problemsWith('HOST=of-the-file\nPORT=1234\n')).toEqual([]);
+    expect([process.env.HOST, process.env.PORT]).toEqual(['of the environment', '1234']);
+  });
+
+  it.each(['utf8', 'utf16le'] as const)('reads %s with a byte order mark', (encoding) => {
+    expect(problemsWith(Buffer.from('\ufeffPORT=1234\r\nHOST=hé', encoding))).toEqual([]);
+    expect([process.env.PORT, process.env.HOST]).toEqual(['1234', 'hé']);
+  });
+
+  it.each([
+    ['PORT=\xe9', 'The encoded data was not valid'],
+    ['\xff\x41', 'The encoded data was not valid'],
+    ['\x41\xfe', 'The encoded data was not valid'],
+  ])('refuses bytes that are no text: %j', (bytes, reason) => {
+    expect(problemsWith(Buffer.from(bytes, 'latin1'))).toEqual([
+      expect.stringMatching(new RegExp(`^\\.env cannot be read: ${reason}`)),
+    ]);
+  });
+
+  it('refuses what is no file', () => {
+    mkdirSync('.env');
+    expect(readDotEnv).toThrow(new InvalidEnvironmentError(['.env cannot be read: it is a directory']));
+    rmSync('.env', { recursive: true });
+    symlinkSync('.env', '.env');
+    expect(readDotEnv).toThrow(/\.env cannot be read: ELOOP: /);
+  });
+
+  it.each([
+    'PGPASSWORD=pa#ss',
+    'PGPASSWORD=p#',
+    'PGPASSWORD=#ss',
+    'PGPASSWORD=p a#ss',
+    ' \tPGPASSWORD \t= \tpa#ss',
+    'export PGPASSWORD=pa#ss',
+    ' export \tPGPASSWORD=pa#ss',
+    'PORT=1234\nPGPASSWORD=pa#ss # a comment\nHOST=x',
+    '# PGPASSWORD=1#2\nPGPASSWORD=pa#ss',
+  ])('refuses a secret that is cut at its #: %j', (text) => {
+    expect(problemsWith(text)).toEqual([
+      '.env cuts PGPASSWORD at its #, which begins a comment there: put the value in quotes',
+    ]);
+    expect(process.env.PORT).toBeUndefined();
+  });
+
+  it('names each variable that may have a secret in it', () => {
+    expect(problemsWith(SECRETS.map((name) => `${name}=a#b`).join('\n'))).toEqual(
+      SECRETS.map((name) => `.env cuts ${name} at its #, which begins a comment there: put the value in quotes`),
+    );
+  });
+
+  it.each([
+    'PGPASSWORD="pa#ss"',
+    "PGPASSWORD='pa#ss'",
+    'PGPASSWORD=`pa#ss`',
+    'PGPASSWORD=pass # a comment',
+    'PGPASSWORD=pass\t# a comment',
+    'PGPASSWORD= # a comment',
+    'PGPASSWORD=pass\n# a comment',
+    'PGPASSWORD=\nHOST=a#b',
+    'HOST=a#b',
+    'MY_OTEL_PASSWORD=a#b',
+    '#PGPASSWORD=pa#ss',
+  ])('takes a # that cuts no secret: %j', (text) => {
+    expect(problemsWith(text)).toEqual([]);
   });
 });

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { INVALID_SPAN_CONTEXT, type Span, trace } from '@opentelemetry/api';
 import { QueryFailedError } from 'typeorm';
+import { activeSpans, inSpans } from '../common/active-spans.js';
 import { StatementBatcher } from './statement-batcher.js';
 import { DatabaseBusyError } from './bounded-pool.js';
 
@@ -205,6 +207,27 @@ describe('StatementBatcher', () => {
       [1, 0],
       [0, 0],
     ]);
+  });
+
+  it('asks together on behalf of all traces, and alone on behalf of one, without being told of sizes', async () => {
+    const served: (readonly Span[])[] = [];
+    const batch = new StatementBatcher<string, string>({
+      runMany: (questions) => {
+        served.push(activeSpans());
+        return Promise.resolve(questions.map(() => undefined));
+      },
+      runOne: (question) => {
+        served.push(activeSpans());
+        return Promise.resolve(question);
+      },
+    });
+    const [one, other] = [trace.wrapSpanContext(INVALID_SPAN_CONTEXT), trace.wrapSpanContext(INVALID_SPAN_CONTEXT)];
+
+    await Promise.all([inSpans([one], () => batch.run('a')), inSpans([other], () => batch.run('b'))]);
+
+    expect(served).toHaveLength(3);
+    expect(served.flat()).toEqual([one, other, one, other]);
+    for (const [index, span] of [one, other, one, other].entries()) expect(served.flat()[index]).toBe(span);
   });
 
   it('refuses at once what comes behind ten batches that wait', async () => {

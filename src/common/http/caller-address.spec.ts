@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import fc from 'fast-check';
-import { addressOf } from './caller-address.js';
+import { addressOf, callerAddress } from './caller-address.js';
 
 const ipv6 = '2001:db8:0:0:0:0:0:1';
 
@@ -58,5 +58,20 @@ describe('addressOf', () => {
         expect(addressOf(found)).toBe(found);
       }),
     );
+  });
+});
+
+describe('callerAddress', () => {
+  const socket = { remoteAddress: '::ffff:192.0.2.1' };
+
+  it.each([
+    [{ ip: '203.0.113.10:40001', address: '203.0.113.11', socket }, '203.0.113.10'],
+    [{ address: '203.0.113.11', socket }, '203.0.113.11'],
+    [{ ip: 'unknown', address: '203.0.113.11', socket }, '192.0.2.1'],
+    [{ socket }, '192.0.2.1'],
+    [{ socket: {} }, ''],
+    [{}, ''],
+  ])('of %j is %j', (caller, address) => {
+    expect(callerAddress(caller)).toBe(address);
   });
 });

@@ -1,4 +1,4 @@
-import { entityTag, versionsMatching } from './entity-tag.js';
+import { conditionsOf, entityTag, versionsExcluded, versionsMatching } from './entity-tag.js';
 
 const id = '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90';
 
@@ -32,7 +32,34 @@ describe('versionsMatching', () => {
     `"${id}.9999999999999999999"`,
     `"${id}."`,
     `"x${id}.1"`,
+    `"${id}.1"x`,
+    `x"${id}.1"`,
+    `"${id}x1"`,
   ])('lets no version do for %j', (header) => {
     expect(versionsMatching(header, id)).toEqual([]);
   });
+});
+
+describe('versionsExcluded', () => {
+  it.each([
+    [undefined, []],
+    ['', []],
+    ['*', '*'],
+    [' * ', '*'],
+    ['"x", *', '*'],
+    [`"${id}.1"`, ['1']],
+    [`W/"${id}.1" , "x",W/"${id}.22"`, ['1', '22']],
+    [`"W/${id}.1"`, []],
+    [`xW/"${id}.1"`, []],
+    ['"1"', []],
+  ])('of %j is %j', (header, versions) => {
+    expect(versionsExcluded(header, id)).toEqual(versions);
+  });
+});
+
+it('takes the conditions from the headers of their names', () => {
+  const headers = { 'if-match': `"${id}.1"`, 'if-none-match': `"${id}.2"` };
+
+  expect(conditionsOf(headers, id)).toEqual({ ifVersions: ['1'], unlessVersions: ['2'] });
+  expect(conditionsOf({}, id)).toEqual({ ifVersions: undefined, unlessVersions: [] });
 });

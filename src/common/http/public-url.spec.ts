@@ -44,6 +44,23 @@ describe('publicBaseOf', () => {
     expect(baseOf(prefix)).toBe('');
   });
 
+  it('asks whether the peer of the connection is trusted, as the first hop', () => {
+    const asked: unknown[] = [];
+    const settings = { 'trust proxy fn': (...hop: unknown[]): boolean => asked.push(hop) > 0 };
+    const request = (remoteAddress?: string): Request =>
+      ({
+        app: { get: (name: string) => settings[name as keyof typeof settings] },
+        headers: { 'x-forwarded-prefix': '/a' },
+        socket: { remoteAddress },
+      }) as unknown as Request;
+
+    expect([publicBaseOf(request('192.0.2.1')), publicBaseOf(request())]).toEqual(['/a', '/a']);
+    expect(asked).toEqual([
+      ['192.0.2.1', 0],
+      ['', 0], // a Unix socket
+    ]);
+  });
+
   it('is empty for a prefix of a sender that is not trusted', () => {
     expect(baseOf('/accounts', { 'trust proxy fn': () => false })).toBe('');
   });

@@ -1,6 +1,6 @@
 import { validateSync } from 'class-validator';
 import fc from 'fast-check';
-import { encodeCursor, IsCursor, isCursor, parseCursor } from './cursor.js';
+import { encodeCursor, IsCursor, isCursor, MAX_CURSOR_LENGTH, parseCursor } from './cursor.js';
 
 const ID = '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90';
 const LAST_INSTANT = Date.parse('9999-12-31T23:59:59.999Z');
@@ -45,6 +45,7 @@ describe('A cursor', () => {
   });
 
   it('may have zeros before the instant', () => {
+    expect(`000000000000001_${ID}`).toHaveLength(MAX_CURSOR_LENGTH);
     expect(parseCursor(`000000000000001_${ID}`)).toEqual({ createdAt: new Date(1), id: ID });
   });
 });
