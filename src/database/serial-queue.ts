@@ -39,15 +39,16 @@ export class SerialQueue {
    *   long
    */
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const queue = this.queues.get(key);
-    if (queue) await this.wait(queue);
-    else this.queues.set(key, []);
+    const waiting = this.queues.get(key);
+    const queue = waiting ?? [];
+    if (waiting) await this.wait(waiting);
+    else this.queues.set(key, queue);
     try {
       const result = await work();
-      this.next(key);
+      this.next(key, queue);
       return result;
     } catch (error) {
-      this.next(key, error);
+      this.next(key, queue, error);
       throw error;
     }
   }
@@ -65,9 +66,8 @@ export class SerialQueue {
    * the work before, as it is while another transaction locks the row, the others have waited as
    * long, and are rejected with it.
    */
-  private next(key: string, error?: unknown): void {
-    const queue = this.queues.get(key) ?? [];
-    const failed = error !== undefined && isDatabaseUnavailable(error);
+  private next(key: string, queue: Waiting[], error?: unknown): void {
+    const failed = isDatabaseUnavailable(error);
     for (let waiting = queue.shift(); waiting; waiting = queue.shift()) {
       if (failed) waiting.reject(error);
       else if (performance.now() - waiting.since > QUEUE_WAIT_MS) waiting.reject(new DatabaseBusyError());
