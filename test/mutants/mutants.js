@@ -1585,8 +1585,8 @@ export const MUTANTS = [
   },
   {
     file: 'src/config/one-server.ts',
-    from: "(hasHost ? [] : ['PGHOST'])",
-    to: "['PGHOST']",
+    from: '!isOverridden && isList(env[name])',
+    to: 'isList(env[name])',
     killedBy: 'src/config/one-server.spec.ts',
   },
   {
@@ -2036,8 +2036,8 @@ export const MUTANTS = [
   },
   {
     file: 'src/database/serial-queue.ts',
-    from: '      this.next(key, error);\n',
-    to: '      this.next(key);\n',
+    from: '      this.next(key, queue, error);\n',
+    to: '      this.next(key, queue);\n',
     killedBy: 'src/database/serial-queue.spec.ts',
   },
   {
@@ -2102,7 +2102,7 @@ export const MUTANTS = [
   },
   {
     file: 'src/config/misspelled-variables.ts',
-    from: 'isExchange ? at(beforeLast, j - 2) + 1 : Infinity',
+    from: 'isExchange ? at(i - 2, j - 2) + 1 : Infinity',
     to: 'Infinity',
     killedBy: 'src/config/misspelled-variables.spec.ts',
   },

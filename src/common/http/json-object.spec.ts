@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { generateApiKey } from '../api-key-format.js';
-import { InvalidJsonError, parseJsonObject, quoted } from './json-object.js';
+import { InvalidJsonError, NotAnObjectError, parseJsonObject, quoted, TooDeepError } from './json-object.js';
 
 const parse = (text: string): unknown => parseJsonObject(Buffer.from(text));
 
@@ -98,6 +98,14 @@ describe('parseJsonObject', () => {
     };
 
     expect([refusal(), refusal('the line')]).toEqual([message, message.replace('The body', 'the line')]);
+  });
+
+  it('fails as an invalid request whose body it is, where nothing else is said', () => {
+    expect([new InvalidJsonError('x'), new NotAnObjectError(), new TooDeepError()]).toMatchObject([
+      { kind: 'invalid', message: 'x' },
+      { kind: 'invalid', message: 'The body must be a JSON object' },
+      { kind: 'invalid', message: 'The body must not be nested more than 32 levels deep' },
+    ]);
   });
 
   it('says of bytes that are not UTF-8 which text they are in', () => {

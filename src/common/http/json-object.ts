@@ -97,11 +97,14 @@ function isRounded(number: string): boolean {
   return Number.isSafeInteger(read) && digitsOf(number) !== digitsOf(String(read));
 }
 
-/** The significant digits and the power of ten: equal for every spelling of the same number. */
+/**
+ * The significant digits, all of them behind a point, and the power of ten: equal for every spelling
+ * of the same number but for its sign.
+ */
 function digitsOf(number: string): string {
-  const [, whole = '', fraction = '', power = '0'] = /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(number) ?? [];
+  const [, whole = '', fraction = '', power = '0'] = /(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?/.exec(number) ?? [];
   const digits = (whole + fraction).replace(/^0+/, '');
   let end = digits.length; // not a regular expression, which would take quadratic time
   while (digits.charAt(end - 1) === '0') end -= 1;
-  return end === 0 ? '' : `${digits.slice(0, end)}e${String(Number(power) - fraction.length + digits.length - end)}`;
+  return end === 0 ? '' : `${digits.slice(0, end)}e${String(Number(power) - fraction.length + digits.length)}`;
 }
