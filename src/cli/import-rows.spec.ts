@@ -17,7 +17,7 @@ describe('readRows', () => {
     await rm(directory, { recursive: true });
   });
 
-  const rowsOf = async (name: string, content: string): Promise<ImportRow[]> => {
+  const rowsOf = async (name: string, content: string | Uint8Array): Promise<ImportRow[]> => {
     const file = join(directory, name);
     await writeFile(file, content);
     const rows: ImportRow[] = [];
@@ -94,5 +94,77 @@ describe('readRows', () => {
       { line: 1, email: 'a', name: 'A\u2028\u2029\u0085' },
       { line: 3, email: 'b', name: 'B' },
     ]);
+  });
+
+  it('finds the columns in either order, with spaces around their names, in a file named .CSV', async () => {
+    expect(await rowsOf('USERS.CSV', '\ufeff name ,email\nAda, ada@example.com \n')).toEqual([
+      { line: 2, email: ' ada@example.com ', name: 'Ada' },
+    ]);
+  });
+
+  it.each(['email,email', 'Email,Name', 'email', 'email,name,name', '"email, name"'])(
+    'reads no row behind the columns %s',
+    async (header) => {
+      expect(await rowsOf('users.csv', `${header}\na@example.com,A\n`)).toEqual([
+        { line: 1, problem: `${COLUMNS}, and no others` },
+      ]);
+    },
+  );
+
+  it.each([
+    ['{"email": "a"', 'the line must be valid JSON'],
+    ['[]', 'the line must be a JSON object'],
+    ['{"email": "a", "email": "b", "name": "A"}', 'the line gives the property "email" twice'],
+    ['{"email": "a", "name": "A", "role": "admin"}', 'the property "role" is not known here'],
+    ['{"email": "a"}', 'email and name must be strings'],
+    ['{"name": "A"}', 'email and name must be strings'],
+    ['{"email": "a", "name": null}', 'email and name must be strings'],
+  ])('says what is wrong with the line %s, and reads the others', async (content, problem) => {
+    const good = '{"email": "b", "name": "B"}';
+
+    expect(await rowsOf('users.jsonl', `${good}\n \n${content}\n${good}\n`)).toEqual([
+      { line: 1, email: 'b', name: 'B' },
+      { line: 3, problem },
+      { line: 4, email: 'b', name: 'B' },
+    ]);
+  });
+
+  it('reads a line of a JSON file that is in two chunks of the file', async () => {
+    const name = 'é'.repeat(40_000);
+
+    expect(await rowsOf('users.jsonl', `{"email": "a", "name": "${name}"}\n{"email": "b", "name": "B"}`)).toEqual([
+      { line: 1, email: 'a', name },
+      { line: 2, email: 'b', name: 'B' },
+    ]);
+  });
+
+  it.each(['users.csv', 'users.jsonl'])('fails where %s is not in UTF-8', async (name) => {
+    await expect(rowsOf(name, Buffer.from('email,name\na@example.com,caf\xe9\n', 'latin1'))).rejects.toMatchObject({
+      message: 'The file is not in UTF-8',
+      cause: { code: 'ERR_ENCODING_INVALID_ENCODED_DATA' },
+    });
+  });
+
+  it.each(['missing.csv', 'missing.jsonl'])('fails where %s does not exist', async (name) => {
+    await expect(readRows(join(directory, name), () => undefined).next()).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it.each(['users.txt', 'users', 'csv', 'users.csv.gz'])('does not guess what is in %s', (file) => {
+    expect(() => readRows(file, () => undefined)).toThrow(
+      new Error(`${file} must be named .csv or .jsonl, after what it holds`),
+    );
+  });
+
+  it('tells the bytes that it reads', async () => {
+    const file = join(directory, 'bytes.csv');
+    const content = `email,name\n${'a@example.com,é\n'.repeat(10_000)}`;
+    await writeFile(file, content);
+    const counts: number[] = [];
+    let rows = 0;
+    for await (const row of readRows(file, (count) => counts.push(count))) if ('email' in row) rows += 1;
+
+    expect(rows).toBe(10_000);
+    expect(counts.length).toBeGreaterThan(1);
+    expect(counts.reduce((sum, count) => sum + count)).toBe(Buffer.byteLength(content));
   });
 });
