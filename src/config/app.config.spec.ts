@@ -188,7 +188,16 @@ describe('AppConfig', () => {
 
     expect(apiKeyFormatFrom(env)).toMatchObject({ firstPrefix: 'acme_' });
     expect(apiKeyFormatFrom(env).accepts(generateApiKey('acme_live_'))).toBe(true);
-    expect(() => apiKeyFormatFrom({ API_KEY_PREFIX: 'acme' })).toThrow(InvalidEnvironmentError);
+    expect(() => apiKeyFormatFrom({ API_KEY_PREFIX: 'acme' })).toThrow(
+      new InvalidEnvironmentError([`API_KEY_PREFIX ${VARIABLES.apiKeyPrefixes.rule.problemOf(['acme']) ?? ''}`]),
+    );
+  });
+
+  it('refuses what libpq would add to DATABASE_URL and `pg` does not, and nothing without a URL', () => {
+    expect(problemsOf({ DATABASE_URL: 'postgres:///app', PGSERVICE: 'x' })).toEqual([
+      expect.stringMatching(/^PGSERVICE must not be set/),
+    ]);
+    expect(problemsOf({ PGSERVICE: 'x' })).toEqual([]);
   });
 
   it('says nothing of the prefix of the first key where the prefixes are not valid', () => {

@@ -98,8 +98,8 @@ function isRounded(number: string): boolean {
 }
 
 /**
- * The significant digits, all of them behind a point, and the power of ten: equal for every spelling
- * of the same number but for its sign.
+ * The significant digits, all of them behind a point, and the power of ten: equal for every
+ * spelling of the same number but for its sign.
  */
 function digitsOf(number: string): string {
   const [, whole = '', fraction = '', power = '0'] = /(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?/.exec(number) ?? [];
