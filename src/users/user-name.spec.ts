@@ -1,6 +1,13 @@
 import { jest } from '@jest/globals';
 import fc from 'fast-check';
-import { EXACT_NAME_PATTERN, MAX_NAME_LENGTH, parseUserName, SIMPLE_NAME_PATTERN } from './user-name.js';
+import {
+  EXACT_NAME_PATTERN,
+  MAX_NAME_LENGTH,
+  NAME_CHECK,
+  NAME_RULE,
+  parseUserName,
+  SIMPLE_NAME_PATTERN,
+} from './user-name.js';
 import { InvalidUserNameError } from './users.errors.js';
 
 describe('parseUserName', () => {
@@ -46,6 +53,19 @@ describe('parseUserName', () => {
     '😀'.repeat(256),
   ])('refuses %j', (raw) => {
     expect(() => parseUserName(raw)).toThrow(InvalidUserNameError);
+  });
+});
+
+describe('A refusal', () => {
+  it.each([
+    ['x'.repeat(256), 'name must be at most 255 characters long'],
+    ['😀'.repeat(256), 'name must be at most 255 characters long'],
+    [
+      ' ',
+      'name must have at least one visible character, and no control characters, line separators, lone surrogates or bidirectional controls',
+    ],
+  ])('of %j says why', (raw, message) => {
+    expect(() => parseUserName(raw)).toThrow(new InvalidUserNameError(message));
   });
 });
 
@@ -101,6 +121,44 @@ describe('The exact pattern of the document', () => {
   });
 });
 
+describe('The constraint of the database', () => {
+  const [, exact = '', spaceAtAnEnd = ''] =
+    /^char_length\(name\) BETWEEN 1 AND 255 AND name IS NFC NORMALIZED AND name COLLATE "C" ~ '(\^.*\$)' AND name COLLATE "C" !~ '(.*)'$/.exec(
+      NAME_CHECK,
+    ) ?? [];
+  /** The spelling of ECMA-262. PostgreSQL has four digits after u, and eight after U. */
+  const inJavaScript = (pattern: string): string =>
+    pattern.replace(/\\U([0-9a-f]{8})/g, (_, digits: string) => `\\u{${digits.replace(/^0+/, '')}}`);
+
+  it('has the exact pattern, without NUL and surrogates, which PostgreSQL has in no text', () => {
+    expect(exact).toMatch(/^(\\u[0-9a-f]{4}|\\U[0-9a-f]{8}|[\^[\]*$-])+$/);
+    expect(inJavaScript(exact)).toBe(
+      EXACT_NAME_PATTERN.replaceAll('\\u0000-', '\\u0001-').replaceAll('\\ud800-\\udfff', ''),
+    );
+  });
+
+  it('refuses what is trimmed off, at either end and nowhere else', () => {
+    const atAnEnd = new RegExp(inJavaScript(spaceAtAnEnd), 'u');
+    const allowed = new RegExp(EXACT_NAME_PATTERN, 'u');
+    const different: string[] = [];
+    for (let codePoint = 0; codePoint <= 0xffff; codePoint += 1) {
+      const text = String.fromCodePoint(codePoint);
+      if (!allowed.test(`a${text}`)) continue; // which the pattern before refuses anyway
+      const isTrimmed = text.trim() === '';
+      const found = [`${text}a`, `a${text}`, `a${text}a`].map((name) => atAnEnd.test(name));
+      if (found.join() !== [isTrimmed, isTrimmed, false].join()) different.push(codePoint.toString(16));
+    }
+
+    expect(different).toEqual([]);
+  });
+});
+
+it('is told in words with each group of characters that is refused', () => {
+  expect(NAME_RULE).toMatch(
+    /White space at both ends .* NFC\. .* 1 to 255 code points, .*U\+007F-U\+009F.*U\+2028, U\+2029.*lone surrogate\. .*`x-exact-pattern`/,
+  );
+});
+
 describe('The simple pattern of the document', () => {
   const accepted = (raw: string): boolean => {
     try {
@@ -132,14 +190,14 @@ describe('The simple pattern of the document', () => {
       ),
     );
     const raw = fc.array(unit, { minLength: 1, maxLength: 6 }).map((units) => units.join(''));
+    const [simple, unicode] = [new RegExp(SIMPLE_NAME_PATTERN), new RegExp(SIMPLE_NAME_PATTERN, 'u')];
     let names = 0;
     fc.assert(
       fc.property(raw, (text) => {
         fc.pre(accepted(text));
         names += 1;
-        expect(text).toMatch(new RegExp(SIMPLE_NAME_PATTERN));
-        expect(text).toMatch(new RegExp(SIMPLE_NAME_PATTERN, 'u'));
-        expect(Buffer.from(text).toString('latin1')).toMatch(new RegExp(SIMPLE_NAME_PATTERN));
+        const bytes = Buffer.from(text).toString('latin1');
+        expect([simple.test(text), unicode.test(text), simple.test(bytes)]).toEqual([true, true, true]);
       }),
       { numRuns: 10_000 },
     );
