@@ -23,6 +23,14 @@ const PREFIXES = fc.uniqueArray(fc.oneof(PREFIX, fc.constantFrom('a_', 'a_a_', '
   maxLength: 5,
 });
 
+const withChecksum = (body: string): string => {
+  let digits = '';
+  for (let rest = crc32(body); digits.length < 6; rest = Math.floor(rest / 62)) {
+    digits = BASE62.charAt(rest % 62) + digits;
+  }
+  return body + digits;
+};
+
 describe('An API key', () => {
   it('has the published shape, and is never the same twice', () => {
     const keys = Array.from({ length: 1000 }, () => format.generate());
@@ -79,18 +87,34 @@ describe('An API key', () => {
   });
 
   it('has its length, whatever checksum is at the end', () => {
-    const withChecksum = (body: string): string => {
-      let digits = '';
-      for (let rest = crc32(body); digits.length < 6; rest = Math.floor(rest / 62)) {
-        digits = BASE62.charAt(rest % 62) + digits;
-      }
-      return body + digits;
-    };
     const random = generateApiKey().slice(3, 46);
 
     const verdicts = [random.slice(1), random, `${random}0`].map((text) => format.accepts(withChecksum(`ua_${text}`)));
 
     expect(verdicts).toEqual([false, true, false]);
+  });
+
+  it('has a prefix of the published form, whatever checksum is at the end', () => {
+    const random = generateApiKey().slice(3, 46);
+    const made = ['acme_', 'acme', 'Acme_', '1acme_', 'x acme_', ''].map((prefix) => withChecksum(prefix + random));
+
+    expect(made.map(isApiKeyOfAnyPrefix)).toEqual([true, false, false, false, false, false]);
+  });
+
+  it('is a text, and so is the part of it that is shown', () => {
+    const key = generateApiKey();
+
+    expect(
+      [[key], null, 7, { toString: () => key }].flatMap((value) => [format.accepts(value), isApiKeyOfAnyPrefix(value)]),
+    ).toEqual(Array(8).fill(false));
+    expect([[visiblePartOf(key)], null, 7].map(isVisiblePart)).toEqual([false, false, false]);
+  });
+
+  it('is shown by its prefix and five characters, no less and no more', () => {
+    expect(['ua_1aB2c', 'acme_live_00000'].map(isVisiblePart)).toEqual([true, true]);
+    expect(
+      ['', 'ua_', 'ua_1aB2', 'ua_1aB2c3', 'ua1aB2c', 'ua_1aB2-', 'xUa_1aB2c', 'ua_1aB2c\n'].map(isVisiblePart),
+    ).toEqual(Array(8).fill(false));
   });
 
   it('has any prefix that is listed, and is read in one way, also where one begins with another', () => {
@@ -167,6 +191,7 @@ describe('The prefixes of keys', () => {
     [['acme_123456789_']],
     ['acme_'],
     [[7]],
+    [[['acme_']]],
     [null],
   ])('may not be %j', (prefixes) => {
     expect(problemOfPrefixes(prefixes)).toMatch(MALFORMED);

@@ -55,8 +55,8 @@ export class ApiKeyFormat {
   readonly firstPrefix: string;
   private readonly oneKey: RegExp;
 
-  /** @param prefixes valid and different ones: see `problemOfPrefixes` */
-  constructor(prefixes: readonly string[] = [DEFAULT_PREFIX]) {
+  /** @param prefixes valid and different ones (`problemOfPrefixes`); none for the default one */
+  constructor(prefixes: readonly string[] = []) {
     const [first = DEFAULT_PREFIX, ...others] = prefixes;
     this.firstPrefix = first;
     this.pattern = (others.length > 0 ? `(${prefixes.join('|')})` : first) + BODY;
