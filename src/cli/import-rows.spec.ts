@@ -29,7 +29,7 @@ describe('readRows', () => {
     ['email;name\na@example.com;A\n', [1, separated('semicolons')]],
     ['"Email";"Name";"City"\n"a@example.com";"A";"X"\n', [1, separated('semicolons')]],
     ['\ufeffname\temail\r\nA\ta@example.com\r\n', [1, separated('tabs')]],
-    ['email|name\n', [1, separated('vertical bars')]],
+    ['email | name\n', [1, separated('vertical bars')]],
     ['a@example.com;A\n', [1, `${COLUMNS}, and no others`]],
     ['email,name,city\n', [1, `${COLUMNS}, and no others`]],
     ['', [1, COLUMNS]],

@@ -39,6 +39,8 @@ describe('parseUserName', () => {
     '\u3164',
     '\u2800',
     '\ufe0f',
+    '\uffff',
+    '\u{1fffe}\u{10ffff}',
     'a\u0000',
     'a\u001fb',
     'a\u007fb',
@@ -100,6 +102,10 @@ describe('The length of a name', () => {
 });
 
 describe('The exact pattern of the document', () => {
+  it('names a character that stands alone once', () => {
+    expect(EXACT_NAME_PATTERN).toContain('\\u0020\\u00a0\\u1680\\u2000-\\u200a');
+  });
+
   it('takes each code point by itself just as the code does', () => {
     const isName = (text: string): boolean => {
       try {
