@@ -69,7 +69,7 @@ describe('isInstant', () => {
     new Date((first ?? 0) - 1),
     new Date((last ?? 0) + 1),
     new Date(NaN),
-    { getTime: () => 0 },
+    { getTime: (): number => 0 },
     '2026-01-01T00:00:00Z',
     0,
     null,
