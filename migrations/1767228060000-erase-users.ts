@@ -28,7 +28,7 @@ export class EraseUsers1767228060000 implements MigrationInterface {
           ALTER TABLE audit_events DISABLE TRIGGER tr_audit_events_append_only;
 
           -- Neither the address that another user may have, nor the name of another key, is in the way.
-          SELECT CASE WHEN email LIKE 'erased-' || id || '%@erased.invalid' THEN email
+          SELECT CASE WHEN email ~ ('^erased-' || id || '(-[0-9a-f-]{36})?@erased\\.invalid$') THEN email
                       ELSE 'erased-' || id || coalesce('-' || taken.suffix, '') || '@erased.invalid' END
             INTO address
             FROM users
@@ -56,11 +56,12 @@ export class EraseUsers1767228060000 implements MigrationInterface {
                  || CASE WHEN old.is_admin THEN jsonb_build_object('is_admin', jsonb_build_object('before', true, 'after', false)) ELSE '{}' END
             INTO status_change;
 
+          -- In the order in which the application replaces the texts.
+          DELETE FROM renamed_users WHERE user_id = erased;
           UPDATE user_search_texts
              SET text = fold_case('Erased' || chr(10) || address), version = users.version
             FROM users
            WHERE users.id = erased AND user_id = erased;
-          DELETE FROM renamed_users WHERE user_id = erased;
 
           WITH changed AS (
             UPDATE api_keys

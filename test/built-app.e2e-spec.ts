@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { MIGRATIONS } from '../src/database/migrations.js';
-import { administer, createDatabase, type TestDatabase } from './support/database.js';
+import { administer, createDatabase, poolerEnvironment, type TestDatabase } from './support/database.js';
 import { Programs, type RunningServer } from './support/server-process.js';
 
 /**
@@ -126,20 +126,22 @@ describe('The application as it is built', () => {
 
 // What a bundle also loads from node_modules is in memory twice.
 describe.each([
-  ['the server', 'dist/app/main.js'],
-  ['the command line', 'dist/cli/cli.js'],
+  ['the server', ['dist/app/main.js']],
+  ['the command line', ['dist/cli/cli.js', 'users', 'list']],
 ])('The bundle of %s', (_, program) => {
   it('loads no package that it contains', async () => {
+    const database = await createDatabase();
     const atExit = `import { createRequire } from 'node:module';
       process.on('exit', () => console.log(JSON.stringify(Object.keys(createRequire('/').cache))));`;
     const loading = spawnSync(
       process.execPath,
-      ['--import', `data:text/javascript,${encodeURIComponent(atExit)}`, program, '--version'],
+      ['--import', `data:text/javascript,${encodeURIComponent(atExit)}`, ...program],
       {
         encoding: 'utf8',
-        env: { PATH: process.env.PATH, DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none', PORT: '-1' },
+        env: { PATH: process.env.PATH, DATABASE_URL: database.url, PORT: '-1', ...poolerEnvironment() },
       },
     );
+    await database.drop();
     const files = JSON.parse(loading.stdout.trim().split('\n').at(-1) ?? '') as string[];
     const packages = new Set(files.map((file) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1]));
 

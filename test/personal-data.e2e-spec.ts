@@ -382,6 +382,7 @@ describe('The erasure of a user', () => {
     const { ada } = await storedUser(app);
     const address = `erased-${ada.id}@erased.invalid`;
     const eve = await app.given.user({ email: address.toUpperCase() });
+    await app.given.sql('UPDATE users SET email = $2 WHERE id = $1', [ada.id, `erased-${ada.id}.ada@erased.invalid`]);
     const [{ id: first }, { id: second }] = (await app.rows('SELECT id FROM api_keys WHERE user_id = $1 ORDER BY id', [
       ada.id,
     ])) as [{ id: string }, { id: string }];

@@ -80,6 +80,7 @@ function oneServer(url: string): string {
  */
 export const dataSourceOptions = (url: string, transactionPooler = true): PostgresOptions => ({
   type: 'postgres',
+  driver: pg, // TypeORM would require another copy, beside a bundle
   url,
   migrations: MIGRATIONS,
   migrationsTransactionMode: 'each',

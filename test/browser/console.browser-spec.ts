@@ -202,7 +202,14 @@ describe('The page for operators in Chromium', () => {
     const urls: string[] = [];
     page.on('request', (request) => urls.push(request.url()));
 
-    for (const text of ['hopper', 'GRACE@navy.example', grace.key.slice(0, 8), grace.key]) {
+    const forms = [
+      grace.key,
+      grace.key.slice(0, -1),
+      grace.key.slice(0, -6),
+      `"${grace.key}"`,
+      `x-api-key: ${grace.key}.`,
+    ];
+    for (const text of ['hopper', 'GRACE@navy.example', grace.key.slice(0, 8), ...forms]) {
       await find(text);
       await found('Grace Hopper').waitFor();
       expect(await page.locator('#users > li').count()).toBe(1);
@@ -212,7 +219,7 @@ describe('The page for operators in Chromium', () => {
     await page.getByRole('heading', { name: 'Grace Hopper', level: 1 }).waitFor();
 
     expect(new URL(page.url()).hash).toBe(`#/users/${grace.id}`);
-    expect(urls.join()).not.toContain(grace.key.slice(8));
+    expect(urls.join()).not.toContain(grace.key.slice(8, 20));
   });
 
   it('narrows a search by status and role, says what finds nobody, and refuses two characters', async () => {
@@ -286,6 +293,27 @@ describe('The page for operators in Chromium', () => {
       expect(await page.evaluate<string>('document.activeElement.id')).toBe('keys-heading');
     });
 
+    it('or says that it failed, also where its dialog was closed meanwhile', async () => {
+      const ada = await app.given.user({ name: 'Ada' });
+      await keyOf(ada, 'phone', null);
+      await enterAsRoot(DESKTOP, `/console#/users/${ada.id}`);
+      let answer: (() => Promise<void>) | undefined;
+      await page.route('**/api-keys/phone', (route) => {
+        answer = () => route.fulfill({ status: 503, json: { status: 503, message: 'Not now' } });
+      });
+
+      await page.getByRole('button', { name: 'Revoke phone' }).click();
+      await page.getByRole('button', { name: 'Revoke the key' }).click();
+      await page.getByRole('button', { name: 'Revoking…' }).waitFor();
+      const canKeep = await page.getByRole('button', { name: 'Keep it' }).isEnabled();
+      await page.keyboard.press('Escape');
+      await page.keyboard.press('Escape');
+      await answer?.();
+      await section('API keys').or(page.getByRole('dialog')).getByText('Not now (503).').waitFor();
+
+      expect(canKeep).toBe(false);
+    });
+
     it('that it uses itself after a warning, and then asks for another one', async () => {
       const root = await app.given.user({ name: 'Root', isAdmin: true });
       await open(DESKTOP, `/console#/users/${root.id}`);
@@ -351,6 +379,51 @@ describe('The page for operators in Chromium', () => {
       await amount().fill('7');
       await button('Add').click();
       await page.getByText('Added 7 credits. The balance after that: 14.').waitFor();
+    });
+
+    it('once where another view of the user is opened while the request is in flight', async () => {
+      const ada = await app.given.user({ name: 'Ada' });
+      await enterAsRoot(DESKTOP, `/console#/users/${ada.id}`);
+      let answer: (() => Promise<void>) | undefined;
+      await page.route('**/v1/billing/credits-add', (route) => {
+        answer = () => route.continue();
+      });
+
+      await amount().fill('7');
+      await button('Add').click();
+      await button('Adding…').waitFor();
+      await page.getByRole('link', { name: 'All users' }).click();
+      await page.getByRole('searchbox').waitFor();
+      await page.goto(`${origin()}/console#/users/${ada.id.toUpperCase()}`); // the same user
+      await button('Adding…').waitFor();
+      const offered = await Promise.all(['Add', 'Try again', 'Give up'].map((name) => button(name).count()));
+      await answer?.();
+      await page.getByText('Added 7 credits. The balance after that: 7.').waitFor();
+      await section('Credits').locator('.figures').getByText('7', { exact: true }).first().waitFor();
+
+      expect(offered).toEqual([0, 0, 0]);
+      expect(await entriesOf(ada)).toEqual([{ credits: '7' }]);
+    });
+
+    it.each([
+      ['a failure without a text', 502, { message: null }],
+      ['no entry', 200, {}],
+    ])('or does not know it, where a gateway answers with %s', async (_, status, json) => {
+      const ada = await app.given.user();
+      await enterAsRoot(DESKTOP, `/console#/users/${ada.id}`);
+      await page.route('**/v1/billing/credits-add', async (route) => {
+        await route.fetch();
+        await route.fulfill({ status, json });
+      });
+
+      await amount().fill('7');
+      await button('Add').click();
+      await page.getByText('It is not known whether the credits were added.').waitFor();
+      await page.unroute('**/v1/billing/credits-add');
+      await button('Try again').click();
+      await page.getByText('An earlier attempt had added 7 credits.').waitFor();
+
+      expect(await entriesOf(ada)).toEqual([{ credits: '7' }]);
     });
 
     it('with the same transaction also after another failure and with another key', async () => {

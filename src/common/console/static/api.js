@@ -44,6 +44,7 @@ export class CallError extends Error {
  */
 export async function call(path, { method = 'GET', body } = {}) {
   const sent = key;
+  if (sent === '') throw new CallError(401, 'The key was forgotten.');
   let response;
   let data;
   try {
@@ -75,7 +76,8 @@ function parse(text) {
   }
 }
 
-function messageOf({ status, headers }, message = 'The server gave no reason') {
+function messageOf({ status, headers }, given) {
+  const message = typeof given === 'string' ? given : 'The server gave no reason';
   const seconds = Number(headers.get('retry-after'));
   const retry = seconds > 0 ? ` Try again in ${seconds} ${seconds === 1 ? 'second' : 'seconds'}.` : '';
   return `${message.replace(/\.$/, '')} (${status}).${retry}`;

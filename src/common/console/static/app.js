@@ -2,12 +2,13 @@
 import { call, forgetKey, isPossibleKey, useKey } from './api.js';
 import { html, nothing, render } from './lit-html.js';
 import { hasUnsettledCredits, userPage, UserView } from './user.js';
-import { announce, badge, drawWith, failure, focus, listed, Listing, number, update } from './view.js';
+import { announce, badge, drawWith, failure, focus, listed, Listing, NOTHING_YET, number, update } from './view.js';
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const ADDRESS = /^[^@\s]+@[^@\s]+\.[^@\s]+$/;
 const KEY_PREFIX = /^[a-z][a-z0-9]{0,11}(?:_[a-z0-9]{1,8})?_[0-9A-Za-z]{5}$/;
-const WHOLE_KEY = /^([a-z][a-z0-9]{0,11}(?:_[a-z0-9]{1,8})?_[0-9A-Za-z]{5})[0-9A-Za-z]{44}$/;
+/** The first characters of a key, wherever it is. Its secret are 43, without the checksum. */
+const KEY = /[a-z][a-z0-9]{0,11}(?:_[a-z0-9]{1,8})?_[0-9A-Za-z]{5}(?=[0-9A-Za-z]{38})/;
 
 const READING_SCOPE = 'ua:users:read';
 
@@ -67,7 +68,7 @@ async function open(form) {
 function route() {
   if (!session) return;
   const [, id] = /^#\/users\/([^/]+)$/.exec(location.hash) ?? [];
-  view = id && UUID.test(id) ? new UserView(id, session) : undefined;
+  view = id && UUID.test(id) ? new UserView(id.toLowerCase(), session) : undefined;
   render(nothing, root); // so that no field has what was typed for another user
   update();
   scrollTo(0, 0);
@@ -77,9 +78,9 @@ function route() {
 }
 
 async function find({ elements }) {
-  let text = elements.text.value.trim();
   // The secret of a key is for no URL: its first characters find it.
-  text = elements.text.value = text.replace(WHOLE_KEY, '$1');
+  const [prefix] = KEY.exec(elements.text.value) ?? [];
+  const text = (elements.text.value = prefix ?? elements.text.value.trim());
   search = { ...search, text, status: elements.status.value, admins: elements.admins.checked, hint: undefined };
   if (UUID.test(text)) {
     location.hash = `#/users/${text}`;
@@ -96,7 +97,9 @@ async function find({ elements }) {
     listing.error
       ? ''
       : listing.rows.length === 0
-        ? NOBODY
+        ? listing.hasMore
+          ? NOTHING_YET
+          : NOBODY
         : `${listing.rows.length}${listing.hasMore ? ' or more' : ''} found`,
   );
 }

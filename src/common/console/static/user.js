@@ -5,12 +5,16 @@ import { html, nothing } from './lit-html.js';
 import { announce, badge, distance, failure, focus, listed, Listing, number, time, update } from './view.js';
 
 /**
- * Credits that were to be added, by the id of the user, until it is known whether they were. They
- * outlive a view and a key: only the same transaction id makes it safe to try again.
+ * What becomes of credits that are to be added, by the id of the user: `isBusy` while a request is
+ * in flight, `attempt` until it is known whether they were added, and what came of the last one.
+ * They outlive a view and a key: only the same transaction id makes it safe to try again.
  */
-const unsettled = new Map();
+const additions = new Map();
 
-export const hasUnsettledCredits = () => unsettled.size > 0;
+export const hasUnsettledCredits = () => [...additions.values()].some(({ attempt }) => attempt);
+
+/** The view that was opened last. */
+let latest;
 
 /** Works in pages that were loaded without TLS, too, unlike `crypto.randomUUID`. */
 const newTransactionId = () =>
@@ -22,14 +26,18 @@ export class UserView {
   user = undefined;
   balance = undefined;
   error = undefined;
-  /** What came of the last attempt to add credits. */
-  addition = {};
+  turn = 0;
   /** The key that is to be revoked, once the reader confirms it. */
   revocation = undefined;
+  /** The last one, once its dialog is closed. */
+  closedRevocation = undefined;
 
   /** @param session the key that is used, and the names of users that have been read */
   constructor(id, session) {
     Object.assign(this, { id, session });
+    latest = this;
+    const addition = additions.get(id);
+    if (!addition?.attempt) additions.set(id, {}); // without what was said in an earlier view
     const user = { user_id: id };
     this.keys = new Listing(`users/${id}/api-keys`, { items_per_page: 100 }, 10);
     this.entries = new Listing('billing/credit-history', { ...user, items_per_page: 100 }, 8);
@@ -42,11 +50,13 @@ export class UserView {
 
   async readUser() {
     this.error = undefined;
+    this.turn += 1;
+    const { turn } = this;
     try {
       const [user, balance] = await Promise.all([call(`users/${this.id}`), call(`users/${this.id}/balance`)]);
-      Object.assign(this, { user: user.data, balance: balance.data });
+      if (turn === this.turn) Object.assign(this, { user: user.data, balance: balance.data });
     } catch (error) {
-      this.error = error;
+      if (turn === this.turn) this.error = error;
     }
     update();
   }
@@ -88,6 +98,7 @@ export class UserView {
     const { revocation } = this;
     const { name } = revocation.key;
     Object.assign(revocation, { isBusy: true, error: undefined });
+    this.closedRevocation = undefined;
     update();
     try {
       await call(`users/${this.id}/api-keys/${name}`, { method: 'DELETE' });
@@ -96,16 +107,19 @@ export class UserView {
       update();
       return;
     }
-    document.getElementById('revocation')?.close();
+    revocation.isBusy = false;
+    if (this.revocation === revocation) document.getElementById('revocation')?.close();
     await Promise.all([this.keys.read(), this.readEvents()]);
-    focus('#keys-heading');
+    if (latest !== this) return;
+    if (!this.revocation) focus('#keys-heading');
     announce(`The key ${name} is revoked.`);
   }
 
   async addCredits(form) {
-    if (this.addition.isBusy) return;
+    const addition = additions.get(this.id);
+    if (addition.isBusy) return; // also where another view of the user has begun it
     const fields = new FormData(form);
-    const attempt = unsettled.get(this.id) ?? {
+    addition.attempt ??= {
       isUndecided: false,
       body: {
         user_id: this.id,
@@ -114,30 +128,28 @@ export class UserView {
         transaction_id: newTransactionId(),
       },
     };
-    unsettled.set(this.id, attempt);
-    this.addition = { isBusy: true };
+    const { attempt } = addition;
+    Object.assign(addition, { isBusy: true, done: undefined, error: undefined });
     update();
     try {
       const { data, headers } = await call('billing/credits-add', { method: 'POST', body: attempt.body });
       const isRepeated = headers.get('idempotency-replayed') === 'true';
       const done = isRepeated ? 'An earlier attempt had added' : 'Added';
-      this.addition = {
-        done: `${done} ${number(data.credits)} credits. The balance after that: ${number(data.balance_after)}.`,
-      };
-      unsettled.delete(this.id);
+      addition.done = `${done} ${number(data.credits)} credits. The balance after that: ${number(data.balance_after)}.`;
+      addition.attempt = undefined;
       form.reset();
     } catch (error) {
-      attempt.isUndecided ||= error.isUndecided;
-      if (!attempt.isUndecided) unsettled.delete(this.id); // every attempt was refused
-      this.addition = { error };
+      attempt.isUndecided ||= error.isUndecided ?? true; // where the response is none of the API, nothing is known
+      if (!attempt.isUndecided) addition.attempt = undefined; // every attempt was refused
+      addition.error = error;
     }
+    addition.isBusy = false;
     update();
-    if (this.addition.done) await Promise.all([this.readUser(), this.entries.read()]);
+    if (addition.done && latest.id === this.id) await Promise.all([latest.readUser(), latest.entries.read()]);
   }
 
   abandonCredits() {
-    unsettled.delete(this.id);
-    this.addition = {};
+    additions.set(this.id, {});
     update();
     focus('#amount');
   }
@@ -164,6 +176,7 @@ export const userPage = (view) => html`
         <section aria-labelledby="keys-heading">
           <h2 id="keys-heading" tabindex="-1">API keys</h2>
           ${view.session.may('ua:users:keys:write') ? nothing : lacking('ua:users:keys:write', 'revoke keys')}
+          ${failure(view.closedRevocation?.error)}
           ${listed(view.keys, (each) => keyCard(view, each), { name: 'keys', none: 'The user has no keys.' })}
         </section>
         <section aria-labelledby="events-heading">
@@ -205,8 +218,7 @@ const balance = ({ credits_balance, credits_held, credits_available }) => html`
 `;
 
 function additionForm(view) {
-  const attempt = unsettled.get(view.id);
-  const { isBusy = false, done, error } = view.addition;
+  const { attempt, isBusy = false, done, error } = additions.get(view.id);
   const submit = (submission) => {
     submission.preventDefault();
     view.addCredits(submission.target);
@@ -223,7 +235,7 @@ function additionForm(view) {
             required
             inputmode="numeric"
             autocomplete="off"
-            pattern="[1-9][0-9]{0,14}"
+            pattern="[1-9][0-9]{0,15}"
             title="A whole number of 1 or more"
             ?disabled=${attempt !== undefined}
           />
@@ -339,12 +351,17 @@ function actorOf(view, { actor, actor_user_id, actor_key_id, actor_account }) {
 function revocationDialog(view) {
   const { key, isBusy = false, error } = view.revocation;
   const close = ({ target }) => target.closest('dialog').close();
+  // A browser may close it while the request is in flight: the outcome is shown above the keys.
   const closed = () => {
+    view.closedRevocation = view.revocation;
     view.revocation = undefined;
     update();
   };
+  const cancelled = (event) => {
+    if (isBusy) event.preventDefault();
+  };
   return html`
-    <dialog id="revocation" aria-labelledby="revocation-heading" @close=${closed}>
+    <dialog id="revocation" aria-labelledby="revocation-heading" @close=${closed} @cancel=${cancelled}>
       <h2 id="revocation-heading">Revoke the key ${key.name}?</h2>
       <p>
         <code>${key.prefix}</code>… of <bdi>${view.user?.name ?? view.id}</bdi> stops working with its next request, for
@@ -352,7 +369,7 @@ function revocationDialog(view) {
       </p>
       ${failure(error)}
       <div class="buttons">
-        <button type="button" autofocus @click=${close}>Keep it</button>
+        <button type="button" autofocus ?disabled=${isBusy} @click=${close}>Keep it</button>
         <button type="button" class="danger main" ?disabled=${isBusy} @click=${() => view.revoke()}>
           ${isBusy ? 'Revoking…' : 'Revoke the key'}
         </button>

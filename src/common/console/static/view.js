@@ -114,6 +114,9 @@ export class Listing {
   }
 }
 
+/** Of a list whose next page may have rows. */
+export const NOTHING_YET = 'Nothing found yet.';
+
 /**
  * The rows of a list, with a button for more of them.
  *
@@ -132,7 +135,7 @@ export function listed(listing, row, { name, none }) {
     <ul id=${name} class="rows">
       ${listing.visible.map((each) => html`<li tabindex="-1">${row(each)}</li>`)}
     </ul>
-    ${isEmpty ? html`<p class="quiet">${listing.next === undefined ? none : 'Nothing found yet.'}</p>` : nothing}
+    ${isEmpty ? html`<p class="quiet">${listing.next === undefined ? none : NOTHING_YET}</p>` : nothing}
     ${listing.isBusy && !listing.isRead ? html`<p class="quiet">Loading…</p>` : nothing}
     ${failure(listing.error, () => listing.again())}
     ${
