@@ -126,7 +126,10 @@ describe('databaseFailureOf', () => {
   });
 
   it('is no matter of callers', () => {
-    expect(new DatabaseUnreachableError(sql('53100')).message).toBe('The service is temporarily unavailable');
+    expect(new DatabaseUnreachableError(sql('53100'))).toMatchObject({
+      kind: 'unavailable',
+      message: 'The service is temporarily unavailable',
+    });
   });
 
   it('has the reasons that docs/operations.md explains', () => {
