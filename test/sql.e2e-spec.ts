@@ -185,10 +185,11 @@ describe('The SQL of', () => {
   });
 });
 
-/** The lookup of the key, with which every request begins, is written out once. */
+/** Statements that several operations send, and the file that writes each of them out. */
+const WRITTEN_IN: Readonly<Record<string, string>> = { find_secrets: 'getMe', move_unlocked_credits: 'addCredits' };
+
 function describeStatement({ name, text }: Sent, file: string): string {
   const head = name === undefined ? '' : `-- prepared: ${name}\n`;
-  return name === 'find_secrets' && file !== 'getMe'
-    ? '-- prepared: find_secrets, see getMe.sql\n'
-    : `${head}${text};\n`;
+  const written = WRITTEN_IN[name ?? ''] ?? file;
+  return written === file ? `${head}${text};\n` : `-- prepared: ${String(name)}, see ${written}.sql\n`;
 }

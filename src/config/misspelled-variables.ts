@@ -20,7 +20,7 @@ export function misspelledVariables(env: NodeJS.ProcessEnv): string[] {
 function resembles(name: string, variable: string): boolean {
   if (name.startsWith(variable) && /^_?\d+$/.test(name.slice(variable.length))) return false; // PORT0, PORT1: of schedulers
   const allowed = variable.length < 9 ? 1 : 2;
-  // Stryker disable next-line ConditionalExpression: saves only work, since no distance is shorter
+  // Stryker disable next-line ConditionalExpression: only saves work: no distance is shorter
   if (Math.abs(name.length - variable.length) > allowed) return false;
   const [given, known] = [name.toUpperCase(), variable.toUpperCase()];
   return distance(given, known) <= allowed || wordsOf(given) === wordsOf(known);

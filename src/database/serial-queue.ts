@@ -67,7 +67,7 @@ export class SerialQueue {
    * long, and are rejected with it.
    */
   private next(key: string, queue: Waiting[], error?: unknown): void {
-    const failed = isDatabaseUnavailable(error);
+    const failed = error !== undefined && isDatabaseUnavailable(error);
     for (let waiting = queue.shift(); waiting; waiting = queue.shift()) {
       if (failed) waiting.reject(error);
       else if (performance.now() - waiting.since > QUEUE_WAIT_MS) waiting.reject(new DatabaseBusyError());

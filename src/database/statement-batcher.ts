@@ -63,7 +63,7 @@ export class StatementBatcher<Request, Result> {
 
   constructor(private readonly handlers: BatchHandlers<Request, Result>) {
     this.loader = new DataLoader<Traced<Request>, Promise<Result>>((batch) => Promise.resolve(this.results(batch)), {
-      // Stryker disable next-line BooleanLiteral: a cache would only grow, as no request is another
+      // Stryker disable next-line BooleanLiteral: a cache would only grow, as each request is new
       cache: false,
       maxBatchSize: MAX_SIZE,
       batchScheduleFn: (dispatch) => {

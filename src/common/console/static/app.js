@@ -7,7 +7,7 @@ import { announce, badge, drawWith, failure, focus, listed, Listing, NOTHING_YET
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const ADDRESS = /^[^@\s]+@[^@\s]+\.[^@\s]+$/;
 const KEY_PREFIX = /^[a-z][a-z0-9]{0,11}(?:_[a-z0-9]{1,8})?_[0-9A-Za-z]{5}$/;
-/** The first characters of a key, wherever it is. Its secret are 43, without the checksum. */
+/** Finds the first characters of a key in a text. The checksum may be missing. */
 const KEY = /[a-z][a-z0-9]{0,11}(?:_[a-z0-9]{1,8})?_[0-9A-Za-z]{5}(?=[0-9A-Za-z]{38})/;
 
 const READING_SCOPE = 'ua:users:read';
