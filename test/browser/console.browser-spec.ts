@@ -314,6 +314,21 @@ describe('The page for operators in Chromium', () => {
       expect(canKeep).toBe(false);
     });
 
+    it('and not another one that has its name by now', async () => {
+      const ada = await app.given.user({ name: 'Ada' });
+      const phone = await keyOf(ada, 'phone', null);
+      await enterAsRoot(DESKTOP, `/console#/users/${ada.id}`);
+      await page.getByRole('button', { name: 'Revoke phone' }).click();
+      await app.as(ada).patch('/v1/api-keys/phone').send({ name: 'old-phone' }).expect(200);
+      const successor = await keyOf(ada, 'phone', null);
+
+      await page.getByRole('button', { name: 'Revoke the key' }).click();
+      await page.getByRole('dialog').getByText('phone is another key by now').waitFor();
+
+      expect(await statusOf(successor)).toBe(200);
+      expect(await statusOf(phone)).toBe(200);
+    });
+
     it('that it uses itself after a warning, and then asks for another one', async () => {
       const root = await app.given.user({ name: 'Root', isAdmin: true });
       await open(DESKTOP, `/console#/users/${root.id}`);

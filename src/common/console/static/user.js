@@ -1,5 +1,5 @@
 /* A user: its profile, balance, keys and audit trail. */
-import { call } from './api.js';
+import { call, CallError } from './api.js';
 import { balanceCurve } from './balance-curve.js';
 import { html, nothing } from './lit-html.js';
 import { announce, badge, distance, failure, focus, listed, Listing, number, time, update } from './view.js';
@@ -96,12 +96,16 @@ export class UserView {
 
   async revoke() {
     const { revocation } = this;
-    const { name } = revocation.key;
+    const { id, name } = revocation.key;
+    const path = `users/${this.id}/api-keys/${name}`;
     Object.assign(revocation, { isBusy: true, error: undefined });
     this.closedRevocation = undefined;
     update();
     try {
-      await call(`users/${this.id}/api-keys/${name}`, { method: 'DELETE' });
+      // The path has the name, which another key may have got since the list was read.
+      const { data } = await call(path);
+      if (data.id !== id) throw new CallError(409, `${name} is another key by now. Load the page again.`);
+      await call(path, { method: 'DELETE' });
     } catch (error) {
       Object.assign(revocation, { isBusy: false, error });
       update();
