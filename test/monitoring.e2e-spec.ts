@@ -128,50 +128,67 @@ describe('deploy/prometheus-rules.yaml and deploy/grafana-dashboard.json', () =>
     expect(stdout).toContain('SUCCESS');
   });
 
-  itWithPrometheus('are what Prometheus evaluates on the metrics of the app', async () => {
-    const { path: directory } = await temporaryDirectory();
-    const prometheus = `http://127.0.0.1:${String(await freePort())}`;
-    await cp('deploy/prometheus-rules.yaml', join(directory, 'prometheus-rules.yaml'));
-    const config = parse(await read('prometheus.yaml')) as {
-      global: object;
-      scrape_configs: { static_configs: { targets: string[] }[] }[];
-    };
-    config.global = { scrape_interval: '1s', evaluation_interval: '1s' };
-    for (const { static_configs: jobs } of config.scrape_configs)
-      for (const job of jobs) job.targets = [`127.0.0.1:${String(port)}`];
-    await writeFile(join(directory, 'prometheus.yaml'), stringify(config));
-    const server = startProcess(
-      'prometheus',
-      ['--config.file=prometheus.yaml', '--storage.tsdb.path=data', `--web.listen-address=${new URL(prometheus).host}`],
-      { cwd: directory, stdio: 'ignore' },
-    );
-    const get = async <T>(what: string): Promise<T | undefined> => {
-      try {
-        return ((await (await fetch(`${prometheus}/api/v1/${what}`)).json()) as { data: T }).data;
-      } catch {
-        return undefined; // it is starting
-      }
-    };
-    type Groups = { groups: { rules: { name: string; health: string; state: string }[] }[] } | undefined;
-    type Targets = { activeTargets: { health: string }[] } | undefined;
+  itWithPrometheus(
+    'are what Prometheus evaluates on the metrics of the app, and so is each graph of the dashboard',
+    async () => {
+      const { path: directory } = await temporaryDirectory();
+      const prometheus = `http://127.0.0.1:${String(await freePort())}`;
+      await cp('deploy/prometheus-rules.yaml', join(directory, 'prometheus-rules.yaml'));
+      const config = parse(await read('prometheus.yaml')) as {
+        global: object;
+        scrape_configs: { static_configs: { targets: string[] }[] }[];
+      };
+      config.global = { scrape_interval: '1s', evaluation_interval: '1s' };
+      for (const { static_configs: jobs } of config.scrape_configs)
+        for (const job of jobs) job.targets = [`127.0.0.1:${String(port)}`];
+      await writeFile(join(directory, 'prometheus.yaml'), stringify(config));
+      const server = startProcess(
+        'prometheus',
+        [
+          '--config.file=prometheus.yaml',
+          '--storage.tsdb.path=data',
+          `--web.listen-address=${new URL(prometheus).host}`,
+        ],
+        { cwd: directory, stdio: 'ignore' },
+      );
+      const get = async <T>(what: string): Promise<T | undefined> => {
+        try {
+          return ((await (await fetch(`${prometheus}/api/v1/${what}`)).json()) as { data: T }).data;
+        } catch {
+          return undefined; // it is starting
+        }
+      };
+      type Groups = { groups: { rules: { name: string; health: string; state: string }[] }[] } | undefined;
+      type Targets = { activeTargets: { health: string }[] } | undefined;
 
-    const targets = await until(
-      () => get<Targets>('targets'),
-      (found) => found?.activeTargets.some(({ health }) => health !== 'unknown') === true,
-    );
-    const found = await until(
-      () => get<Groups>('rules'),
-      (answer) =>
-        (answer?.groups ?? []).length > 0 &&
-        answer?.groups.every((group) => group.rules.every(({ health }) => health !== 'unknown')) === true,
-    );
-    await server.end();
+      const targets = await until(
+        () => get<Targets>('targets'),
+        (found) => found?.activeTargets.some(({ health }) => health !== 'unknown') === true,
+      );
+      const found = await until(
+        () => get<Groups>('rules'),
+        (answer) =>
+          (answer?.groups ?? []).length > 0 &&
+          answer?.groups.every((group) => group.rules.every(({ health }) => health !== 'unknown')) === true,
+      );
+      const queries = (await dashboardExpressions()).map((expr) =>
+        expr.replaceAll('$job', 'users-api').replaceAll('$__rate_interval', '1m'),
+      );
+      const answers = await Promise.all(
+        queries.map(async (expr) => {
+          const answer = await get<{ result: unknown[] }>(`query?${String(new URLSearchParams({ query: expr }))}`);
+          return { expr, isAnswered: answer?.result !== undefined };
+        }),
+      );
+      await server.end();
 
-    expect(targets?.activeTargets.map(({ health }) => health)).toEqual(['up']);
-    const evaluated = found?.groups.flatMap((group) => group.rules) ?? [];
-    expect(evaluated.filter(({ health }) => health !== 'ok')).toEqual([]);
-    expect(evaluated.map(({ name }) => name)).toEqual((await rules()).map(({ alert }) => alert));
-  });
+      expect(answers.filter(({ isAnswered }) => !isAnswered)).toEqual([]);
+      expect(targets?.activeTargets.map(({ health }) => health)).toEqual(['up']);
+      const evaluated = found?.groups.flatMap((group) => group.rules) ?? [];
+      expect(evaluated.filter(({ health }) => health !== 'ok')).toEqual([]);
+      expect(evaluated.map(({ name }) => name)).toEqual((await rules()).map(({ alert }) => alert));
+    },
+  );
 });
 
 describe('deploy/monitoring.yaml', () => {
