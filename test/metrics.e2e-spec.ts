@@ -5,6 +5,7 @@ import { DataSource } from 'typeorm';
 import { generateApiKey } from '../src/common/api-key-format.js';
 import { KeyUsage } from '../src/api-keys/key-usage.service.js';
 import { CreditsService } from '../src/credits/credits.service.js';
+import { VerificationService } from '../src/verification/verification.service.js';
 import { ExpiredHolds } from '../src/credits/holds/expired-holds.js';
 import { MetricsServer } from '../src/metrics/metrics.server.js';
 import { startTestApp, type TestApp } from './support/app.js';
@@ -177,6 +178,22 @@ describe('GET /metrics', () => {
     expect(read(after, 'requests_queued', 'patch_users')).toBe(0);
     expect(read(after, 'batch_size_count', 'patch_users')).toBe(1);
     expect(read(after, 'batch_size_sum', 'patch_users')).toBe(1);
+  });
+
+  it('shows a verification that waits for the one that it repeats', async () => {
+    const ada = await app.given.user();
+    await app.nest.get(CreditsService).add({ userId: ada.id, amount: 1, transactionId: 'credits' });
+    const release = await app.hold('SELECT FROM users WHERE id = $1 FOR UPDATE', [ada.id]);
+    const charge = { amount: 1, transactionId: 'call-1', transactionType: 'CALL' };
+    const verify = () => app.nest.get(VerificationService).verify({ key: ada.key, charge });
+
+    const verifications = [verify(), verify()];
+    const waiting = await scrape(port);
+    await release();
+    await Promise.all(verifications);
+
+    expect(waiting.get('users_api_requests_in_flight{statement="verify_transactions"}')).toBe(1);
+    expect(waiting.get('users_api_requests_queued{statement="verify_transactions"}')).toBe(1);
   });
 
   it('shows the pool, the event loop and the memory', async () => {

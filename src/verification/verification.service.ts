@@ -87,7 +87,9 @@ export class VerificationService {
     private readonly credits: CreditsService,
     private readonly earlier: EarlierTransactions,
     private readonly counters: Counters,
-  ) {}
+  ) {
+    counters.watchQueue('verify_transactions', this.transactions);
+  }
 
   /**
    * Verifies a key: its shape, its state, its rate limits, its scopes and then the credits of its
