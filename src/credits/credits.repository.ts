@@ -6,6 +6,7 @@ import { violates } from '../common/errors/constraint.js';
 import { isDatabaseUnavailable } from '../common/errors/database-unavailable.js';
 import type { Page, PageWindow } from '../common/pagination/page.js';
 import type { Period } from '../common/validation/period.js';
+import { afterCommit } from '../database/after-commit.js';
 import { createdWithin } from '../database/period.js';
 import { query } from '../database/query.js';
 import { findNewest, type List, NEWEST, NEWEST_NULLS_LAST } from '../database/list.js';
@@ -316,7 +317,9 @@ export class CreditsRepository {
     const statement = release(accounts, locked);
     const run = (on: DataSource | EntityManager): Promise<ReleasedRow[]> => query(on, statement);
     const rows = await (manager ? run(manager) : retryingConflicts(() => run(this.database)));
-    this.counters.expiredHolds.inc(rows.reduce((sum, { holds }) => sum + holds, 0));
+    afterCommit(manager, () => {
+      this.counters.expiredHolds.inc(rows.reduce((sum, { holds }) => sum + holds, 0));
+    });
     return rows;
   }
 
