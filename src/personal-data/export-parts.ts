@@ -1,5 +1,6 @@
 import { raw } from 'sql-template-tag';
 import { heldCredits } from '../api-keys/held-credits.js';
+import { COLUMNS as USER_COLUMNS } from '../users/users.statements.js';
 
 /** Rows that tell of a user, and what the export has of them. */
 export interface ExportPart {
@@ -22,6 +23,7 @@ export interface ExportPart {
 
 const BY = ['actor', 'actor_user_id', 'actor_key_id', 'request_id', 'actor_account'];
 const OLDEST = 'created_at, id';
+const USER_INTEGERS = ['version', 'credits_balance'];
 const HAS_EXPIRED = `status = 'OPEN' AND expires_at <= statement_timestamp()`;
 
 /**
@@ -33,8 +35,8 @@ export const EXPORT_PARTS: Readonly<Record<string, ExportPart>> = {
     table: 'users',
     by: 'id',
     rows: 'id = $1',
-    columns: ['id', 'created_at', 'updated_at', 'status', 'is_admin', 'name', 'email', 'rate_limit_per_minute'],
-    integers: ['version', 'credits_balance'],
+    columns: Object.values(USER_COLUMNS).filter((column) => !USER_INTEGERS.includes(column)),
+    integers: USER_INTEGERS,
     computed: { credits_held: `(${heldCredits(raw('users')).sql})::float8` }, // of expired holds none
     order: 'id',
   },

@@ -26,7 +26,8 @@ export interface UserChanges {
   readonly rateLimitPerMinute?: number | null | undefined;
 }
 
-const COLUMNS = {
+/** The columns that statements return, and that the export of a user has. */
+export const COLUMNS = {
   id: 'id',
   createdAt: 'created_at',
   updatedAt: 'updated_at',
