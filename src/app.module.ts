@@ -12,7 +12,7 @@ import { PersonalDataModule } from './personal-data/personal-data.module.js';
 import { UsersApiModule } from './users-api.module.js';
 
 /**
- * The application that runs by itself: `UsersApiModule`, and what only an application of its own
+ * The standalone application: `UsersApiModule`, and the modules that only a standalone application
  * needs.
  */
 @Module({})

@@ -28,11 +28,11 @@ const CONSOLE = '/console';
 export interface AppOptions {
   readonly logger: Logger;
   readonly tracing?: Tracing | undefined;
-  /** True to create no providers, so that no database is needed: for the document. */
+  /** True for the OpenAPI document: creates no providers, so that no database is needed. */
   readonly preview?: boolean;
 }
 
-/** Creates the application, which does not listen yet. */
+/** Creates the application without listening. */
 export const createApp = (
   config: AppConfig,
   databaseUrl: string,
@@ -46,7 +46,9 @@ export const createApp = (
     apiKeyPrefixes: config.apiKeyPrefixes,
   });
 
-/** Creates an application of any module with everything between the socket and the controllers. */
+/**
+ * Creates an application from any module, with everything between the socket and the controllers.
+ */
 export async function createAppOf(
   module: Type | DynamicModule,
   {
@@ -66,7 +68,7 @@ export async function createAppOf(
     preview,
   });
   app.disable('x-powered-by');
-  app.disable('etag'); // ours come from row versions
+  app.disable('etag'); // entity tags come from row versions
   if (trustProxy !== undefined) trustProxies(app, trustProxy);
   app.set(PUBLIC_URL_SETTING, publicUrl);
   app.use(
@@ -89,7 +91,8 @@ export const documentOf = (app: NestExpressApplication, options: DescriptionOpti
   describeApi(app, options);
 
 /**
- * Adapts the function into which Express compiles the setting: it expects addresses without a port.
+ * Adapts the function that Express compiles from `trust proxy`: it expects addresses without a
+ * port.
  */
 function trustProxies(app: NestExpressApplication, trustProxy: number | string): void {
   app.set('trust proxy', trustProxy);

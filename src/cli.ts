@@ -5,8 +5,8 @@ import { handleFailedOutput } from './startup/standard-streams.js';
 import { onStopSignal } from './startup/stop-signal.js';
 
 /*
- * The process ends by itself, once everything is closed and stdout and stderr have taken the whole
- * output: `process.exit` would discard what a pipe has not taken yet.
+ * The process exits by itself once everything is closed and all output is written: `process.exit`
+ * would discard output that a pipe has not accepted yet.
  */
 handleFailedOutput();
 const stop = onStopSignal(); // before anything else is loaded: see main.ts

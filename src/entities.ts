@@ -6,8 +6,8 @@ import { CreditHold } from './credits/holds/credit-hold.entity.js';
 import { User } from './users/user.entity.js';
 
 /**
- * Every table but those that the search derives from `users`: for the migration command line, for
- * the data source of a host application, and for `users-api move`, which copies them in this order.
- * A table follows those that it refers to.
+ * Every table except those that the search derives from `users`. Used by the migration command
+ * line, by the data source of a host application, and by `users-api move`, which copies the tables
+ * in this order: each table follows the tables that it refers to.
  */
 export const ENTITIES = [User, ApiKey, SupersededSecret, AuditEvent, CreditEntry, CreditHold];

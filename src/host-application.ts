@@ -9,7 +9,7 @@ import { UnsuitableHostError } from './common/errors/unsuitable-host.error.js';
 import { type Destination, destinationProblem } from './config/one-server.js';
 import { refuseUnsuitableSettings } from './database/session-settings.js';
 
-/* The mistakes of a host application that are reported at the start, each with its remedy. */
+/* Mistakes of a host application that are reported at startup, each with its remedy. */
 
 /** The options of a connection that are checked. */
 interface ConnectionOptions extends Destination {
@@ -53,7 +53,7 @@ export async function checkedDatabase(database: DataSource | undefined, name = '
   return database;
 }
 
-/** An application without HTTP has none. */
+/** Undefined in an application without HTTP. */
 type OptionalAdapter = HttpAdapterHost['httpAdapter'] | undefined;
 
 /** A handler of Express. */
@@ -72,10 +72,10 @@ export function refuseOtherAdapters({ httpAdapter }: HttpAdapterHost): void {
 }
 
 /**
- * Tries the body parser of the application, which runs before any guard, with a request.
+ * Tests the application's body parser, which runs before any guard, with a request.
  *
- * @throws UnsuitableHostError when it does not keep the bytes, in which alone a duplicate property
- *   can be seen
+ * @throws UnsuitableHostError when the parser does not keep the bytes: only they show a duplicate
+ *   property
  */
 export async function refuseLossyParsers({ httpAdapter }: HttpAdapterHost): Promise<void> {
   const express = (httpAdapter as OptionalAdapter)?.getInstance<{

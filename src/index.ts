@@ -1,4 +1,4 @@
-/* What another Nest application may import. */
+/* Exports for other Nest applications. */
 
 export {
   ApiKeysService,

@@ -24,15 +24,15 @@ import { checkedDatabase, refuseLossyParsers, refuseOtherAdapters } from './host
 import { UsersCoreModule, UsersModule } from './users/users.module.js';
 import { VerificationCoreModule, VerificationModule } from './verification/verification.module.js';
 
-/** What has to be known before the application starts. */
+/** Options that must be known before the application starts. */
 export interface UsersApiComposition {
   /**
-   * The name of the TypeORM connection that holds our tables; by default the one without a name.
+   * The name of the TypeORM connection with the tables of the module; by default the unnamed
+   * connection.
    */
   readonly dataSource?: string | undefined;
   /**
-   * Whether the routes (`/v1/users/me` and its siblings) are served, and how; by default at the
-   * root.
+   * Whether the routes (`/v1/users/me` and the others) are served, and how; by default at the root.
    */
   readonly routes?: boolean | UsersApiRoutes;
 }
@@ -41,8 +41,8 @@ export interface UsersApiRoutes {
   /** The path below which the routes are served; by default the root. */
   readonly prefix?: string;
   /**
-   * Decorators of all our controllers, such as one that exempts them from a global guard of yours.
-   * They decorate the classes, so they apply to every application of the process.
+   * Decorators for all controllers of the module, such as one that exempts them from a global
+   * guard. They decorate the classes, so they apply to every application of the process.
    */
   readonly decorators?: readonly ClassDecorator[];
 }
@@ -69,12 +69,12 @@ const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } = new ConfigurableModule
   .build();
 
 /**
- * Users, API keys and credits, on the TypeORM connection of the application that imports it, once,
- * in its root module. Every module can then inject `UsersService`, `ApiKeysService` and
- * `CreditsService`, and guard its routes with `@Authenticated()`.
+ * Users, API keys and credits, on the TypeORM connection of the application, which imports this
+ * module once, in its root module. Every module can then inject `UsersService`, `ApiKeysService`
+ * and `CreditsService`, and guard its routes with `@Authenticated()`.
  *
- * Nothing of it reaches the application's own routes: pipes and filters stand on our controllers
- * alone.
+ * The application's own routes are not affected: pipes and filters are bound only to the
+ * controllers of this module.
  */
 @Module({})
 export class UsersApiModule extends ConfigurableModuleClass implements OnModuleInit, OnApplicationBootstrap {
@@ -108,7 +108,7 @@ function compose(definition: DynamicModule, { dataSource, routes = true }: Users
   const { imports = [], providers = [] } = definition;
   return {
     ...definition,
-    global: true, // a guard stands in the module of the route that it guards
+    global: true, // a guard is resolved in the module of the route that it guards
     imports: [...imports, ...CORE, ...(routes === false ? [] : serve(routes === true ? {} : routes))],
     providers: [
       ...providers,
