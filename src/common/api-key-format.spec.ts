@@ -32,7 +32,7 @@ const withChecksum = (body: string): string => {
 };
 
 describe('An API key', () => {
-  it('has the published shape, and is never the same twice', () => {
+  it('has the published format, and is never the same twice', () => {
     const keys = Array.from({ length: 1000 }, () => format.generate());
 
     for (const key of keys) {
@@ -43,9 +43,9 @@ describe('An API key', () => {
     expect(new Set(keys).size).toBe(1000);
   });
 
-  // Scanners verify a find by this description alone: base62, most significant digit first, of
+  // Scanners verify a match by this description alone: base62, most significant digit first, of
   // CRC-32.
-  it('ends with the CRC-32 of what stands before, in six base62 digits', () => {
+  it('ends with the CRC-32 of everything before it, in six base62 digits', () => {
     const key = generateApiKey();
 
     const value = [...key.slice(-6)].reduce((sum, digit) => sum * 62 + BASE62.indexOf(digit), 0);
@@ -65,7 +65,7 @@ describe('An API key', () => {
     for (const count of counts.values()) expect(Math.abs(count - 1387)).toBeLessThan(300);
   });
 
-  it('is not one any more after any change of one character, or of two neighbours', () => {
+  it('is invalid after any change of one character, or exchange of two neighbours', () => {
     fc.assert(
       fc.property(fc.nat(API_KEY_LENGTH - 1), fc.constantFrom(...BASE62), (at, digit) => {
         const key = generateApiKey();
@@ -77,7 +77,7 @@ describe('An API key', () => {
     );
   });
 
-  it('is nothing made up', () => {
+  it('is not any other text', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         expect(format.accepts(text)).toBe(false);
@@ -101,7 +101,7 @@ describe('An API key', () => {
     expect(made.map(isApiKeyOfAnyPrefix)).toEqual([true, false, false, false, false, false]);
   });
 
-  it('is a text, and so is the part of it that is shown', () => {
+  it('is a string, and so is its visible part', () => {
     const key = generateApiKey();
 
     expect(
@@ -110,14 +110,14 @@ describe('An API key', () => {
     expect([[visiblePartOf(key)], null, 7].map(isVisiblePart)).toEqual([false, false, false]);
   });
 
-  it('is shown by its prefix and five characters, no less and no more', () => {
+  it('has a visible part of its prefix and exactly five characters', () => {
     expect(['ua_1aB2c', 'acme_live_00000'].map(isVisiblePart)).toEqual([true, true]);
     expect(
       ['', 'ua_', 'ua_1aB2', 'ua_1aB2c3', 'ua1aB2c', 'ua_1aB2-', 'xUa_1aB2c', 'ua_1aB2c\n'].map(isVisiblePart),
     ).toEqual(Array(8).fill(false));
   });
 
-  it('has any prefix that is listed, and is read in one way, also where one begins with another', () => {
+  it('may have any listed prefix, and has only one, even if one prefix begins with another', () => {
     fc.assert(
       fc.property(PREFIXES, PREFIXES, fc.nat(), (prefixes, others, choice) => {
         const prefix = prefixes[choice % prefixes.length] ?? '';
@@ -132,7 +132,7 @@ describe('An API key', () => {
     );
   });
 
-  it('has the first of the prefixes where it is new, and matches the pattern for scanners', () => {
+  it('is generated with the first prefix, and matches the pattern for scanners', () => {
     fc.assert(
       fc.property(PREFIXES, (prefixes) => {
         const { pattern, ...acme } = new ApiKeyFormat(prefixes);
@@ -146,7 +146,7 @@ describe('An API key', () => {
     expect(new ApiKeyFormat(['acme_', 'ua_']).pattern).toBe('(acme_|ua_)[0-9A-Za-z]{49}');
   });
 
-  it('is nothing whose prefix was exchanged', () => {
+  it('is invalid after its prefix was exchanged', () => {
     fc.assert(
       fc.property(PREFIX, PREFIX, (one, other) => {
         const exchanged = other + generateApiKey(one).slice(one.length);
@@ -155,7 +155,7 @@ describe('An API key', () => {
     );
   });
 
-  it('has no more characters than its limits say', () => {
+  it('is no longer than its limits', () => {
     const longest = 'abcdefghijkl_mnopqrst_';
 
     expect(problemOfPrefixes([longest])).toBeUndefined();
@@ -197,7 +197,7 @@ describe('The prefixes of keys', () => {
     expect(problemOfPrefixes(prefixes)).toMatch(MALFORMED);
   });
 
-  it('may not have one twice', () => {
+  it('may not contain duplicates', () => {
     expect(problemOfPrefixes(['acme_', 'ua_', 'acme_'])).toBe('must not list a prefix twice');
   });
 });

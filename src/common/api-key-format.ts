@@ -8,10 +8,10 @@ import { crc32 } from 'node:zlib';
  * key is refused without a database query.
  *
  * A prefix ends with an underscore, which base62 does not have: the last underscore of a key ends
- * its prefix. A key has therefore one prefix only, also where one prefix begins with another
- * (`acme_`, `acme_live_`).
+ * its prefix. A key therefore has only one prefix, even if one prefix begins with another (`acme_`,
+ * `acme_live_`).
  *
- * It is in `common` because configuration, logs and error messages must recognize keys.
+ * This file is in `common` because configuration, logs and error messages must recognize keys.
  */
 
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
@@ -30,7 +30,7 @@ export const DEFAULT_PREFIX = 'ua_';
 /** The rule for a prefix of keys. */
 export const API_KEY_PREFIX = `^${PREFIX}$`;
 
-/** What a list shows of a key, of any prefix. */
+/** The part of a key, with any prefix, that a list shows. */
 export const VISIBLE_PART = `^${PREFIX}[0-9A-Za-z]{${String(VISIBLE_LENGTH)}}$`;
 export const MAX_VISIBLE_LENGTH = MAX_PREFIX_LENGTH + VISIBLE_LENGTH;
 export const MAX_API_KEY_LENGTH = MAX_PREFIX_LENGTH + BODY_LENGTH;
@@ -39,8 +39,8 @@ const ONE_PREFIX = new RegExp(API_KEY_PREFIX);
 const ONE_VISIBLE_PART = new RegExp(VISIBLE_PART);
 const KEY_OF_ANY_PREFIX = new RegExp(`^${PREFIX}${BODY}$`);
 /**
- * The bodies of keys, also without their checksum, which anybody can compute. Begins with the end
- * of a prefix, so that the search takes linear time.
+ * Matches the body of a key, even if its checksum, which anyone can compute, is incomplete or
+ * missing. Begins with the underscore that ends a prefix, so that the search takes linear time.
  */
 const BODIES = new RegExp(`_[0-9A-Za-z]{${String(RANDOM_LENGTH)},${String(BODY_LENGTH)}}`, 'g');
 
@@ -55,7 +55,9 @@ export class ApiKeyFormat {
   readonly firstPrefix: string;
   private readonly oneKey: RegExp;
 
-  /** @param prefixes valid and different ones (`problemOfPrefixes`); none for the default one */
+  /**
+   * @param prefixes valid, distinct prefixes (`problemOfPrefixes`); empty for the default prefix
+   */
   constructor(prefixes: readonly string[] = []) {
     const [first = DEFAULT_PREFIX, ...others] = prefixes;
     this.firstPrefix = first;
@@ -70,8 +72,8 @@ export class ApiKeyFormat {
   }
 
   /**
-   * Whether a text has a listed prefix, the format and the checksum of a key. Whether such a key
-   * exists is for the database to say.
+   * Whether a text has a listed prefix, the format and the checksum of a key. Does not tell whether
+   * such a key exists.
    */
   accepts(text: unknown): text is string {
     return typeof text === 'string' && this.oneKey.test(text) && hasChecksum(text);
@@ -84,16 +86,16 @@ export function generateApiKey(prefix = DEFAULT_PREFIX): string {
   return withChecksum(prefix + random);
 }
 
-/** Like `ApiKeyFormat.accepts`, for a key of any prefix, listed or not. */
+/** Like `ApiKeyFormat.accepts`, for a key with any prefix, listed or not. */
 export const isApiKeyOfAnyPrefix = (text: unknown): text is string =>
   typeof text === 'string' && KEY_OF_ANY_PREFIX.test(text) && hasChecksum(text);
 
-/** What a list shows of a key: its prefix and five more characters. */
+/** The part of a key that a list shows: its prefix and five more characters. */
 export const visiblePartOf = (key: string): string => key.slice(0, VISIBLE_LENGTH - BODY_LENGTH);
 
 export const isVisiblePart = (text: unknown): text is string => typeof text === 'string' && ONE_VISIBLE_PART.test(text);
 
-/** What a list of prefixes must be, as the rest of a sentence; undefined for a valid list. */
+/** The problem with a list of prefixes, as the rest of a sentence; undefined for a valid list. */
 export function problemOfPrefixes(prefixes: unknown): string | undefined {
   const isList = Array.isArray(prefixes) && prefixes.length > 0;
   if (!isList || !prefixes.every((prefix) => typeof prefix === 'string' && ONE_PREFIX.test(prefix)))
@@ -102,10 +104,10 @@ export function problemOfPrefixes(prefixes: unknown): string | undefined {
 }
 
 /**
- * Replaces every key in a text: the last protection of logs and messages. With a listed prefix,
- * whatever has the shape of a key is replaced, with its checksum or a part of it, since a mistyped
- * key tells almost all of the right one. With any other prefix, such as one that is not listed any
- * more, the checksum must be right, so that no other text is replaced.
+ * Replaces every key in a text: the last protection of logs and messages. With a listed prefix, any
+ * text in the shape of a key is replaced, even if its checksum is wrong or incomplete, since a
+ * mistyped key reveals almost all of the right one. With any other prefix, such as one that is no
+ * longer listed, the checksum must be right, so that no other text is replaced.
  */
 export const redactKeys = (text: string): string =>
   text.replace(BODIES, (found: string, at: number) => {

@@ -1,11 +1,10 @@
 import type { Duplex } from 'node:stream';
 
 /**
- * Makes a stream fail where a listener of its data throws. The parsers of `pg` and `ioredis` throw
- * on some messages, in the event handler of their socket, and an exception there would end the
- * process.
+ * Destroys a stream if a listener of its data throws. The parsers of `pg` and `ioredis` throw on
+ * some messages, in the event handler of their socket, where an exception would end the process.
  *
- * @param toError the error with which the stream is destroyed, from what the listener threw
+ * @param toError converts the value that the listener threw to the error of the stream
  */
 export function failOnThrowingListener(stream: Duplex, toError: (thrown: unknown) => Error): void {
   const emit = stream.emit.bind(stream) as (event: string | symbol, ...details: unknown[]) => boolean;

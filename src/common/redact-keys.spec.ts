@@ -1,15 +1,15 @@
 import fc from 'fast-check';
 import { ApiKeyFormat, generateApiKey, redactKeys } from './api-key-format.js';
 
-/* In a file of its own: a prefix that was listed once counts for the whole process. */
+/* In its own file: once listed, a prefix applies to the whole process. */
 describe('redactKeys', () => {
-  it('hides a key wherever it stands', () => {
+  it('hides a key anywhere in a text', () => {
     const key = generateApiKey();
 
     expect(redactKeys(`a ${key}, b${key}c`)).toBe('a ua_[redacted], bua_[redacted]c');
   });
 
-  it('hides a key that lacks a part of its checksum, which anybody can compute', () => {
+  it('hides a key that lacks a part of its checksum, which anyone can compute', () => {
     const key = generateApiKey();
 
     for (const missing of [1, 3, 6]) expect(redactKeys(`x ${key.slice(0, -missing)} y`)).toBe('x ua_[redacted] y');

@@ -11,35 +11,35 @@ export const POOL_WAIT_MS = 600;
 /** `lock_timeout`: the wait for a lock of another transaction. */
 export const LOCK_TIMEOUT_MS = 700;
 
-/** `statement_timeout`: a statement, with its waits for locks. */
+/** `statement_timeout`: a statement, including its waits for locks. */
 export const STATEMENT_TIMEOUT_MS = 800;
 
 /**
- * A response of the server. Longer than its own timeouts: it is for a server that does not respond
- * at all.
+ * The wait for a response of the server. Longer than the server's own timeouts: it applies only if
+ * the server does not respond at all.
  */
 export const RESPONSE_TIMEOUT_MS = 850;
 
-/** The wait of a change for those before it of the same user. */
+/** The wait of a change for earlier changes of the same user. */
 export const QUEUE_WAIT_MS = 1_000;
 
-/** A request, without the time in which its body is read. */
+/** A request, excluding the time in which its body is read. */
 export const REQUEST_DEADLINE_MS = 2_400;
 
-/** What callers are promised: 503 after an outage begins. */
+/** Promised to callers: a 503 response within this time during an outage. */
 export const PROMISED_RESPONSE_MS = 3_000;
 
 /** `idle_in_transaction_session_timeout`: a transaction that a paused process left open. */
 export const IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000;
 
-/** The rest of a request whose bytes arrive during a graceful shutdown. */
+/** The wait, during a graceful shutdown, for the rest of an incomplete request. */
 export const REST_OF_REQUEST_MS = 3_000;
 
 /** A graceful shutdown, after the drain time. */
 export const SHUTDOWN_GRACE_MS = 6_000;
 
 /**
- * What callers and orchestrators are promised: the exit after a stop signal without a drain time.
+ * Promised to callers and orchestrators: the exit after a stop signal, excluding the drain time.
  */
 export const PROMISED_EXIT_MS = 10_000;
 

@@ -4,7 +4,7 @@ import { timeOf, timeOrderedUuid } from './time-ordered-uuid.js';
 const MAX_TIME = 2 ** 48 - 1;
 
 describe('timeOrderedUuid', () => {
-  it('has the time in milliseconds, and is another one each time', () => {
+  it('contains the time in milliseconds, and is different each time', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: MAX_TIME }), (time) => {
         const id = timeOrderedUuid(time);
@@ -18,7 +18,7 @@ describe('timeOrderedUuid', () => {
 });
 
 describe('timeOf', () => {
-  it('is null for what is no UUID of version 7', () => {
+  it('is null for a text that is not a version 7 UUID', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.uuid({ version: 4 })), (text) => {
         expect(timeOf(text)).toBeNull();

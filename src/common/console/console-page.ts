@@ -6,13 +6,13 @@ import { type FingerprintOf, filled, servePage } from '../pages/served-page.js';
 
 const ours = (name: string): Promise<Buffer> => readFile(new URL(`./static/${name}`, import.meta.url));
 
-/** A module whose imports get the fingerprints of what they name, as URLs in HTML do. */
+/** A module in whose imports each URL has the fingerprint of its file, as in the HTML. */
 const ourModule = async (name: string, fingerprintOf: FingerprintOf): Promise<Buffer> => {
   const source = String(await ours(name));
   return Buffer.from(await filled(source.replaceAll(/ from '\.\/(.+)'/g, " from './$1?v={{$1}}'"), fingerprintOf));
 };
 
-/** The file for browsers; Node.js resolves the name of the package to another one, in `node`. */
+/** The file for browsers. Node.js resolves the package name to a different file, in `node`. */
 const litHtml = (name: string): Promise<Buffer> =>
   readFile(join(dirname(createRequire(import.meta.url).resolve('lit-html')), '..', name));
 
@@ -29,8 +29,8 @@ const FILES = {
 };
 
 /**
- * Serves the page for operators. It has no data and no secret: it calls the API with the key that
- * its reader types.
+ * Serves the page for operators. The page contains no data and no secret: it calls the API with the
+ * key that the operator types.
  */
 export function serveConsole(app: NestExpressApplication, path: string): void {
   servePage(app.getHttpAdapter().getInstance(), {

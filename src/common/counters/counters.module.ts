@@ -1,6 +1,6 @@
 import { Module } from '@nestjs/common';
 import { Counters } from './counters.js';
 
-/** Gives every feature the one `Counters` of its application. */
+/** Provides the one `Counters` of the application to every feature. */
 @Module({ providers: [Counters], exports: [Counters] })
 export class CountersModule {}

@@ -12,8 +12,8 @@ interface Queue {
 }
 
 /**
- * Counters of the features. Each application has a registry of its own, so that several in one
- * process do not add up.
+ * Counters of the features. Each application has its own registry, so that several applications in
+ * one process are counted separately.
  */
 @Injectable()
 export class Counters {

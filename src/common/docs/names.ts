@@ -2,9 +2,9 @@ import type { Type } from '@nestjs/common';
 import { ApiSchema, type OpenAPIObject } from '@nestjs/swagger';
 
 /*
- * The names of what we add to the document of an application. All have a prefix: the application
- * may have a `UserResponse` and a `getMe` of its own, and one of two schemas with the same name
- * replaces the other.
+ * Names that are added to the OpenAPI document of a host application. All have a prefix: the
+ * application may define its own `UserResponse` and `getMe`, and of two schemas with the same name
+ * one replaces the other.
  */
 
 const COMPONENT = 'UsersApi';
@@ -25,17 +25,17 @@ export function componentName(name: string): string {
 export const operationId = (id: string): string => OPERATION + id;
 export const tagName = (tag: string): string => TAG + tag;
 
-/** Whether a schema is one of ours, by its name. */
+/** Whether a schema belongs to this module, by its name. */
 export const isOurComponent = (name: string): boolean => name.startsWith(COMPONENT);
 
 export const isOurOperation = (id: string | undefined): boolean => id?.startsWith(OPERATION) ?? false;
 
-/** The extension of an operation that accepts every method, and is listed once. */
+/** The extension that marks an operation that accepts every method and is listed once. */
 export const ANY_METHOD = 'x-accepts-any-method';
 
 const named = new WeakSet<Type<unknown>>();
 
-/** Gives classes the names of their schemas. A repeat changes nothing. */
+/** Names the schemas of classes. Idempotent. */
 export function nameSchemas(...types: readonly Type<unknown>[]): void {
   for (const type of types) {
     if (!named.has(type)) ApiSchema({ name: componentName(type.name) })(type);
@@ -43,11 +43,11 @@ export function nameSchemas(...types: readonly Type<unknown>[]): void {
   }
 }
 
-/** Replaces the ids of operations that a text names in backticks. A repeat changes nothing. */
+/** Adds the prefix to the operation ids that a text names in backticks. Idempotent. */
 export const withOperationIds = (text: string, ids: readonly string[]): string =>
   ids.reduce((result, id) => result.replaceAll(`\`${id.slice(OPERATION.length)}\``, `\`${id}\``), text);
 
-/** Removes the prefix from all names, for the document of an application that has no others. */
+/** Removes the prefix from all names, for the document of the standalone application. */
 export const withoutPrefix = (document: OpenAPIObject): OpenAPIObject =>
   JSON.parse(
     JSON.stringify(document).replaceAll(new RegExp(`\\b${COMPONENT}(?=[A-Z])|\\b${OPERATION}|\\b${TAG}`, 'g'), ''),

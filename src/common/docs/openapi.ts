@@ -38,7 +38,7 @@ const COMMON_FAILURES: Readonly<Partial<Record<number, Readonly<Record<string, s
 const schemeOf = (format: ApiKeyFormat) =>
   ({ type: 'apiKey', in: 'header', name: 'x-api-key', description: describeKey(format) }) as const;
 
-/** What a document depends on besides the routes. */
+/** Inputs of the document besides the routes. */
 export interface DescriptionOptions {
   /** The option `apiKeyPrefixes` of `UsersApiModule`. */
   readonly apiKeyPrefixes?: readonly string[] | undefined;
@@ -57,7 +57,7 @@ const EXTRA_HEADERS: Partial<Record<number, Record<string, string>>> = {
   [STATUS_OF.unavailable]: { 'Retry-After': 'Seconds after which to try again' },
 };
 
-/** Headers of responses to a key, where they apply. */
+/** Headers of responses to requests with a key, where they apply. */
 const LIMIT_HEADERS: Readonly<Record<string, string>> = {
   'RateLimit-Policy':
     'The limits of the key and of its user, as far as they exist: requests in a window of so many seconds, as `"key";q=6000;w=60, "user";q=9000;w=60`',
@@ -69,8 +69,8 @@ const SUPERSEDED_HEADERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Describes our own application: `describeUsersApi`, with a title and an introduction, and with the
- * names that callers know.
+ * Describes the standalone application: `describeUsersApi`, plus a title and an introduction, and
+ * with names without a prefix.
  */
 export function describeApi(app: INestApplication, options: DescriptionOptions): OpenAPIObject {
   const config = new DocumentBuilder()
@@ -95,7 +95,7 @@ export function describeApi(app: INestApplication, options: DescriptionOptions):
  * Completes a document of `SwaggerModule.createDocument`, which lists the routes of
  * `UsersApiModule`: adds their examples, headers, failures and tags, closes their request bodies,
  * and adds the security scheme unless the document has it. Shows keys with the first of the given
- * prefixes. Changes nothing else; a repeat changes nothing.
+ * prefixes. Changes nothing else. Idempotent.
  *
  * @returns the same document
  */
@@ -133,8 +133,9 @@ const operationsOf = (item: PathItem): Operation[] =>
     .filter(({ operationId }) => isOurOperation(operationId));
 
 /**
- * The place of a path. The paths of API keys come last, and that of one's own key last of all: a
- * collection that is made from the document and run from top to bottom uses its key until the end.
+ * The sort key of a path. The paths of API keys come last, and the path that revokes the caller's
+ * own key last of all, so that a collection of requests generated from the document can use one key
+ * from the first to the last.
  */
 function rank(item: PathItem): number {
   const operations = operationsOf(item);
@@ -142,17 +143,17 @@ function rank(item: PathItem): number {
   return operations.some(({ tags }) => tags?.includes(KEYS_TAG)) ? 1 : 0;
 }
 
-/** The operations of a path, with that which ends the caller's own key behind the others. */
+/** The operations of a path, with the revocation of the caller's own key last. */
 function revocationLast(item: PathItem): PathItem {
   if (item.delete?.operationId !== OWN_KEY_REVOCATION) return item;
   const { delete: revocation, ...others } = item;
   return { ...others, delete: revocation };
 }
 
-/** A path, with a handler of all methods listed as GET alone. */
+/** A path, with a handler that accepts every method listed only as GET. */
 const listedOnce = (item: PathItem): PathItem => (item.get && ANY_METHOD in item.get ? { get: item.get } : item);
 
-/** Lists `application/merge-patch+json`, which is for changes, with `PATCH` alone. */
+/** Lists `application/merge-patch+json`, which is for changes, only with `PATCH`. */
 function omitMergePatch(item: PathItem): void {
   for (const operation of operationsOf(item)) {
     const { requestBody } = operation;
@@ -163,7 +164,9 @@ function omitMergePatch(item: PathItem): void {
   }
 }
 
-/** Moves the examples of parameters from their schemas to the parameters, where tools look. */
+/**
+ * Moves the examples of parameters from their schemas to the parameters, where tools look for them.
+ */
 function moveExamples({ parameters = [] }: Operation): void {
   for (const parameter of parameters) {
     const { example, ...schema } = (parameter as { schema?: { example?: unknown } }).schema ?? {};
@@ -171,7 +174,7 @@ function moveExamples({ parameters = [] }: Operation): void {
   }
 }
 
-/** Describes once the headers that `ApiKeyGuard` sets on every response to a key. */
+/** Describes once the headers that `ApiKeyGuard` sets on every response to a request with a key. */
 function describeKeyHeaders(components: Components, operations: readonly Operation[]): void {
   const headers = Object.entries(headerObjects({ ...REQUEST_ID, ...LIMIT_HEADERS, ...SUPERSEDED_HEADERS }));
   components.headers = {
@@ -193,8 +196,8 @@ const referencesTo = (...headers: readonly Headers[]): Record<string, { $ref: st
   );
 
 /**
- * Gives each operation its own examples of failures. The response of the first operation with a key
- * is a component, to which the others with the same examples refer.
+ * Gives each operation its own examples of failures. The response of the first operation that needs
+ * a key becomes a component, to which operations with the same examples refer.
  */
 function describeFailures(components: Components, operations: readonly Operation[]): void {
   const shared = { ...components.responses };
@@ -211,7 +214,7 @@ function describeFailures(components: Components, operations: readonly Operation
   components.responses = shared;
 }
 
-/** Whether a response is of ours, and not one that the host adds to all operations. */
+/** Whether a response is declared by this module, not added to all operations by the host. */
 const isOurFailure = ({ content = {} }: ResponseObject): boolean =>
   Object.values(content).some(({ schema }) => schema && '$ref' in schema && schema.$ref === ERROR);
 
@@ -249,7 +252,7 @@ function showPrefixes({ schemas = {} }: Components, operations: readonly Operati
     if (isOurComponent(name)) schemas[name] = withKeyPrefixes(schema, format);
 }
 
-/** Adds the tags of our operations in the order of `TAGS`, unless the document has them. */
+/** Adds the tags of our operations in the order of `TAGS`, unless the document already has them. */
 function withTags(tags: Tags, operations: readonly Operation[]): Tags {
   const used = new Set(operations.flatMap(({ tags: names = [] }) => names));
   const ours = Object.entries(TAGS).map(([tag, description]) => ({ name: tagName(tag), description }));
@@ -259,7 +262,7 @@ function withTags(tags: Tags, operations: readonly Operation[]): Tags {
 
 /**
  * Documents that the validation pipe refuses unknown properties. A body with properties that only
- * administrators may send gets an example without these, for every caller.
+ * administrators may send gets an example without them, which is valid for every caller.
  */
 function closeRequestBodies({ schemas = {} }: Components, operations: readonly Operation[]): void {
   for (const { requestBody } of operations) {

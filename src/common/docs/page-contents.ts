@@ -3,7 +3,7 @@ import type { OpenAPIObject } from '@nestjs/swagger';
 type Operation = NonNullable<OpenAPIObject['paths'][string]['get']>;
 type Parameter = Exclude<NonNullable<Operation['parameters']>[number], { $ref: string }>;
 
-/** What the template of the page names, but for the fingerprints of its files. */
+/** The values in the template of the page, except for the fingerprints of its files. */
 export const partsOf = (document: OpenAPIObject): ReadonlyMap<string, string> =>
   new Map([
     ['title', escaped(document.info.title)],
@@ -13,7 +13,7 @@ export const partsOf = (document: OpenAPIObject): ReadonlyMap<string, string> =>
     ['document', JSON.stringify(withoutPrefilledParameters(document)).replaceAll('<', String.raw`\u003c`)],
   ]);
 
-/** Lists the operations by tag: what a reader sees until the scripts have arrived. */
+/** Lists the operations by tag, for display until the scripts have loaded. */
 function outlineOf({ paths, tags = [] }: OpenAPIObject): string {
   const operations = Object.entries(paths).flatMap(([path, methods]) =>
     operationsOf(methods).map(([method, operation]) => ({ path, method, ...operation })),
@@ -33,9 +33,9 @@ function outlineOf({ paths, tags = [] }: OpenAPIObject): string {
 }
 
 /**
- * Moves the example of each parameter to its description. Swagger UI would fill it in, and a list
- * that is executed as it stands would be filtered by a date or an id that the reader did not
- * choose.
+ * Moves the example of each parameter to its description. Swagger UI would fill the example in, and
+ * a list that is requested without edits would be filtered by a date or an id that the reader did
+ * not choose.
  */
 function withoutPrefilledParameters(document: OpenAPIObject): OpenAPIObject {
   const copy = structuredClone(document);

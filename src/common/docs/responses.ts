@@ -13,7 +13,7 @@ export type Headers = Readonly<Record<string, string>>;
 export type Examples = Readonly<Record<string, DomainError>>;
 
 /**
- * The conditional headers of a request, and the status of the response where the condition ends the
+ * The conditional headers of a request, and the status of the response if the condition ends the
  * request.
  */
 export interface Condition {
@@ -74,7 +74,7 @@ interface TextSchema {
 
 const UUID_HEADER = { maxLength: 36, format: 'uuid' };
 
-/** The values of the header fields of responses. A field without a schema of its own is text. */
+/** The values of the header fields of responses. A field that is not listed here is text. */
 const HEADER_SCHEMAS: Readonly<Record<string, Omit<TextSchema, 'type'>>> = {
   'Accept-Patch': { maxLength: 50, pattern: '^[a-z/+-]+(, [a-z/+-]+)*$' },
   Deprecation: { maxLength: 20, pattern: '^@-?[0-9]{1,12}$' },
@@ -108,7 +108,7 @@ export const headerObjects = (headers: Headers): Record<string, { description: s
 export const ApiFailures = (...kinds: readonly ErrorKind[]): ClassDecorator & MethodDecorator =>
   applyDecorators(...kinds.map((kind) => ApiResponse({ status: STATUS_OF[kind], type: ErrorResponse })));
 
-/** Documents failures by examples, each with the body that the caller reads. */
+/** Documents failures by examples, each with the body that the caller receives. */
 export const ApiFailureExamples = (examples: Examples): ClassDecorator & MethodDecorator =>
   applyDecorators(
     ...Object.entries(examples).map(([name, { kind, message }]) => {

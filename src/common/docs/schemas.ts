@@ -1,4 +1,4 @@
-/** The schema of an instant of a response: RFC 3339, in UTC, with milliseconds. */
+/** The schema of an instant in a response: RFC 3339, in UTC, with milliseconds. */
 export const INSTANT = {
   format: 'date-time',
   maxLength: 24,

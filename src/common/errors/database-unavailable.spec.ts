@@ -17,7 +17,10 @@ const fatal = (severity: string): QueryFailedError =>
   new QueryFailedError('SELECT', [], Object.assign(new Error('said by the server'), { code: '99999', severity }));
 const system = (code: string, syscall = 'connect'): Error => Object.assign(new Error(), { code, syscall });
 
-/** Messages of `pg`, its pool and TypeORM that are told by the whole text, and by its beginning. */
+/**
+ * Messages of `pg`, its pool and TypeORM that are identified by their whole text, and by its
+ * beginning.
+ */
 const WHOLE_MESSAGES: readonly (readonly [DatabaseFailure, string])[] = [
   ['unreachable', 'The server does not support SSL connections'],
   ['busy', 'timeout exceeded when trying to connect'],
@@ -103,29 +106,29 @@ const OTHERS: readonly unknown[] = [
 ];
 
 describe('databaseFailureOf', () => {
-  it.each(FAILURES)('is %s of %p, and the database is unavailable', (failure, error) => {
+  it.each(FAILURES)('is %s for %p, and the database is unavailable', (failure, error) => {
     expect(databaseFailureOf(error)).toBe(failure);
     expect(isDatabaseUnavailable(error)).toBe(true);
   });
 
-  it('is that of an error that is its own cause', () => {
+  it('is found for an error that is its own cause', () => {
     const error: Error & { driverError?: unknown } = Object.assign(new Error(), { code: '53100' });
     error.driverError = error;
 
     expect(databaseFailureOf(error)).toBe('full');
   });
 
-  it('is told by refusals of ours, which do not mean that the database is unavailable', () => {
+  it('is stated by refusals of the application, which do not mean that the database is unavailable', () => {
     expect(databaseFailureOf(new DatabaseBusyError())).toBe('busy');
     expect(databaseFailureOf(new ReadOnlyDatabaseError())).toBe('read_only');
     expect(isDatabaseUnavailable(new DatabaseBusyError())).toBe(false);
   });
 
-  it('is null of what is not the fault of the database', () => {
+  it('is null for an error that the database did not cause', () => {
     for (const error of OTHERS) expect([databaseFailureOf(error), isDatabaseUnavailable(error)]).toEqual([null, false]);
   });
 
-  it('is no matter of callers', () => {
+  it('is not revealed to callers', () => {
     expect(new DatabaseUnreachableError(sql('53100'))).toMatchObject({
       kind: 'unavailable',
       message: 'The service is temporarily unavailable',
@@ -137,10 +140,10 @@ describe('databaseFailureOf', () => {
       /### Failures of the database\n(.*?)\n#/s.exec(readFileSync('docs/operations.md', 'utf8')) ?? [];
     const explained = [...section.matchAll(/^\| `(\w+)` +\|/gm)].map(([, reason]) => reason);
 
-    expect(explained.slice(1)).toEqual(Object.keys(DATABASE_FAILURES)); // behind the head of the table
+    expect(explained.slice(1)).toEqual(Object.keys(DATABASE_FAILURES)); // without the header of the table
   });
 
-  it('has no reason that no error has', () => {
+  it('has at least one error for each reason', () => {
     expect(new Set(FAILURES.map(([failure]) => failure))).toEqual(new Set(Object.keys(DATABASE_FAILURES)));
   });
 });

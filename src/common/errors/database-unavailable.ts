@@ -24,7 +24,7 @@ export type DatabaseFailure = keyof typeof DATABASE_FAILURES;
 
 /**
  * Codes that mean "not now": SQLSTATEs (Appendix A of PostgreSQL's manual), their classes of two
- * characters, which apply where the code itself is not listed, and error codes of the operating
+ * characters, which apply if the code itself is not listed, and error codes of the operating
  * system.
  */
 const CODES: ReadonlyMap<string, DatabaseFailure> = new Map([
@@ -61,12 +61,10 @@ const CODES: ReadonlyMap<string, DatabaseFailure> = new Map([
   ['ENOENT', 'unreachable'], // the socket file of a server that is down
 ]);
 
-/**
- * Severities of PostgreSQL's errors with which the server ends the connection, whatever their code.
- */
+/** Severities with which PostgreSQL ends the connection, whatever the code of the error. */
 const ENDING_SEVERITIES: readonly unknown[] = ['FATAL', 'PANIC'];
 
-/** Errors of `pg`, its pool and TypeORM that can be told by their text alone. */
+/** Errors of `pg`, its pool and TypeORM that can be identified only by their text. */
 const MESSAGES: readonly (readonly [RegExp, DatabaseFailure])[] = [
   [/^The server does not support SSL connections$/, 'unreachable'],
   [/^timeout exceeded when trying to connect$/, 'busy'], // of a caller that waited for a connection of the pool
@@ -78,8 +76,8 @@ const MESSAGES: readonly (readonly [RegExp, DatabaseFailure])[] = [
   [/^Cannot use a pool after calling end on the pool$/, 'unreachable'],
   [/^received invalid response/, 'unreadable'],
   [/^Received unexpected \w+ message from backend/, 'unreadable'],
-  // The connection was lost between two statements of a transaction: TypeORM has released its query
-  // runner by then.
+  // The connection was lost between two statements of a transaction: TypeORM has already released
+  // its query runner.
   [/^Query runner already released/, 'unreachable'],
   [/^Database connection provided by a query runner was already released/, 'unreachable'],
 ];
@@ -92,7 +90,7 @@ interface DriverFailure {
   readonly driverError?: unknown;
 }
 
-/** An error of the application itself, 503, because of the database. */
+/** An error that the application itself raises because of the database (503). */
 export abstract class DatabaseFailureError extends DomainError {
   readonly kind = 'unavailable';
   abstract readonly failure: DatabaseFailure;
@@ -102,7 +100,7 @@ export abstract class DatabaseFailureError extends DomainError {
 export class DatabaseUnreachableError extends DatabaseFailureError {
   readonly failure: DatabaseFailure;
 
-  /** @param failure by default what the cause tells */
+  /** @param failure by default derived from the cause */
   constructor(cause: unknown, failure: DatabaseFailure = databaseFailureOf(cause) ?? 'unreachable') {
     super('The service is temporarily unavailable');
     this.cause = cause;
@@ -110,7 +108,7 @@ export class DatabaseUnreachableError extends DatabaseFailureError {
   }
 }
 
-/** A message that the driver cannot read. The connection is closed. */
+/** The driver cannot read a message of the database. The connection is closed. */
 export class UnreadableDatabaseError extends DatabaseUnreachableError {
   constructor(cause: unknown) {
     super(cause, 'unreadable');
@@ -145,8 +143,8 @@ const firstFailure = (errors: readonly unknown[]): DatabaseFailure | null =>
   errors.map(databaseFailureOf).find((failure) => failure !== null) ?? null;
 
 /**
- * Whether an error says that the database cannot be reached, refuses or is too slow, rather than
- * that we asked wrongly or took no more work.
+ * Whether an error means that the database cannot be reached, refuses work or is too slow, rather
+ * than that a statement is wrong or the application accepts no more work.
  */
 export const isDatabaseUnavailable = (error: unknown): boolean =>
   error instanceof DomainError ? error instanceof DatabaseUnreachableError : databaseFailureOf(error) !== null;

@@ -34,7 +34,9 @@ export abstract class DomainError extends Error {
     this.name = new.target.name;
   }
 
-  /** What a GraphQL server copies into `extensions` of the error; the codes are those of Nest. */
+  /**
+   * The fields that a GraphQL server copies into `extensions` of the error, with the codes of Nest.
+   */
   get extensions(): { readonly code: string; readonly status: number } {
     return { code: CODES[this.kind] ?? this.kind.toUpperCase(), status: STATUS_OF[this.kind] };
   }

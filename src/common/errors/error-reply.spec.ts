@@ -57,10 +57,10 @@ describe('toErrorReply', () => {
     [399, 500, 'Internal server error'],
     [400, 400, 'Bad Request'],
     [451, 451, 'Unavailable For Legal Reasons'],
-    [499, 499, 'Error'], // which has no text
+    [499, 499, 'Error'], // a status without a reason phrase
     [500, 500, 'Internal server error'],
     ['404', 500, 'Internal server error'],
-  ])('takes the status %p of an error of a library for %i', (status, expected, message) => {
+  ])('maps the status %p of a library error to %i', (status, expected, message) => {
     expect(toErrorReply({ status })).toEqual({
       body: { status: expected, message },
       headers: { 'Cache-Control': 'no-store' },
@@ -82,10 +82,10 @@ describe('toErrorReply', () => {
     ['a server error of a library', Object.assign(new Error('secret'), { status: 503 }), 500, 'Internal server error'],
     ['an unknown error', new Error('secret'), 500, 'Internal server error'],
     ['a statement that is wrong', failed({ code: '42601' }), 500, 'Internal server error'],
-    ['a constraint nobody named', failed({ code: '23505' }), 500, 'Internal server error'],
+    ['a constraint that no code handles', failed({ code: '23505' }), 500, 'Internal server error'],
     ['nothing at all', undefined, 500, 'Internal server error'],
     ['a text', 'secret', 500, 'Internal server error'],
-  ])('does not repeat what %s says', (_, error, status, message) => {
+  ])('does not repeat the text of %s', (_, error, status, message) => {
     expect(toErrorReply(error).body).toEqual({ status, message });
   });
 
@@ -109,7 +109,7 @@ describe('toErrorReply', () => {
     });
   });
 
-  it('does not take a missing file of ours for a missing database', () => {
+  it('does not mistake a missing file for a missing database', () => {
     expect(toErrorReply(Object.assign(new Error(), { code: 'ENOENT', syscall: 'open' })).body.status).toBe(500);
   });
 });

@@ -42,7 +42,7 @@ describe('ErrorFilter outside of HTTP', () => {
     ['graphql', REFUSED],
     ['rpc', REFUSED],
     ['ws', new Error("the host's own")],
-  ])('leaves to %s what it throws there', (type, thrown) => {
+  ])('rethrows an error of %s that it does not handle', (type, thrown) => {
     expect(() => {
       new ErrorFilter().catch(thrown, hostOf({}, type));
     }).toThrow(thrown as Error);

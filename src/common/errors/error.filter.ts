@@ -7,8 +7,8 @@ import { DomainError, STATUS_OF } from './domain.error.js';
 import { toErrorReply } from './error-reply.js';
 
 /**
- * The one door by which failures leave: every error becomes an `ErrorResponse`, and from 500 up a
- * log line as well.
+ * Handles every failure: each error becomes an `ErrorResponse` and, from status 500 up, also a log
+ * line.
  */
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
@@ -23,7 +23,7 @@ export class ErrorFilter implements ExceptionFilter {
     const http = host.switchToHttp();
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
-    if (response.writableEnded) return; // the deadline has passed, and its answer is out
+    if (response.writableEnded) return; // the deadline has passed, and its response is sent
     const error = describeRouteMiss(thrown, request);
     const { body, headers } = toErrorReply(error);
 
@@ -32,13 +32,13 @@ export class ErrorFilter implements ExceptionFilter {
     if (body.status >= 500 && !request.probes?.isRepeated(path, body.status))
       this.logger.error({ request_id: request.id, err: error }, body.message);
     if (response.headersSent) {
-      response.destroy(); // half an answer is out: cutting it off is the only honest end
+      response.destroy(); // a part of the response is sent: only an aborted connection can report the failure
       return;
     }
-    // A caller that was not told to continue may send its body or not: where its next request
-    // starts is unknown.
+    // A caller that has received no 100 response may or may not send its body, so it is unknown
+    // where its next request starts.
     if (awaitsContinue(request)) response.setHeader('Connection', 'close');
-    response.removeHeader('ETag'); // and the media type: of the response that could not be made
+    response.removeHeader('ETag'); // set for the response that failed, as is the media type, which is replaced
     response.set(headers).status(body.status).type('json').json(body);
   }
 
@@ -46,7 +46,7 @@ export class ErrorFilter implements ExceptionFilter {
   private send(error: DomainError, client: WebSocketClient): void {
     const { body } = toErrorReply(error);
     if (body.status >= 500) this.logger.error({ err: error }, body.message);
-    // A client of `ws` is an emitter too, whose `emit` sends nothing.
+    // A client of `ws` is also an event emitter, but its `emit` sends nothing.
     if (client.readyState === undefined) client.emit('exception', body);
     else client.send(JSON.stringify({ event: 'exception', data: body }));
   }
@@ -59,6 +59,9 @@ interface WebSocketClient {
   send(text: string): unknown;
 }
 
-/** For routes of others: leaves to their own filters what is not ours. */
+/**
+ * For routes of the host: handles only `DomainError`, and leaves other errors to the host's
+ * filters.
+ */
 @Catch(DomainError)
 export class DomainErrorFilter extends ErrorFilter {}

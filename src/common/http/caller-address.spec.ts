@@ -36,11 +36,11 @@ describe('addressOf', () => {
     ],
     ...['1.2.3.4:100000', '[1.2.3.4', '2001:db8::1]:1', '%eth0', '1.2.3.4, 5.6.7.8', ' 1.2.3.4', '1.2.3.4\n', ':1'],
     'x'.repeat(100_000),
-  ])('knows none in %j', (text) => {
+  ])('finds no address in %j', (text) => {
     expect(addressOf(text)).toBeUndefined();
   });
 
-  it('gives one spelling of an address, of 39 characters at most, and nothing else, whatever the text', () => {
+  it('returns a normalized address of at most 39 characters, or undefined, for any text', () => {
     const address = fc.oneof(fc.ipV4(), fc.ipV4Extended(), fc.ipV6());
     const port = fc.nat(65_535).map((number) => `:${String(number)}`);
     const written = fc.oneof(

@@ -10,7 +10,7 @@ const DEADLINE_MS = 2_400;
 describe('deadline', () => {
   let request: IncomingMessage;
   let response: ServerResponse;
-  /** What the rest of the application is called with: nothing, then the error. */
+  /** The calls of the next handler: first without an argument, then with the error. */
   let next: jest.Mock<(error?: unknown) => void>;
 
   beforeEach(() => {
@@ -22,7 +22,7 @@ describe('deadline', () => {
   });
   afterEach(() => jest.useRealTimers());
 
-  /** What Node does when a part of the body arrives, and when the last one does. */
+  /** Simulate the arrival of a part of the body, and of its end. */
   const receive = (part: string): boolean => request.push(part);
   const receiveEnd = (): boolean => request.push(null);
   const read = async (): Promise<void> => {
@@ -30,7 +30,7 @@ describe('deadline', () => {
     await turn();
   };
   const hasPassed = (): boolean => next.mock.calls.some(([error]) => error instanceof DeadlineError);
-  /** Whether it has passed a millisecond before this time, and at this time. */
+  /** Whether the deadline has passed a millisecond before this time, and at this time. */
   const passes = (ms: number): [before: boolean, then: boolean] => {
     jest.advanceTimersByTime(ms - 1);
     const before = hasPassed();
@@ -69,7 +69,7 @@ describe('deadline', () => {
     expect(passes(DEADLINE_MS - 1_000)).toEqual([false, true]);
   });
 
-  it('passes before the body is read where the time is up by then', () => {
+  it('passes before the body is read if the time is up', () => {
     receive('{');
 
     expect(passes(DEADLINE_MS)).toEqual([false, true]);

@@ -11,15 +11,15 @@ export class DeadlineError extends DomainError {
 }
 
 /**
- * Sends 503 once a request has taken too long. Each use of the database has a timeout of its own;
- * this one bounds their sum.
+ * Sends 503 once a request has taken too long. Each use of the database has its own timeout; the
+ * deadline limits their sum.
  *
- * The clock is stopped while the body is read, which takes the caller's time and has a timeout of
- * its own, and what passed before that counts. So the response is sent within the deadline after
- * the last byte, whether the body arrives with the header or later than the key is looked up.
+ * The clock is stopped while the body is read, because that depends on the caller and has its own
+ * timeout; the time before it counts. The response is therefore sent within the deadline after the
+ * last byte, whether the body arrives with the header or after the key is looked up.
  *
- * Work that was begun for the request continues and may still be committed. README says what a
- * repeated request does then.
+ * Work that has started for the request continues and may still be committed. README states the
+ * effect of a repeated request.
  */
 export const deadline: RequestHandler = (request, response, next) => {
   let leftMs = REQUEST_DEADLINE_MS;

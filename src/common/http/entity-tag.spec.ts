@@ -7,11 +7,11 @@ describe('versionsMatching', () => {
     expect(versionsMatching(entityTag({ id, version: '7' }), id)).toEqual(['7']);
   });
 
-  it('knows the row by an id in capitals too, as it may stand in a path', () => {
+  it('recognizes the row by an id in upper case, which a path may contain', () => {
     expect(versionsMatching(entityTag({ id, version: '7' }), id.toUpperCase())).toEqual(['7']);
   });
 
-  it.each([undefined, '*', ' * '])('lets any version do for %j', (header) => {
+  it.each([undefined, '*', ' * '])('accepts any version for %j', (header) => {
     expect(versionsMatching(header, id)).toBeUndefined();
   });
 
@@ -35,7 +35,7 @@ describe('versionsMatching', () => {
     `"${id}.1"x`,
     `x"${id}.1"`,
     `"${id}x1"`,
-  ])('lets no version do for %j', (header) => {
+  ])('accepts no version for %j', (header) => {
     expect(versionsMatching(header, id)).toEqual([]);
   });
 });
@@ -57,7 +57,7 @@ describe('versionsExcluded', () => {
   });
 });
 
-it('takes the conditions from the headers of their names', () => {
+it('reads each condition from its own header', () => {
   const headers = { 'if-match': `"${id}.1"`, 'if-none-match': `"${id}.2"` };
 
   expect(conditionsOf(headers, id)).toEqual({ ifVersions: ['1'], unlessVersions: ['2'] });

@@ -11,9 +11,9 @@ export const entityTag = (row: { readonly id: string; readonly version: string }
  * The versions of a row that an `If-Match` header accepts (RFC 9110, section 13.1.1).
  *
  * @param id of the row, in upper or lower case
- * @returns undefined where any version will do (no header, or `*`); empty where none can match:
- *   weak tags, tags of other rows, and text that is not an entity tag, because a condition that
- *   cannot be read must not count as met
+ * @returns undefined if any version matches (no header, or `*`); empty if none can match: weak
+ *   tags, tags of other rows, and text that is not an entity tag, because a condition that cannot
+ *   be read must not count as met
  */
 export function versionsMatching(ifMatch: string | undefined, id: string): string[] | undefined {
   if (ifMatch === undefined || ifMatch.trim() === '*') return undefined;
@@ -26,8 +26,8 @@ export function versionsMatching(ifMatch: string | undefined, id: string): strin
 
 /**
  * The versions of a row that an `If-None-Match` header names (RFC 9110, section 13.1.2), for a
- * write that must hit none of them: `*` where any counts. Weak tags count, too, and what is no
- * entity tag does not.
+ * write that must match none of them; `*` for any version. Weak tags count, too; text that is not
+ * an entity tag does not.
  */
 export function versionsExcluded(ifNoneMatch: string | undefined, id: string): string[] | '*' {
   if (ifNoneMatch === undefined) return [];

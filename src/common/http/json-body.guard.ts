@@ -8,12 +8,12 @@ import { AmbiguousRequestError } from './ambiguous-requests.js';
 import { awaitsContinue } from './expectations.js';
 import { parseJsonObject, TooDeepError } from './json-object.js';
 
-/** Bytes. The largest legal body of any route is well below. */
+/** Bytes. The largest valid body of any route is much smaller. */
 export const BODY_LIMIT = 16 * 1024;
 
-/** RFC 7396: for our flat bodies, whose null is always refused, it means the same as JSON. */
+/** RFC 7396: equivalent to JSON for flat bodies in which null is always refused. */
 export const MERGE_PATCH = 'application/merge-patch+json';
-/** Accepted with every method; the document lists the second for PATCH alone. */
+/** Accepted with every method; the document lists the second for PATCH only. */
 export const MEDIA_TYPES = ['application/json', MERGE_PATCH];
 
 export class UnsupportedMediaTypeError extends DomainError {
@@ -39,12 +39,12 @@ export class UnreadableBodyError extends DomainError {
 }
 
 /**
- * Admits requests that bring one JSON object that is a valid instance of a request class, and
- * leaves it in `request.body`.
+ * Admits requests whose body is one JSON object that is a valid instance of a request class, and
+ * stores it in `request.body`.
  *
- * A guard rather than a body parser, because Express parses before any guard runs: here it comes
- * after the guard that asks for the key, so a caller without one learns nothing about its body and
- * cannot make us keep it.
+ * A guard rather than a body parser, because Express parses before any guard runs. This guard runs
+ * after the one that checks the key, so a caller without a key receives no information about its
+ * body, which is not kept in memory.
  */
 export class JsonBodyGuard implements CanActivate {
   constructor(private readonly type: Type) {}
@@ -62,10 +62,7 @@ export class JsonBodyGuard implements CanActivate {
   }
 }
 
-/**
- * What the header fields tell already: nothing of the body has to be read for it, or even to be
- * sent.
- */
+/** Checks the header fields before any of the body is read, or even sent. */
 function refuseUnfitBodies(request: Request): void {
   const { 'content-type': type } = request.headers;
   if (!(isEmpty(request) && type === undefined)) refuseOtherMediaTypes(request);
@@ -83,7 +80,7 @@ async function readBody(request: RawBodyRequest<Request>): Promise<Buffer> {
   } catch (error) {
     const { type: reason } = error as { type?: unknown };
     if (reason === 'entity.too.large') {
-      request.resume(); // its reader stopped in the middle: the rest would stand before the next request of the connection
+      request.resume(); // the rest of the body would precede the next request of the connection
       throw new BodyTooLargeError();
     }
     if (reason === 'request.aborted' || reason === 'request.size.invalid' || reason === 'stream.not.readable') {
@@ -94,9 +91,8 @@ async function readBody(request: RawBodyRequest<Request>): Promise<Buffer> {
 }
 
 /**
- * An application that parses bodies has done so before any guard. It keeps the bytes where it was
- * made with Nest's `rawBody: true`; without them a property that is given twice cannot be seen any
- * more.
+ * Returns the bytes of a body that the application has parsed before any guard. They are kept if it
+ * was created with Nest's `rawBody: true`; without them, duplicate properties cannot be detected.
  */
 function bodyThatWasRead({ rawBody, body }: RawBodyRequest<Request>): Buffer {
   const bytes = rawBody ?? written(body);
@@ -108,7 +104,7 @@ function written(body: unknown): Buffer {
   try {
     return Buffer.from(JSON.stringify(body));
   } catch (error) {
-    throw error instanceof RangeError ? new TooDeepError() : error; // a depth that ends the stack
+    throw error instanceof RangeError ? new TooDeepError() : error; // nesting that exceeds the stack
   }
 }
 

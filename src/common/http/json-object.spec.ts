@@ -34,10 +34,10 @@ describe('parseJsonObject', () => {
     );
   });
 
-  it('refuses a number that would become an integer by being rounded, and takes every way to write one that is', () => {
+  it('refuses a number that rounding would turn into an integer, and accepts every spelling of an integer', () => {
     fc.assert(
       fc.property(fc.maxSafeInteger(), fc.nat(20), (integer, zeros) => {
-        fc.pre(integer !== 0); // what is next to it is no integer
+        fc.pre(integer !== 0); // a number close to 0 is not rounded to an integer
         const digits = String(integer);
         for (const same of [
           digits,
@@ -49,7 +49,7 @@ describe('parseJsonObject', () => {
           expect(() => parse(`{"a":${other}}`)).toThrow('more digits than can be kept');
       }),
     );
-    expect(() => parse(`{"a":1.${'0'.repeat(1_000_000)}1}`)).toThrow('more digits than can be kept'); // at once
+    expect(() => parse(`{"a":1.${'0'.repeat(1_000_000)}1}`)).toThrow('more digits than can be kept'); // in linear time
     expect(parse('{"a":"9007199254740993","b":0.1,"c":1e21,"d":-0,"e":0.0e5}')).toEqual({
       a: '9007199254740993',
       b: 0.1,
@@ -88,7 +88,7 @@ describe('parseJsonObject', () => {
     ['{"a":1,"a":2}', 'The body gives the property "a" twice'],
     ['{"a":1.00000000000000000001}', 'The body has a number with more digits than can be kept'],
     [`{"a":${'['.repeat(32)}${']'.repeat(32)}}`, 'The body must not be nested more than 32 levels deep'],
-  ])('says what is wrong with %j, and calls the text by its label', (text, message) => {
+  ])('states what is wrong with %j, and names the text by its label', (text, message) => {
     const refusal = (label?: string): unknown => {
       try {
         return parseJsonObject(Buffer.from(text), label);
@@ -100,7 +100,7 @@ describe('parseJsonObject', () => {
     expect([refusal(), refusal('the line')]).toEqual([message, message.replace('The body', 'the line')]);
   });
 
-  it('fails as an invalid request whose body it is, where nothing else is said', () => {
+  it('is an error of the request body by default', () => {
     expect([new InvalidJsonError('x'), new NotAnObjectError(), new TooDeepError()]).toMatchObject([
       { kind: 'invalid', message: 'x' },
       { kind: 'invalid', message: 'The body must be a JSON object' },
@@ -108,7 +108,7 @@ describe('parseJsonObject', () => {
     ]);
   });
 
-  it('says of bytes that are not UTF-8 which text they are in', () => {
+  it('names the text whose bytes are not UTF-8', () => {
     expect(() => parseJsonObject(Buffer.from([0xff]), 'the line')).toThrow('the line must be in UTF-8');
   });
 
@@ -129,7 +129,7 @@ describe('parseJsonObject', () => {
   });
 
   it.each(['1e-400', '-1e-400', '0.99999999999999999999', '10.00000000000000000001', '99999999999999999999e-19'])(
-    'refuses %s, which is no integer, though it would be read as one',
+    'refuses %s, which is not an integer but would be read as one',
     (text) => {
       expect(() => parse(`{"a":${text}}`)).toThrow('more digits than can be kept');
     },
@@ -143,7 +143,7 @@ describe('parseJsonObject', () => {
     }
   });
 
-  it('reads 32 levels, and refuses what is nested deeper, to the full 16 KiB', () => {
+  it('reads 32 levels, and refuses deeper nesting, up to the full 16 KiB', () => {
     const nested = (levels: number, [open, close]: readonly [string, string]): string =>
       `{"a":${open.repeat(levels - 1)}1${close.repeat(levels - 1)}}`;
 
@@ -162,7 +162,7 @@ describe('parseJsonObject', () => {
 });
 
 describe('quoted', () => {
-  it('cuts long names, so that a caller cannot make us repeat its body', () => {
+  it('truncates long names, so that a message cannot repeat a body', () => {
     expect(quoted('a'.repeat(64))).toBe(`"${'a'.repeat(64)}"`);
     expect(quoted('a'.repeat(65))).toBe(`"${'a'.repeat(64)}…"`);
     expect(quoted('a'.repeat(1000))).toBe(`"${'a'.repeat(64)}…"`);

@@ -27,7 +27,7 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true });
  * object may have the same property twice, because one of the values would be lost silently; and no
  * number may become an integer by rounding, because amounts of credits are exact.
  *
- * @param label what messages call the text
+ * @param label the name of the text in messages
  * @throws InvalidJsonError for anything else; its message never contains the text
  */
 export function parseJsonObject(bytes: Buffer, label = 'The body'): Record<string, unknown> {
@@ -98,8 +98,8 @@ function isRounded(number: string): boolean {
 }
 
 /**
- * The significant digits, all of them behind a point, and the power of ten: equal for every
- * spelling of the same number but for its sign.
+ * The significant digits after a decimal point, and the power of ten: equal for every spelling of
+ * the same number, apart from its sign.
  */
 function digitsOf(number: string): string {
   const [, whole = '', fraction = '', power = '0'] = /(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?/.exec(number) ?? [];

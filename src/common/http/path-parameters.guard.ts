@@ -2,11 +2,13 @@ import { type CanActivate, type ExecutionContext, NotFoundException } from '@nes
 import type { Request } from 'express';
 
 export interface PathParameter {
-  /** The texts that it accepts. Any other text makes the path an unknown one (404). */
+  /** The accepted texts. With any other text, the path is unknown (404). */
   readonly pattern: RegExp;
   readonly description: string;
   readonly example: string;
-  /** The schema of the document, whose pattern other dialects can compile. */
+  /**
+   * The schema for the document. Its pattern is also valid in other regular expression dialects.
+   */
   readonly schema: { readonly pattern: string; readonly maxLength: number; readonly format?: string };
 }
 

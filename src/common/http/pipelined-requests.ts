@@ -9,7 +9,7 @@ export const latestResponseOn = (socket: Duplex): ServerResponse | undefined => 
 
 /** Number of requests of a connection that are queued behind another one. */
 const queued = new WeakMap<Duplex, number>();
-/** Limits the memory that one connection can occupy. No client pipelines as many requests. */
+/** Limits the memory that one connection can occupy. No client pipelines this many requests. */
 const MAX_QUEUED = 100;
 
 /**

@@ -1,2 +1,2 @@
-/** The paths of the health checks, which machines ask every few hundred milliseconds. */
+/** The paths of the health checks, which are requested every few hundred milliseconds. */
 export const PROBES: ReadonlySet<string> = new Set(['/livez', '/readyz']);

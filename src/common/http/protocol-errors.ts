@@ -14,8 +14,9 @@ const KIND_OF: Readonly<Record<string, ErrorKind>> = {
 };
 
 /**
- * Gives the errors that Node's parser answers before any framework sees a request, such as a
- * malformed request line, the form of all other error responses. `refuseAmbiguous` completes it.
+ * Sends the errors that Node's parser reports before any framework sees a request, such as a
+ * malformed request line, in the form of all other error responses. `refuseAmbiguous` handles the
+ * rest.
  */
 export function handleProtocolErrors(server: Server): void {
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
@@ -39,7 +40,7 @@ export function handleProtocolErrors(server: Server): void {
   // limited.
   server.maxHeadersCount = 0;
   Object.assign(server, {
-    requireHostHeader: false, // `refuseAmbiguous` answers instead
+    requireHostHeader: false, // `refuseAmbiguous` checks it instead
     // A caller that has ended its half of the connection still gets its responses. An idle
     // connection is closed at once.
     httpAllowHalfOpen: true,

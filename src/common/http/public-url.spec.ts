@@ -65,7 +65,7 @@ describe('publicBaseOf', () => {
     expect(baseOf('/accounts', { 'trust proxy fn': () => false })).toBe('');
   });
 
-  it('is PUBLIC_URL, whatever a proxy says', () => {
+  it('is PUBLIC_URL, whatever prefix a proxy sends', () => {
     expect(baseOf('/other', { [PUBLIC_URL_SETTING]: 'https://api.example.com/accounts' })).toBe(
       'https://api.example.com/accounts',
     );

@@ -1,6 +1,6 @@
 import type { Request } from 'express';
 
-/** The setting of Express that has the value of `PUBLIC_URL`. */
+/** The setting of Express that contains the value of `PUBLIC_URL`. */
 export const PUBLIC_URL_SETTING = 'public url';
 
 /**
@@ -10,9 +10,9 @@ export const PUBLIC_URL_SETTING = 'public url';
 const PREFIX = /^(?:\/(?!\.{1,2}(?:\/|$))[\w.~-]+)+$/;
 
 /**
- * What precedes a path of ours in the URLs of callers: `PUBLIC_URL`, if it is set, or else the
- * prefix that a trusted proxy has removed and names in `X-Forwarded-Prefix`. Empty without either,
- * and for a prefix that is no plain path. It has no slash at the end.
+ * The part before the path in the URLs that callers use: `PUBLIC_URL` if it is set, otherwise the
+ * prefix that a trusted proxy has removed and sends in `X-Forwarded-Prefix`. Empty without either,
+ * and for a prefix that is not a plain path. Never ends with a slash.
  */
 export function publicBaseOf({ app, headers, socket }: Request): string {
   const publicUrl = app.get(PUBLIC_URL_SETTING) as string | undefined;

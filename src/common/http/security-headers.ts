@@ -1,7 +1,9 @@
 import type { RequestHandler } from 'express';
 import helmet from 'helmet';
 
-/** Responses of the API are data: a browser that opens one may load, run and frame nothing. */
+/**
+ * Responses of the API are data: a browser that opens a response may load, run and frame nothing.
+ */
 const forData: RequestHandler = (_request, response, next) => {
   // The two of helmet's headers that matter for data; the others would only cost time on each
   // request.
@@ -29,7 +31,8 @@ const forPages = helmet({
     },
   },
   xFrameOptions: { action: 'deny' },
-  // One page must not decide for its whole domain: this field is for the proxy that ends TLS.
+  // One page must not decide for its whole domain: the proxy that terminates TLS should send this
+  // field.
   strictTransportSecurity: false,
 });
 

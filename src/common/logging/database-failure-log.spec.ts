@@ -38,7 +38,7 @@ describe('DatabaseFailureLog', () => {
     ]);
   });
 
-  it('keeps reasons apart, and begins anew after an end', () => {
+  it('keeps reasons apart, and starts again after an end', () => {
     log.record('full', 'a');
     jest.advanceTimersByTime(20_000);
     log.record('timeout', 'b');

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { DATABASE_FAILURES, type DatabaseFailure } from '../errors/database-unavailable.js';
 
-/** A reason for which no request has failed for so long is over. */
+/** A failure is over once no request has failed for its reason for this long. */
 const QUIET_MS = 30_000;
 const LOOK_EVERY_MS = 5_000;
 
@@ -11,8 +11,8 @@ interface Failing {
 }
 
 /**
- * Writes one line when requests begin to fail because of the database, and one when that is over,
- * for each reason.
+ * For each reason, writes one line when requests begin to fail because of the database, and one
+ * when that is over.
  */
 export class DatabaseFailureLog {
   private readonly failing = new Map<DatabaseFailure, Failing>();
@@ -20,7 +20,7 @@ export class DatabaseFailureLog {
 
   constructor(private readonly logger: Logger) {}
 
-  /** @param requestId of the first request that failed: its own lines have the error */
+  /** @param requestId of the request that failed: its own log lines contain the error */
   record(reason: DatabaseFailure, requestId: string): void {
     const known = this.failing.get(reason);
     if (known) {

@@ -11,16 +11,16 @@ export interface LogSettings {
 }
 
 /**
- * Lines are gathered and written together: a call of the system for each would cost a tenth of what
- * a request does. What is gathered is written at the end of the process too, unless that is killed.
+ * Lines are buffered and written together: a system call for each line would cost a tenth of a
+ * request. The buffer is also written when the process exits, unless it is killed.
  */
 const BUFFER_BYTES = 8 * 1024;
 const FLUSH_EVERY_MS = 100;
 
 /**
- * The one log of the process: JSON lines on stdout (or, for the command line, whose stdout is its
- * answer, on stderr). Every line passes `redactKeys`, so a key that slipped into some library's
- * message is not kept for ever.
+ * The one log of the process: JSON lines on stdout, or on stderr for the command line, whose stdout
+ * is for its results. Every line passes `redactKeys`, so that a key in the message of a library is
+ * not stored.
  */
 export async function createLogger({ level, pretty }: LogSettings, fd: 1 | 2 = 1): Promise<Logger> {
   const options = {
@@ -50,8 +50,8 @@ async function prettyStream(fd: 1 | 2): Promise<DestinationStream> {
 }
 
 /**
- * Names what went wrong and where. An error's other fields hold SQL, its parameters and connection
- * settings: not for a log.
+ * Describes an error by its type, codes, message and stack. Its other fields contain SQL,
+ * parameters and connection settings, which must not be logged.
  */
 function describeError(error: unknown): object {
   if (!(error instanceof Error)) return { message: String(error) };
@@ -69,7 +69,7 @@ function describeError(error: unknown): object {
   };
 }
 
-/** Lets Nest and its modules write to our log. */
+/** Writes the messages of Nest and its modules to the log of the process. */
 export class NestLogger implements LoggerService {
   constructor(private readonly logger: Logger) {}
 

@@ -1,13 +1,13 @@
 import { PROBES } from '../http/probes.js';
 
 /**
- * The last answer to each health check: only one that differs from the answer before it is worth a
- * line in the log.
+ * The last response to each health check: a response that repeats the one before is logged only at
+ * level `debug`.
  */
 export class ProbeOutcomes {
   private readonly last = new Map<string, number | null>();
 
-  /** Whether the path is that of a health check whose last answer had the same status. */
+  /** Whether the path is that of a health check whose last response had the same status. */
   isRepeated(path: string | null, status: number | null): boolean {
     return path !== null && this.last.get(path) === status;
   }

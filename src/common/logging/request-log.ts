@@ -10,33 +10,34 @@ declare module 'http' {
   interface IncomingMessage {
     /** Names the request in the log and in `X-Request-Id`. */
     id: string;
-    /** The trace that the request is part of, where traces are on. */
+    /** The trace that the request is part of, if tracing is on. */
     traceId?: string;
-    /** Why the request is answered 503, where that is because of the database. */
+    /** The reason of a 503 response that the database caused. */
     databaseFailure?: DatabaseFailure | null;
-    /** Tells which lines about the request would only repeat earlier ones. */
+    /** Tells which log lines would only repeat earlier ones. */
     probes?: ProbeOutcomes;
   }
 }
 
 /**
- * What the log may know of a request: nothing that a caller wrote freely, so no URL, header or
- * body.
+ * The parts of a request that may be logged: no text that a caller chooses freely, so no URL,
+ * header or body.
  */
 interface LoggedRequest extends Request {
   readonly principal?: { readonly userId: string; readonly keyId: string };
 }
 
 /**
- * Gives every request its id, sends it back as `X-Request-Id`, and writes one line when the answer
- * is out. A health check with the same answer as the one before gets its line at the level `debug`.
+ * Gives every request its id, sends it back as `X-Request-Id`, and writes one line once the
+ * response is sent. A health check with the same response as the one before is logged at level
+ * `debug`.
  */
 export function requestLog(logger: Logger): RequestHandler {
   const probes = new ProbeOutcomes();
   const failures = new DatabaseFailureLog(logger);
   return (request: LoggedRequest, response, next) => {
     const start = performance.now();
-    const address = callerAddress(request); // now, since a connection that is closed has none
+    const address = callerAddress(request); // read now: a closed connection has none
     request.id = requestIdFrom(request.headers['x-request-id']);
     request.probes = probes;
     response.setHeader('X-Request-Id', request.id);
@@ -54,8 +55,8 @@ export function requestLog(logger: Logger): RequestHandler {
 }
 
 /**
- * The fields of a request's line. The status is null where the caller went away before there was an
- * answer.
+ * The fields of a request's line. The status is null if the caller disconnected before the
+ * response.
  */
 interface Line {
   readonly request_id: string;

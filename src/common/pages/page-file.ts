@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { brotliCompress, constants, gzip } from 'node:zlib';
 import type { Request, Response } from 'express';
 
-/** The encodings, the one with the shortest result first. */
+/** The encodings, the best compression first. */
 const ENCODINGS = ['br', 'gzip'] as const;
 
 // Quality 11, the default, takes 2 s for 1.6 MB; 9 takes 0.2 s and needs 7 % more bytes.
@@ -12,8 +12,8 @@ const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } };
 const A_YEAR = 'public, max-age=31536000, immutable';
 
 /**
- * A file of a page. It is compressed when it is first asked for, and then kept:
- * most processes never serve it.
+ * A file of a page. It is compressed at its first request, and then cached: most processes never
+ * serve it.
  */
 export class PageFile {
   /** A text that changes with the content. */
@@ -28,16 +28,17 @@ export class PageFile {
     gzip: kept(async () => promisify(gzip)(await this.read(), { level: 9 })),
   };
 
-  /** @param type its media type, or an extension that stands for it */
+  /** @param type its media type, or a file name extension that implies it */
   constructor(
     private readonly type: string,
     private readonly read: () => Promise<Buffer>,
   ) {}
 
   /**
-   * Sends the file, in the best encoding that the caller accepts. A caller that asks for `?v=` with
-   * its fingerprint may keep it for ever. Any other one must ask again each time, also one that
-   * asks with the fingerprint of another version, as happens while instances are replaced.
+   * Sends the file, in the best encoding that the caller accepts. The response to a request with
+   * its fingerprint as `?v=` may be cached permanently. Any other response must be revalidated each
+   * time, also that to a request with the fingerprint of another version, which occurs while
+   * instances are replaced.
    */
   async send(request: Request, response: Response): Promise<void> {
     const fingerprint = await this.fingerprint();

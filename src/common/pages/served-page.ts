@@ -5,17 +5,17 @@ import { PageFile } from './page-file.js';
 const PLACEHOLDER = /\{\{([^}]+)\}\}/g;
 
 /**
- * Tells the fingerprint of a file of the page, for a URL with `?v=`. A file must not ask for that
- * of one that asks for its own.
+ * Returns the fingerprint of a file of the page, for a URL with `?v=`. Files must not refer to each
+ * other in a cycle.
  */
 export type FingerprintOf = (name: string) => Promise<string>;
 
 export interface Page {
-  /** Where it is served, without a slash at the end. Its files are below. */
+  /** The path of the page, without a trailing slash. Its files are below it. */
   readonly path: string;
-  /** The files that the page loads, each with what reads it when it is first asked for. */
+  /** The files that the page loads, each with the function that reads it at its first request. */
   readonly files: Readonly<Record<string, (name: string, fingerprintOf: FingerprintOf) => Promise<Buffer>>>;
-  /** Makes the page itself. */
+  /** Creates the HTML of the page. */
   readonly html: (fingerprintOf: FingerprintOf) => Promise<string>;
 }
 
@@ -41,7 +41,8 @@ export function servePage(express: Express, { path, files, html }: Page): Reques
   const redirect: RequestHandler = (request: Request, response) => {
     response.redirect(publicBaseOf(request) + path);
   };
-  // Express ignores case and a slash at the end, with which the links of the page lead elsewhere.
+  // Express ignores letter case and a trailing slash, but they break the relative links of the
+  // page.
   express.get(path, (request, response, next) =>
     request.path === path ? page.send(request, response) : redirect(request, response, next),
   );

@@ -6,7 +6,7 @@ const ID = '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c90';
 const LAST_INSTANT = Date.parse('9999-12-31T23:59:59.999Z');
 
 describe('A cursor', () => {
-  it('is the instant in milliseconds and the id, and leads back to both', () => {
+  it('consists of the instant in milliseconds and the id, and is parsed back to both', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: LAST_INSTANT }), fc.uuid(), (time, id) => {
         const place = { createdAt: new Date(time), id };
@@ -44,7 +44,7 @@ describe('A cursor', () => {
     expect(parseCursor(text)).toBeNull();
   });
 
-  it('may have zeros before the instant', () => {
+  it('may have leading zeros', () => {
     expect(`000000000000001_${ID}`).toHaveLength(MAX_CURSOR_LENGTH);
     expect(parseCursor(`000000000000001_${ID}`)).toEqual({ createdAt: new Date(1), id: ID });
   });

@@ -8,7 +8,7 @@ export interface Cursor {
   readonly id: string;
 }
 
-/** For the document, too. */
+/** Also used in the OpenAPI document. */
 export const CURSOR = '^([0-9]{1,15})_([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$';
 export const MAX_CURSOR_LENGTH = 15 + 1 + 36;
 

@@ -2,7 +2,7 @@ import { DomainError } from '../errors/domain.error.js';
 import { isCursor, type Cursor, parseCursor } from './cursor.js';
 import type { PageRequest } from './page.request.js';
 
-/** The window of a list to read: the rows after a cursor, or those after a number of rows. */
+/** The window of a list to read: the rows after a cursor, or the rows after an offset. */
 export interface PageWindow {
   readonly limit: number;
   readonly offset: number;
@@ -18,8 +18,8 @@ export interface Page<T> {
   readonly total: number;
   readonly totalIsEstimate: boolean;
   /**
-   * Where to read on, if more rows follow and that is not after the last row: a search that looks
-   * through many rows may end before it has found enough.
+   * The cursor at which to continue, if more rows follow and it is not the last row: a search that
+   * reads many rows may end before it has found enough.
    */
   readonly resumeAfter?: Cursor;
 }
@@ -49,11 +49,11 @@ export function checkPageWindow({ limit, offset, after }: PageWindow): void {
   if (!isSlice) throw new InvalidPageWindowError();
 }
 
-/** The page number would skip more rows than the server is willing to read. */
+/** The page number would skip more rows than the server reads. */
 export class PageOutOfReachError extends DomainError {
   readonly kind = 'invalid';
 
-  /** @param reach in words */
+  /** @param reach the reachable rows, in words */
   constructor(reach: string) {
     super(`page reaches ${reach}; follow the Link header to read on`);
   }

@@ -46,13 +46,13 @@ describe('isDate', () => {
     '2026-01-01\n',
     ' 2026-01-01',
     '2026-01-01T00:00:00Z',
-  ])('refuses %j, which some call a date', (text) => {
+  ])('refuses %j, which is a date in other formats only', (text) => {
     expect(isDate(text)).toBe(false);
   });
 });
 
 it.each([[['2026-01-01']], [new Date('2026-01-01T00:00:00Z')], [20260101], [null], [undefined]])(
-  'refuses %p, which is no text',
+  'refuses %p, which is not a string',
   (value) => {
     expect(isDate(value)).toBe(false);
   },

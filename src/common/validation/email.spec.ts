@@ -5,9 +5,12 @@ describe('isEmailAddress', () => {
     expect([isAscii(value), isEmailAddress(value)]).toEqual([true, true]);
   });
 
-  it.each(['ada', '@example.com', 'ada@', 'a,b@example.com'])('refuses %j, which is ASCII but no address', (value) => {
-    expect([isAscii(value), isEmailAddress(value)]).toEqual([true, false]);
-  });
+  it.each(['ada', '@example.com', 'ada@', 'a,b@example.com'])(
+    'refuses %j, which is ASCII but not an address',
+    (value) => {
+      expect([isAscii(value), isEmailAddress(value)]).toEqual([true, false]);
+    },
+  );
 
   it.each([
     'adä@example.com',
@@ -20,7 +23,7 @@ describe('isEmailAddress', () => {
     null,
     undefined,
     ['ada@example.com'],
-  ])('refuses %j, which no user could have', (value) => {
+  ])('refuses %j, which no user can have', (value) => {
     expect([isAscii(value), isEmailAddress(value)]).toEqual([false, false]);
   });
 

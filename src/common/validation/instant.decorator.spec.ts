@@ -41,7 +41,7 @@ describe('IsInstant', () => {
   }
   const request = (expires_at: unknown): Request => plainToInstance(Request, { expires_at });
 
-  it('makes an instant of the text', () => {
+  it('converts the text to a Date', () => {
     expect(request('2030-01-01T01:00:00+01:00')).toEqual({ expires_at: new Date('2030-01-01T00:00:00Z') });
     expect(validateSync(request('2030-01-01T01:00:00+01:00'))).toEqual([]);
   });
@@ -62,7 +62,7 @@ describe('IsInstant', () => {
 });
 
 describe('The schema of an instant', () => {
-  it('is a text as long as what is read', () => {
+  it('allows texts of the length that is parsed', () => {
     expect(INSTANT_SCHEMA).toEqual({ type: String, format: 'date-time', maxLength: MAX_INSTANT_LENGTH });
   });
 });

@@ -6,8 +6,8 @@ import { isDate, isInstant } from './date.js';
 import { InvalidRequestError } from './request-validation.js';
 
 /**
- * The field is an instant in RFC 3339, and becomes a `Date`. Both rules are needed: the one takes
- * only whole instants with an offset, the other only days that are in the calendar.
+ * The field is an instant in RFC 3339, and becomes a `Date`. Both checks are needed: `isRFC3339`
+ * accepts only complete instants with an offset, and `isDate` only days of the calendar.
  */
 export const IsInstant = (options: ValidationOptions = {}): PropertyDecorator =>
   applyDecorators(
@@ -18,7 +18,7 @@ export const IsInstant = (options: ValidationOptions = {}): PropertyDecorator =>
 const refusal = (property: string): string =>
   `${property} must be an instant in RFC 3339, such as 2030-01-01T00:00:00Z`;
 
-/** The failure of a property that is no instant, as an example in the document. */
+/** The failure of a property that is not an instant, as an example in the document. */
 export const invalidInstant = (property: string): DomainError => new InvalidRequestError(refusal(property));
 
 /** Characters. RFC 3339 has no limit for the digits of a fraction; nanoseconds take 35 in all. */
@@ -27,11 +27,11 @@ export const MAX_INSTANT_LENGTH = 64;
 /** The schema of an instant of a request in the document. */
 export const INSTANT_SCHEMA = { type: String, format: 'date-time', maxLength: MAX_INSTANT_LENGTH };
 
-/** @returns null for what is no instant in RFC 3339 */
+/** @returns null for a value that is not an instant in RFC 3339 */
 export function parseInstant(value: unknown): Date | null {
   if (typeof value !== 'string' || value.length > MAX_INSTANT_LENGTH) return null;
-  const text = value.toUpperCase(); // a `t` and a `z` may be small
+  const text = value.toUpperCase(); // RFC 3339 allows `t` and `z` in lower case
   if (!isRFC3339(text) || !isDate(text.slice(0, 10))) return null;
   const date = new Date(text);
-  return isInstant(date) ? date : null; // an offset may move it out of the years that RFC 3339 can write
+  return isInstant(date) ? date : null; // an offset may move it out of the range of RFC 3339
 }

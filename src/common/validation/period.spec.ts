@@ -31,7 +31,7 @@ describe('checkPeriod', () => {
 });
 
 describe('The schema of a date', () => {
-  it('has a date as its example, and takes no longer one', () => {
+  it('has a date as its example, and allows no longer text', () => {
     expect(isDate(DATE_SCHEMA.example)).toBe(true);
     expect(DATE_SCHEMA.example).toHaveLength(DATE_SCHEMA.maxLength);
     expect(DATE_SCHEMA.example).toMatch(new RegExp(DATE_SCHEMA.pattern));

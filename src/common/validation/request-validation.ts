@@ -22,7 +22,7 @@ export class UnknownPropertyError extends InvalidRequestError {
   }
 }
 
-/** The properties of a request class by name; those that are objects have a class themselves. */
+/** The properties of a request class by name, with the class of each that is an object. */
 type Properties = ReadonlyMap<string, { readonly type: Type | null }>;
 
 /** The kind of the rule of `@ValidateNested()`. */
@@ -36,10 +36,10 @@ const isObject = (value: unknown): value is object => typeof value === 'object' 
 
 /**
  * Checks a body or a query against its request class: unknown properties first, then the rules on
- * its fields. Answers with one sentence that names the property.
+ * its fields. The error is one sentence that names the property.
  *
- * The look-up of unknown properties is ours because `forbidNonWhitelisted` lets `__proto__` and the
- * other names that every object inherits slip through.
+ * Unknown properties are checked here because `forbidNonWhitelisted` accepts `__proto__` and the
+ * other names that every object inherits.
  */
 class RequestValidation extends ValidationPipe {
   private readonly known = new Map<Type, Properties>();
@@ -49,8 +49,8 @@ class RequestValidation extends ValidationPipe {
       transform: true,
       stopAtFirstError: true,
       exceptionFactory: firstProblem,
-      // Else Nest imports them at the first request, and what it gets from a bundle
-      // (`esbuild.config.js`) lacks their names.
+      // Otherwise Nest imports both packages at the first request, and their exports lack their
+      // names in a bundle (`esbuild.config.js`).
       transformerPackage,
       validatorPackage,
     });
@@ -87,8 +87,8 @@ class RequestValidation extends ValidationPipe {
 const validation = new RequestValidation();
 
 /*
- * Bodies and queries are checked by guards, before any pipe: a `ValidationPipe` that the
- * application has for all routes might drop what is to be refused, or coerce it.
+ * Bodies and queries are checked by guards, before any pipe: a global `ValidationPipe` of the
+ * application might drop or coerce values that must be refused.
  */
 
 /** @throws InvalidRequestError */
@@ -112,9 +112,8 @@ export class QueryGuard implements CanActivate {
 }
 
 /**
- * The parameters of a request's query, all of them. What Express parses lacks some:
- * `node:querystring` and `qs` read a thousand, empty ones included, and `qs` makes objects of some
- * names.
+ * All query parameters of a request. Express's parsers omit some: `node:querystring` and `qs` read
+ * at most a thousand, including empty ones, and `qs` turns some names into objects.
  */
 export const parametersOf = ({ originalUrl }: Request): URLSearchParams =>
   new URLSearchParams(originalUrl.replace(/^[^?]*/, ''));

@@ -39,7 +39,7 @@ describe('isUuid', () => {
     null,
     undefined,
     [EXAMPLE_USER_ID],
-  ])('refuses %j, as a field that is an id does', (value) => {
+  ])('refuses %j, as an id field does', (value) => {
     expect(isUuid(value)).toBe(false);
     expect(validateSync(new Request(value))).toMatchObject([{ constraints: { matches: 'id must be a UUID' } }]);
   });

@@ -2,7 +2,7 @@ import { Matches } from 'class-validator';
 
 const PATTERN = '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$';
 
-/** As PostgreSQL writes it, in upper or lower case, of any version. */
+/** A UUID of any version in PostgreSQL's output format, in upper or lower case. */
 export const UUID = new RegExp(PATTERN);
 
 /** The schema of a UUID in the document. */

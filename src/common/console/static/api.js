@@ -1,12 +1,12 @@
 /*
- * Calls of the public API. The key is in a variable of this module and nowhere else: a page that is
- * loaded again does not have it.
+ * Calls of the public API. The key is in a variable of this module and nowhere else: reloading the
+ * page discards it.
  */
 
 let key = '';
 let onRefusal = () => undefined;
 
-/** @param refused is called when the API refuses the key (401) */
+/** @param refused called when the API refuses the key (401) */
 export function useKey(typed, refused) {
   key = typed;
   onRefusal = refused;
@@ -14,7 +14,7 @@ export function useKey(typed, refused) {
 
 export const forgetKey = () => useKey('', () => undefined);
 
-/** Visible ASCII characters: `fetch` refuses any other header. */
+/** Visible ASCII characters: `fetch` refuses any other in a header. */
 export const isPossibleKey = (typed) => /^[\x21-\x7e]+$/.test(typed);
 
 /** A call that did not succeed. */
@@ -25,7 +25,7 @@ export class CallError extends Error {
     this.status = status;
   }
 
-  /** Whether the server may have done what the call asked for. */
+  /** Whether the server may have carried out the call. */
   get isUndecided() {
     return this.status === 0 || this.status >= 500;
   }
@@ -48,13 +48,13 @@ export async function call(path, { method = 'GET', body } = {}) {
   let response;
   let data;
   try {
-    // Relative to the page, which a proxy may have put below a prefix.
+    // Relative to the page, which a proxy may serve below a prefix.
     response = await fetch(`./v1/${path}`, {
       method,
       headers: { 'x-api-key': sent, ...(body && { 'content-type': 'application/json' }) },
       body: body && JSON.stringify(body),
       cache: 'no-store',
-      redirect: 'error', // no other address gets the key
+      redirect: 'error', // the key must not be sent to another address
       signal: AbortSignal.timeout(30_000),
     });
     data = await response.text();
@@ -72,7 +72,7 @@ function parse(text) {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined; // a proxy may answer with a page of its own
+    return undefined; // an HTML page of a proxy, for example
   }
 }
 
@@ -86,7 +86,7 @@ function messageOf({ status, headers }, given) {
 export const query = (parameters) =>
   String(new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== undefined && value !== '')));
 
-/** The query of the next page, which the `Link` header names; undefined on the last one. */
+/** The query of the next page, from the `Link` header; undefined on the last page. */
 export function nextQuery(headers) {
   const [, url] = /<([^>]*)>;\s*rel="?next/.exec(headers.get('link') ?? '') ?? [];
   return url && new URL(url, location.href).search.slice(1);

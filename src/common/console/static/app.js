@@ -1,4 +1,4 @@
-/* The page for operators: the key, the search, and the way to a user. */
+/* The page for operators: key entry, search, and routing to a user. */
 import { call, forgetKey, isPossibleKey, useKey } from './api.js';
 import { html, nothing, render } from './lit-html.js';
 import { hasUnsettledCredits, userPage, UserView } from './user.js';
@@ -12,11 +12,11 @@ const KEY = /[a-z][a-z0-9]{0,11}(?:_[a-z0-9]{1,8})?_[0-9A-Za-z]{5}(?=[0-9A-Za-z]
 
 const READING_SCOPE = 'ua:users:read';
 
-/** What is known because of the key; undefined without one. */
+/** The key in use, its rights, and the names of users read with it; undefined when signed out. */
 let session;
 let signIn = {};
 let search;
-/** The user that is shown; undefined where the search is. */
+/** The user that is shown; undefined while the search is shown. */
 let view;
 
 const noSearch = () => ({ text: '', status: '', admins: false, listing: listingOf({}) });
@@ -24,7 +24,7 @@ const listingOf = (filters) => new Listing('users', { ...filters, items_per_page
 
 function signOut(error) {
   forgetKey();
-  render(nothing, root); // with all that was typed
+  render(nothing, root); // also clears every field
   session = view = search = undefined;
   signIn = { error };
   update();
@@ -45,13 +45,13 @@ async function open(form) {
     signOut(new Error('The key is refused (401): it is mistyped, revoked or expired, or its owner is inactive.')),
   );
   try {
-    // The first needs no scope; the second one needs an administrator.
+    // The first call needs no scope; the second needs an administrator.
     const { data: key } = await call('api-keys/current');
     await call('users?items_per_page=1');
     form.reset();
     session = { key, names: new Map(), may: (scope) => key.scopes === null || key.scopes.includes(scope) };
   } catch (error) {
-    if (error.status === 401) return; // which has signed out
+    if (error.status === 401) return; // the callback of `useKey` has signed out
     forgetKey();
     const hint = ` This page takes the key of an administrator, with the scope ${READING_SCOPE} or without scopes.`;
     signIn = { error: error.status === 403 ? new Error(error.message + hint) : error };
@@ -64,12 +64,12 @@ async function open(form) {
   route();
 }
 
-/** Shows what the fragment of the URL names. */
+/** Shows the view that the fragment of the URL names. */
 function route() {
   if (!session) return;
   const [, id] = /^#\/users\/([^/]+)$/.exec(location.hash) ?? [];
   view = id && UUID.test(id) ? new UserView(id.toLowerCase(), session) : undefined;
-  render(nothing, root); // so that no field has what was typed for another user
+  render(nothing, root); // so that no field keeps text typed for another user
   update();
   scrollTo(0, 0);
   if (view) view.read();
@@ -78,7 +78,7 @@ function route() {
 }
 
 async function find({ elements }) {
-  // The secret of a key is for no URL: its first characters find it.
+  // The secret of a key must not be in a URL: its first characters suffice to find the key.
   const [prefix] = KEY.exec(elements.text.value) ?? [];
   const text = (elements.text.value = prefix ?? elements.text.value.trim());
   search = { ...search, text, status: elements.status.value, admins: elements.admins.checked, hint: undefined };
@@ -106,7 +106,9 @@ async function find({ elements }) {
 
 const NOBODY = 'No user was found.';
 
-/** Tries what a text may be: an address or the first characters of a key, and a part of a name. */
+/**
+ * Tries each meaning of a text: an address or the first characters of a key, then a part of a name.
+ */
 async function firstOf(text, filters) {
   const exact = ADDRESS.test(text) ? 'email' : KEY_PREFIX.test(text) ? 'api_key_prefix' : undefined;
   const current = search;
@@ -115,7 +117,7 @@ async function firstOf(text, filters) {
     current.listing = listingOf({ ...filters, [name]: text });
     await current.listing.read();
     if (name === exact && current.listing.error?.status === 400) continue;
-    // The exact match is the answer where the database has no index for the search.
+    // If the database has no index for the search, only the exact match counts.
     if (name === 'search' && exact && current.listing.error?.status === 400) current.listing = before;
     if (current.listing.rows.length > 0 || current.listing.error) break;
   }
@@ -214,7 +216,7 @@ const root = document.getElementById('page');
 root.replaceChildren();
 
 addEventListener('hashchange', route);
-// A browser may keep a page that one leaves, and show it again as it was.
+// A browser may keep a page after its user has left it, and show it again unchanged.
 addEventListener('pagehide', () => signOut());
 addEventListener('beforeunload', (leaving) => {
   if (hasUnsettledCredits()) leaving.preventDefault();

@@ -6,7 +6,7 @@ const WIDTH = 600;
 const HEIGHT = 140;
 
 /**
- * The points at which a balance changed, the oldest first, and now.
+ * The points at which a balance changed, oldest first, followed by the current balance.
  *
  * @param entries the newest first
  */
@@ -30,7 +30,7 @@ export function pathOf(points, [lowest, highest]) {
   return `M0 ${y(points[0][1])}${steps.join('')}`;
 }
 
-/** @param isWhole whether these are all the entries that there are */
+/** @param isWhole whether `entries` is the whole history */
 export function balanceCurve(entries, isWhole) {
   if (entries.length === 0) return nothing;
   const points = pointsOf(entries, Date.now());

@@ -5,9 +5,9 @@ import { html, nothing } from './lit-html.js';
 import { announce, badge, distance, failure, focus, listed, Listing, number, time, update } from './view.js';
 
 /**
- * What becomes of credits that are to be added, by the id of the user: `isBusy` while a request is
- * in flight, `attempt` until it is known whether they were added, and what came of the last one.
- * They outlive a view and a key: only the same transaction id makes it safe to try again.
+ * Additions of credits, by the id of the user: `isBusy` while a request is in flight, `attempt`
+ * until its outcome is known, and the outcome of the last attempt. Kept when the view or the key
+ * changes, because only the same transaction id makes a retry safe.
  */
 const additions = new Map();
 
@@ -27,9 +27,9 @@ export class UserView {
   balance = undefined;
   error = undefined;
   turn = 0;
-  /** The key that is to be revoked, once the reader confirms it. */
+  /** The revocation that the open dialog shows. */
   revocation = undefined;
-  /** The last one, once its dialog is closed. */
+  /** The last revocation, after its dialog is closed. */
   closedRevocation = undefined;
 
   /** @param session the key that is used, and the names of users that have been read */
@@ -37,7 +37,7 @@ export class UserView {
     Object.assign(this, { id, session });
     latest = this;
     const addition = additions.get(id);
-    if (!addition?.attempt) additions.set(id, {}); // without what was said in an earlier view
+    if (!addition?.attempt) additions.set(id, {}); // discards messages of an earlier view
     const user = { user_id: id };
     this.keys = new Listing(`users/${id}/api-keys`, { items_per_page: 100 }, 10);
     this.entries = new Listing('billing/credit-history', { ...user, items_per_page: 100 }, 8);
@@ -66,7 +66,7 @@ export class UserView {
     this.readActors();
   }
 
-  /** Reads the names of those who made the changes. */
+  /** Reads the names of the users who made the changes. */
   readActors() {
     const { names } = this.session;
     for (const { actor_user_id: id } of this.events.rows) {
@@ -77,7 +77,7 @@ export class UserView {
           names.set(id, data.name);
           update();
         },
-        () => undefined, // its id is shown
+        () => undefined, // the id is shown instead
       );
     }
   }
@@ -102,7 +102,7 @@ export class UserView {
     this.closedRevocation = undefined;
     update();
     try {
-      // The path has the name, which another key may have got since the list was read.
+      // The path contains the name, which may have passed to another key since the list was read.
       const { data } = await call(path);
       if (data.id !== id) throw new CallError(409, `${name} is another key by now. Load the page again.`);
       await call(path, { method: 'DELETE' });
@@ -121,7 +121,7 @@ export class UserView {
 
   async addCredits(form) {
     const addition = additions.get(this.id);
-    if (addition.isBusy) return; // also where another view of the user has begun it
+    if (addition.isBusy) return; // possibly started in another view of the user
     const fields = new FormData(form);
     addition.attempt ??= {
       isUndecided: false,
@@ -143,7 +143,7 @@ export class UserView {
       addition.attempt = undefined;
       form.reset();
     } catch (error) {
-      attempt.isUndecided ||= error.isUndecided ?? true; // where the response is none of the API, nothing is known
+      attempt.isUndecided ||= error.isUndecided ?? true; // without a response of the API, the outcome is unknown
       if (!attempt.isUndecided) addition.attempt = undefined; // every attempt was refused
       addition.error = error;
     }
@@ -269,7 +269,7 @@ function additionForm(view) {
   `;
 }
 
-/** What to do about credits that may have been added. */
+/** Advice on credits that may have been added. */
 const doubt = ({ amount, transaction_type, transaction_id }) => html`
   <p>
     It is not known whether the credits were added.
@@ -333,7 +333,7 @@ const event = (view, { action, api_key_id, created_at, changes, request_id, ...a
   ${request_id === null ? nothing : html`<p class="quiet">request <code>${request_id}</code></p>`}
 `;
 
-/** @param isNew whether there was nothing before, which is not shown then */
+/** @param isNew whether the object was created: then no earlier value is shown */
 function changed(field, { before = null, after = null }, isNew) {
   if (isNew && after === null) return nothing;
   return html`<p class="change">
@@ -355,7 +355,8 @@ function actorOf(view, { actor, actor_user_id, actor_key_id, actor_account }) {
 function revocationDialog(view) {
   const { key, isBusy = false, error } = view.revocation;
   const close = ({ target }) => target.closest('dialog').close();
-  // A browser may close it while the request is in flight: the outcome is shown above the keys.
+  // A browser may close the dialog while the request is in flight: the outcome is shown above the
+  // keys.
   const closed = () => {
     view.closedRevocation = view.revocation;
     view.revocation = undefined;

@@ -1,6 +1,6 @@
 /*
- * What the views have in common. They are functions of the state: a change of it is followed by
- * `update`.
+ * Shared parts of the views. A view is a function of the state: call `update` after each change of
+ * the state.
  */
 import { call, nextQuery, query } from './api.js';
 import { html, nothing } from './lit-html.js';
@@ -12,10 +12,10 @@ export const drawWith = (drawing) => {
   draw = drawing;
 };
 
-/** Renders the page, at once. */
+/** Renders the page synchronously. */
 export const update = () => draw();
 
-/** Has screen readers say something that is not about the focused element. */
+/** Makes screen readers announce a text that is not about the focused element. */
 export const announce = (text) => {
   document.getElementById('announcement').textContent = text;
 };
@@ -24,7 +24,7 @@ export const focus = (selector) => document.querySelector(selector)?.focus();
 
 export const number = (value) => value.toLocaleString('en').replace('-', '\u2212');
 
-/** An instant as it is in the log of the server: in UTC. */
+/** An instant in UTC, as in the log of the server. */
 export const time = (instant) => html`<time datetime=${instant}>${instant.slice(0, 19).replace('T', ' ')}</time>`;
 
 const UNITS = [
@@ -36,7 +36,7 @@ const UNITS = [
 
 const RELATIVE = new Intl.RelativeTimeFormat('en');
 
-/** How long ago an instant was, or in which time it will be: "3 minutes ago", "in 5 days". */
+/** The time between an instant and now: "3 minutes ago", "in 5 days". */
 export function distance(instant) {
   const seconds = (Date.parse(instant) - Date.now()) / 1000;
   const [unit, length] = UNITS.find(([, each]) => Math.abs(seconds) >= each) ?? [];
@@ -45,7 +45,7 @@ export function distance(instant) {
 
 export const badge = (text) => html`<span class="badge ${text.toLowerCase()}">${text}</span>`;
 
-/** @param again is called when the reader tries again, which makes sense for some errors only */
+/** @param again called when the reader tries again, which is offered only for temporary errors */
 export const failure = (error, again) =>
   error
     ? html`<p class="failure" role="alert">
@@ -54,7 +54,7 @@ export const failure = (error, again) =>
       </p>`
     : nothing;
 
-/** Pages that are read at once where they have few rows, as those of a search may. */
+/** Maximum number of pages read in succession if they have few rows, as those of a search may. */
 const MAX_PAGES_AT_ONCE = 5;
 
 /** The rows of a list that have been read so far. */
@@ -63,7 +63,7 @@ export class Listing {
   error = undefined;
   isBusy = false;
   isRead = false;
-  /** The query of the page that comes next; undefined after the last one. */
+  /** The query of the next page; undefined after the last one. */
   next;
   turn = 0;
 
@@ -100,7 +100,7 @@ export class Listing {
     try {
       for (let pages = 0; pages < MAX_PAGES_AT_ONCE && next !== undefined && rows.length < this.shown; pages += 1) {
         const { data, headers } = await call(`${this.path}?${next}`);
-        if (turn !== this.turn) return; // it is being read anew
+        if (turn !== this.turn) return; // a newer read has started
         rows = [...rows, ...data.data];
         next = nextQuery(headers);
       }
@@ -114,13 +114,13 @@ export class Listing {
   }
 }
 
-/** Of a list whose next page may have rows. */
+/** The text for an empty list whose next page may have rows. */
 export const NOTHING_YET = 'Nothing found yet.';
 
 /**
  * The rows of a list, with a button for more of them.
  *
- * @param options.none is said where there are no rows
+ * @param options.none the text for a list without rows
  */
 export function listed(listing, row, { name, none }) {
   const showMore = async () => {
