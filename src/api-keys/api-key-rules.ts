@@ -3,7 +3,7 @@ export const MAX_API_KEY_NAME_LENGTH = 255;
 /** The characters of a key's name. `ck_api_keys_name` and the published document state them. */
 export const API_KEY_NAME = `^[a-z0-9-]{1,${String(MAX_API_KEY_NAME_LENGTH)}}$`;
 
-/** Identifies the key of the request itself, so no key may have this name. */
+/** The path segment for the key of the request itself, so no key may have this name. */
 const CURRENT = 'current';
 
 /** The rule for a name in words, for error texts and the command line. */

@@ -36,12 +36,12 @@ export class ApiKey {
   @Column({ type: 'varchar', length: 255 })
   readonly name!: string;
 
-  /** The first characters of the secret, by which its owner recognizes it. */
+  /** The first characters of the secret, so that its owner can recognize the key. */
   @Index('ix_api_keys_prefix')
   @Column({ type: 'varchar', length: MAX_VISIBLE_LENGTH })
   readonly prefix!: string;
 
-  /** SHA-256 of the whole key, which itself is not stored. */
+  /** SHA-256 of the whole key. The key itself is not stored. */
   @Column({ name: 'secret_digest', type: 'bytea' })
   readonly secretDigest!: Buffer;
 
@@ -50,8 +50,8 @@ export class ApiKey {
   readonly scopes!: string[] | null;
 
   /**
-   * The budget of this key alone: 0 for none; null for the default, or for none where the user has
-   * a budget.
+   * The budget of this key alone: 0 for none; null for the default, or for none if the user has a
+   * budget.
    */
   @Column({ name: 'rate_limit_per_minute', type: 'integer', nullable: true })
   readonly rateLimitPerMinute!: number | null;

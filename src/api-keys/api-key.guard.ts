@@ -17,15 +17,13 @@ import { rateLimitHeaders, type RateLimitState } from './rate-limit.headers.js';
 import { RateLimits } from './rate-limits.service.js';
 
 /**
- * The parts of a request that authentication uses. A transport without HTTP supplies an object of
- * this form.
+ * The parts of a request that authentication uses. A transport other than HTTP supplies an object
+ * of this form.
  */
 export interface AuthenticatedRequest extends Caller {
   readonly headers: { readonly 'x-api-key'?: string | string[] | undefined };
   readonly id?: unknown;
-  /**
-   * The response, where Express has one: subscriptions over a socket and microservices have none.
-   */
+  /** The response of Express. Absent for subscriptions over a socket and for microservices. */
   readonly res?: KeyedResponse | undefined;
   /** Set by `ApiKeyGuard`. */
   principal?: Principal;
@@ -37,10 +35,10 @@ interface KeyedResponse {
   vary(field: string): unknown;
 }
 
-/** The requests that a guard of another application has found, by the arguments of the handler. */
+/** The requests that the guard of a host application returned, by an argument of the handler. */
 const requests = new WeakMap<object, AuthenticatedRequest>();
 
-/** An argument that the guards, the pipes and the parameters of one call share. */
+/** An argument that the guards, pipes and parameter decorators of one call share. */
 const callOf = (context: ExecutionContext): object | undefined =>
   context
     .getArgs<unknown[]>()
@@ -48,10 +46,10 @@ const callOf = (context: ExecutionContext): object | undefined =>
     .find((argument): argument is object => typeof argument === 'object' && argument !== null);
 
 /**
- * The request of a handler: that of HTTP; of GraphQL, whose context has it as `req`; or the
- * handshake of a WebSocket, which Socket.IO keeps as `handshake` of the client.
+ * The request of a handler: the HTTP request; `req` of the GraphQL context; or the handshake of a
+ * WebSocket, which Socket.IO stores as `handshake` of the client.
  *
- * @throws for another transport, whose guard overrides `ApiKeyGuard.requestOf`
+ * @throws for any other transport: its guard must override `ApiKeyGuard.requestOf`
  */
 export function requestOf(context: ExecutionContext): AuthenticatedRequest {
   const type = context.getType<string>();
@@ -81,12 +79,12 @@ export class ApiKeyGuard implements CanActivate {
     if (call) requests.set(call, request); // for `@CurrentUser()`, which cannot call an overridden `requestOf`
     const { res } = request;
     const response = res?.headersSent ? undefined : res;
-    // One URL serves many callers, so a cache must keep their answers apart and ask before it uses
-    // one.
+    // One URL serves many callers, so a cache must store their responses separately, and revalidate
+    // each before it is reused.
     response?.setHeader('Cache-Control', 'private, no-cache');
     response?.vary('x-api-key');
     const principal = await this.authenticate(request);
-    // In another application, the id of a request may be anything.
+    // In a host application, the id of a request may be any value.
     request.principal = { ...principal, requestId: isRequestId(request.id) ? request.id : null };
     const limits = await this.countCall(principal);
     const headers = { ...rateLimitHeaders(limits), ...supersessionHeaders(principal) };
@@ -94,7 +92,7 @@ export class ApiKeyGuard implements CanActivate {
     return true;
   }
 
-  /** The request, whose `x-api-key` header is checked and whose `principal` is set. */
+  /** The request whose `x-api-key` header is checked and whose `principal` is set. */
   protected requestOf(context: ExecutionContext): AuthenticatedRequest {
     return requestOf(context);
   }
@@ -120,15 +118,15 @@ export class ApiKeyGuard implements CanActivate {
     } catch (error) {
       const refused = error instanceof MissingApiKeyError || error instanceof InvalidApiKeyError;
       if (refused) await this.countFailure(request);
-      // An unavailable database is 503 in a host application too, which does not map these errors.
+      // Host applications do not map these errors, so an unavailable database becomes 503 here.
       throw isDatabaseUnavailable(error) ? new DatabaseUnreachableError(error) : error;
     }
   }
 }
 
 /**
- * Authenticates a service that verifies the keys of others. Its requests and its failures count for
- * no rate limit: they are those of its own callers.
+ * Authenticates a service that verifies the keys of others. Its requests and failures count for no
+ * rate limit, because its own callers cause them.
  */
 @Injectable()
 export class UncountedApiKeyGuard extends ApiKeyGuard {
@@ -143,7 +141,7 @@ export class UncountedApiKeyGuard extends ApiKeyGuard {
 
 /**
  * Authenticates the caller of a proxy, which sends its key in `x-api-key` or as a bearer token (RFC
- * 6750). A request with both has two identities, so it has none.
+ * 6750). A request with both is ambiguous, so it is refused.
  */
 @Injectable()
 export class ForwardedApiKeyGuard extends ApiKeyGuard {
@@ -221,8 +219,8 @@ export class QueryScopeGuard extends ScopeGuard {
 }
 
 /**
- * Refuses requests that are not an administrator's and have one of these query parameters, whatever
- * its value.
+ * Refuses requests that have one of these query parameters, whatever its value, unless the caller
+ * is an administrator.
  */
 export class AdministratorQueryGuard implements CanActivate {
   constructor(private readonly parameters: readonly string[]) {}

@@ -11,7 +11,7 @@ export class MissingApiKeyError extends DomainError {
   }
 }
 
-/** For a request that may have its key in either of two header fields: it has none, or several. */
+/** A request that may have its key in either of two header fields has no key, or more than one. */
 export class NotOneApiKeyError extends DomainError {
   readonly kind = 'unauthenticated';
 
@@ -21,8 +21,8 @@ export class NotOneApiKeyError extends DomainError {
 }
 
 /**
- * One message for malformed, unknown, expired and revoked keys and for keys of inactive users:
- * which it is helps only a thief.
+ * One message for malformed, unknown, expired and revoked keys and for keys of inactive users: the
+ * exact reason would help only an attacker.
  */
 export class InvalidApiKeyError extends DomainError {
   readonly kind = 'unauthenticated';
@@ -40,11 +40,14 @@ export class NotAdministratorError extends DomainError {
   }
 }
 
-/** The key lacks the scope of the route, or has scopes where the route needs a key without. */
+/**
+ * The key lacks the scope of the route, or has scopes although the route needs a key without
+ * scopes.
+ */
 export class InsufficientScopeError extends DomainError {
   readonly kind = 'forbidden';
 
-  /** @param scope undefined where only a key without scopes would do */
+  /** @param scope undefined if only a key without scopes is accepted */
   constructor(scope?: string) {
     super(
       scope === undefined
@@ -64,7 +67,7 @@ export class InvalidRequiredScopesError extends DomainError {
   }
 }
 
-/** What a proxy requires for a route is not the name of a scope. */
+/** The scope that a proxy requires for a route is not a valid scope name. */
 export class InvalidRequiredScopeError extends DomainError {
   readonly kind = 'forbidden';
 
@@ -122,7 +125,7 @@ export class InvalidScopesError extends DomainError {
 export class InvalidRateLimitError extends DomainError {
   readonly kind = 'invalid';
 
-  /** @param of what the limit is for */
+  /** @param of the kind of the limit */
   constructor(of: keyof typeof MIN_RATE_LIMIT) {
     super(
       `rate_limit_per_minute must be null or an integer from ${String(MIN_RATE_LIMIT[of])} to ${String(MAX_RATE_LIMIT)}`,

@@ -16,7 +16,7 @@ import { LeakedSecretsService } from './leaked-secrets.service.js';
 import { RateLimits } from './rate-limits.service.js';
 import { SecretsRepository } from './secrets.repository.js';
 
-/** Services, and all that `@Authenticated()` needs. */
+/** Services, and everything that `@Authenticated()` needs. */
 @Module({
   imports: [CountersModule, EventsModule],
   providers: [

@@ -30,7 +30,7 @@ export interface ApiKeyChanges {
   /** Null for everything that the owner may do. */
   readonly scopes?: Scopes | undefined;
   /**
-   * Requests a minute: 0 for no budget of its own; null for the default, or for none where the user
+   * Requests a minute: 0 for no budget of its own; null for the default, or for none if the user
    * has a budget.
    */
   readonly rateLimitPerMinute?: number | null | undefined;
@@ -44,8 +44,8 @@ export interface Rotation {
 }
 
 /**
- * The row of a key, with a lock on it and on its user: a creation, which counts the active keys of
- * the user, takes that lock and must see an expiry that changes.
+ * The row of a key, locked together with the row of its user. The creation of a key counts the
+ * active keys of the user under the same lock of the user, so it sees each changed expiry.
  */
 const lockedKey = (userId: string, name: string): Sql => sql`(SELECT k.*
               FROM users AS u
@@ -54,7 +54,7 @@ const lockedKey = (userId: string, name: string): Sql => sql`(SELECT k.*
                FOR NO KEY UPDATE OF u
                FOR UPDATE OF k) AS target`;
 
-/** Changes of keys, and lookups of a user's own. */
+/** Changes of keys, and lookups of a user's own keys. */
 @Injectable()
 export class ApiKeysRepository {
   private readonly queue = new SerialQueue();
@@ -110,8 +110,8 @@ export class ApiKeysRepository {
    * Changes the given fields of a key. `expiresAt` changes only while the key is active, and only
    * to a future instant.
    *
-   * @returns the key as stored, or null when there is no such key, it cannot be changed so, or the
-   *   actor's key has scopes that do not allow it
+   * @returns the key as stored, or null when there is no such key, the change is not possible, or
+   *   the actor's key has scopes that do not allow the change
    */
   async patch(userId: string, name: string, changes: ApiKeyChanges, by: Actor): Promise<KeyView | null> {
     const { name: newName, expiresAt } = changes;
@@ -140,7 +140,7 @@ export class ApiKeysRepository {
   /**
    * Revokes a key for good. Safe to repeat: the first revocation stands.
    *
-   * @param column the column that identifies the key; a name may pass to another key at any moment,
+   * @param column the column that identifies the key; a name may pass to another key at any time,
    *   an id never does
    */
   async revoke(userId: string, column: 'id' | 'name', value: string, by: Actor): Promise<KeyView | null> {
@@ -170,7 +170,7 @@ export class ApiKeysRepository {
     { expiresAt, overlapSeconds, prefix, digest }: Rotation,
     by: Actor,
   ): Promise<KeyView | null> {
-    // Without an overlap no clock that is set back revives the old secret.
+    // Without an overlap, the old secret must stay invalid even if the clock is set back.
     const overlapEnd =
       overlapSeconds === 0
         ? sql`'-infinity'::timestamptz`
@@ -200,8 +200,8 @@ export class ApiKeysRepository {
     SELECT old_digest, id, clock_timestamp(), least(old_expires_at, ${overlapEnd})
       FROM changed`,
     };
-    // Locks first: a statement that waits for another rotation does not see the secret which that
-    // rotation has superseded.
+    // The lock is taken by an earlier statement: a statement that waits for another rotation does
+    // not see the secret that the other rotation has superseded.
     const work = async (manager: EntityManager): Promise<KeyView | null> => {
       await query(manager, sql`SELECT FROM users WHERE id = ${userId} FOR NO KEY UPDATE`);
       return this.change('api_key.rotated', change, by, { manager, also });
@@ -210,10 +210,10 @@ export class ApiKeysRepository {
   }
 
   /**
-   * Queues changes of the keys of one user, so that all of them occupy one connection. The key of
-   * the queue is the user, not the API key: a key has a name, an id and `current`, and a creation,
-   * a patch or a rotation locks the user's row as well. Not for a caller's transaction: it may hold
-   * a lock that the change ahead of it in the queue waits for.
+   * Queues changes of the keys of one user, so that all of them occupy one connection. The queue is
+   * per user, not per API key: a key can be identified by its name, its id or `current`, and a
+   * creation, a patch or a rotation also locks the user's row. Not for a change in a caller's
+   * transaction, which may hold a lock that an earlier change in the queue waits for.
    */
   private serially<T>(userId: string, change: () => Promise<T>): Promise<T> {
     return this.queue.run(userId.toLowerCase(), change);

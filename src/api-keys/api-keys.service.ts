@@ -47,17 +47,17 @@ import { checkedScopes, type Scopes } from './scopes.js';
 export interface ApiKeyRequest {
   readonly userId: string;
   /**
-   * 1 to 255 lower-case letters, digits and hyphens; unique among the user's keys, whatever became
-   * of them.
+   * 1 to 255 lower-case letters, digits and hyphens; unique among the user's keys, including
+   * expired and revoked ones.
    */
   readonly name: string;
   /** In the future, by the database's clock. */
   readonly expiresAt: Date;
-  /** What the key may do; by default what the key of the actor may do, or everything. */
+  /** The scopes of the key; by default those of the actor's key, or null for everything. */
   readonly scopes?: Scopes | undefined;
   /**
-   * Requests a minute: 0 for no budget of its own; null for the default, or for none where the user
-   * has a budget. By default that of the key of the actor, or null.
+   * Requests a minute: 0 for no budget of its own; null for the default, or for none if the user
+   * has a budget. By default that of the actor's key, or null.
    */
   readonly rateLimitPerMinute?: number | null | undefined;
   /** A secret that was generated elsewhere, for unattended installs; by default a new one. */
@@ -66,9 +66,7 @@ export interface ApiKeyRequest {
 
 export interface RotationRequest {
   readonly expiresAt: Date;
-  /**
-   * How long the old secret goes on working: an integer from 0, which ends it at once, to a week.
-   */
+  /** Seconds for which the old secret continues to work: an integer from 0 (none) to a week. */
   readonly overlapSeconds: number;
 }
 
@@ -79,7 +77,7 @@ export interface KeyWithSecret {
 }
 
 /**
- * What can be done to the keys of a user. Someone else's key is not found, like one that does not
+ * The operations on the keys of a user. A key of another user is treated as one that does not
  * exist.
  */
 @Injectable()
@@ -92,7 +90,7 @@ export class ApiKeysService {
   ) {}
 
   /**
-   * Makes a key for a user. Not safe to repeat: a second call with the same name is refused.
+   * Creates a key for a user. Not safe to repeat: a second call with the same name is refused.
    *
    * @throws InvalidApiKeyNameError, InvalidApiKeyExpiryError, MalformedApiKeyError,
    *   InvalidScopesError, MissingScopesError, ApiKeyExpiryError, ApiKeyOwnerNotFoundError,
@@ -142,10 +140,10 @@ export class ApiKeysService {
   }
 
   /**
-   * The user's keys, the newest first: all of them, expired and revoked ones too, or those that the
-   * filter lets pass.
+   * The user's keys, the newest first: all of them, including expired and revoked ones, or those
+   * that match the filter.
    *
-   * @throws InvalidInstantError when `expiresBefore` is no instant of the years 0 to 9999;
+   * @throws InvalidInstantError when `expiresBefore` is not an instant of the years 0 to 9999;
    *   ApiKeyOwnerNotFoundError
    */
   async list(userId: string, window: PageWindow, filter: ApiKeyFilter = {}): Promise<Page<KeyView>> {
@@ -156,17 +154,16 @@ export class ApiKeysService {
   }
 
   /**
-   * The ACTIVE keys of all users that expire within 30 days and were used within the last 30. Reads
-   * the whole table without a lock, which takes seconds for millions of keys.
+   * The ACTIVE keys of all users that expire within 30 days and were used within the last 30 days.
+   * Reads the whole table without a lock, which takes seconds for millions of keys.
    */
   countExpiring(): Promise<number> {
     return this.lists.countExpiring();
   }
 
   /**
-   * Renames a key, changes its scopes or its rate limit, or moves its expiry, of which the last
-   * takes an active key.
-   * Safe to repeat but for a new name: the key has left its old one.
+   * Renames a key, or changes its scopes, its rate limit or, if it is active, its expiry. Safe to
+   * repeat except for a new name: the key no longer has its old name.
    *
    * @throws ApiKeyNotFoundError, InvalidApiKeyNameError, InvalidApiKeyExpiryError,
    *   InvalidScopesError, InvalidRateLimitError, ApiKeyExpiryError, SupersededSecretError,
@@ -207,7 +204,7 @@ export class ApiKeysService {
     throw new IncompleteResultError();
   }
 
-  /** Like `revoke`, of the key with this id, whatever it is called meanwhile. */
+  /** Like `revoke`, for the key with this id, even if it was renamed meanwhile. */
   async revokeById(userId: string, id: string, { by = APPLICATION }: AuditOptions = {}): Promise<KeyView> {
     const key = isUuid(userId) && isUuid(id) ? await this.apiKeys.revoke(userId, 'id', id, by) : null;
     if (key) return key;
@@ -216,7 +213,7 @@ export class ApiKeysService {
   }
 
   /**
-   * Gives an active key a new secret. Not safe to repeat: each call makes another.
+   * Gives an active key a new secret. Not safe to repeat: each call creates another secret.
    *
    * @throws ApiKeyNotFoundError, InvalidApiKeyExpiryError, InvalidOverlapError, ApiKeyExpiryError,
    *   SupersededSecretError, StrongerKeyError, ApiKeyNotActiveError
@@ -245,7 +242,7 @@ export class ApiKeysService {
     return isRateLimitWithin(by, key.rateLimitPerMinute, defaultLimit) ? null : new HigherRateLimitError();
   }
 
-  /** What is wrong with a creation that is refused: its other failures come first. */
+  /** The error for a refused creation: other failures take precedence over the refusal. */
   private async afterOtherChecks(
     refusal: DomainError,
     { userId, expiresAt }: NewApiKey,
@@ -256,8 +253,8 @@ export class ApiKeysService {
   }
 
   /**
-   * Reads after the write that changed nothing: a row read before it may have been another by then.
-   * What is wrong with the request comes before what is wrong with the key.
+   * Finds the reason after the write that changed nothing: a row that was read before it may have
+   * changed since. Errors of the request take precedence over errors of the key.
    */
   private async explainRefusal(userId: string, name: string, changes: ApiKeyChanges, by: Actor): Promise<never> {
     const { expiresAt } = changes;

@@ -1,6 +1,6 @@
 import { raw } from 'sql-template-tag';
 
-/* What the audit trail records of a key. */
+/* The fields of a key that the audit trail records. */
 
 /** An instant in the audit trail: RFC 3339 in UTC with milliseconds, as in responses. */
 export const instant = (column: string): string =>
@@ -11,5 +11,5 @@ export const scopesOf = (table: string): string => `coalesce(to_jsonb(${table}.s
 
 export const expiryDiff = ['target.expires_at', 'api_keys.expires_at'].map(instant) as [string, string];
 
-/** What `withAudit` reads of a changed key. */
+/** The columns of a changed key that `withAudit` reads. */
 export const AUDITED_KEY = raw('api_keys.user_id AS audit_user_id, api_keys.id AS audit_api_key_id');

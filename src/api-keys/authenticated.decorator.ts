@@ -30,7 +30,7 @@ import {
 } from './api-keys.errors.js';
 import type { Principal } from './principal.js';
 
-/** A check of a route: the guard that performs it, and what the document says about it. */
+/** A check of a route: the guard that performs it, and its description in the document. */
 export interface Check {
   readonly guard: Type<CanActivate> | CanActivate;
   readonly fails: readonly ErrorKind[];
@@ -61,7 +61,7 @@ export const UNCOUNTED_KEY: Check = {
   },
 };
 
-/** `KEY` for the caller of a proxy, which may send it as a bearer token. */
+/** `KEY` for the caller of a proxy, which may send the key as a bearer token. */
 export const FORWARDED_KEY: Check = {
   ...KEY,
   guard: ForwardedApiKeyGuard,
@@ -99,8 +99,8 @@ export interface AuthenticatedOptions {
 }
 
 /**
- * Admits callers with a live API key to routes and resolvers of other applications, and documents
- * the key and the failures. Our errors, and no others, leave such a route as an `ErrorResponse`.
+ * Admits callers with a live API key to routes and resolvers of host applications, and documents
+ * the key and the failures. Only errors of this package become an `ErrorResponse` on such a route.
  */
 export const Authenticated = ({ scope }: AuthenticatedOptions = {}): ClassDecorator & MethodDecorator =>
   applyDecorators(Checks(KEY, ...scopeChecks(scope)), UseFilters(DomainErrorFilter));
@@ -109,7 +109,7 @@ export const Authenticated = ({ scope }: AuthenticatedOptions = {}): ClassDecora
 export const Administrators = ({ scope }: AuthenticatedOptions = {}): ClassDecorator & MethodDecorator =>
   applyDecorators(Checks(KEY, ADMINISTRATOR, ...scopeChecks(scope)), UseFilters(DomainErrorFilter));
 
-/** The `Principal` of a handler that requires a key. */
+/** The `Principal` of the request, in a handler that requires a key. */
 export const CurrentUser = createParamDecorator((_: unknown, context: ExecutionContext): Principal => {
   const { principal } = requestOf(context);
   if (!principal) throw new Error('@CurrentUser() requires @Authenticated() on the handler or its controller');

@@ -19,9 +19,9 @@ export class AuthenticationService {
   ) {}
 
   /**
-   * The owner of a key that works at this instant. The checksum is verified first, so an invented
-   * key costs no SQL. Nothing is cached: a revoked key is refused by the next call. Does not count
-   * for a rate limit: see `RateLimits`.
+   * Returns the caller whose key is valid at this instant. The checksum is verified first, so an
+   * invented key costs no SQL. Nothing is cached: a revoked key is refused by the next call. Does
+   * not count for a rate limit: see `RateLimits`.
    *
    * @throws MissingApiKeyError without a key, InvalidApiKeyError for a key that does not work,
    *   IncompleteResultError when the result of the database does not contain the answer, and errors
@@ -48,8 +48,8 @@ export class AuthenticationService {
   }
 
   /**
-   * The key of a secret, or why it does not work, which the one who presents the secret must not be
-   * told. Otherwise like `authenticate`; a refusal is not counted.
+   * The key of a secret, or the reason why it does not work, which the presenter of the secret must
+   * not be told. Otherwise like `authenticate`; a refusal is not counted.
    *
    * @throws IncompleteResultError, and errors of an unavailable database
    */
@@ -60,7 +60,7 @@ export class AuthenticationService {
     return secret;
   }
 
-  /** Counts it by its reason, which the caller is not told. */
+  /** Counts a refusal by its reason, which the caller is not told. */
   private refusal(reason: AuthenticationRefusal): MissingApiKeyError | InvalidApiKeyError {
     this.counters.authenticationRefusals.inc({ reason });
     return reason === 'missing' ? new MissingApiKeyError() : new InvalidApiKeyError();

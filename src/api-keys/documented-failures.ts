@@ -21,7 +21,7 @@ export const KEY_EXPIRY_PASSED: Examples = { expiry: new ApiKeyExpiryError() };
 
 export const KEY_NOT_ACTIVE: Examples = { status: new ApiKeyNotActiveError('REVOKED') };
 
-/** Failures of requests that give a key its name and its expiry. */
+/** Failures of requests that set the name and the expiry of a key. */
 export const KEY_REFUSED: Examples = {
   name: new InvalidApiKeyNameError(),
   ...KEY_EXPIRY_PASSED,
@@ -36,7 +36,7 @@ export const STRONGER_KEY: Examples = {
 
 export const INVALID_RATE_LIMIT: Examples = { rate_limit: new InvalidRateLimitError('key') };
 
-/** Failures of requests of users that set the rate limit of a key. */
+/** Failures of users' requests that set the rate limit of a key. */
 export const RATE_LIMIT_REFUSED: Examples = { ...INVALID_RATE_LIMIT, reserved: new RateLimitReservedError() };
 
 export const HIGHER_RATE_LIMIT: Examples = { higher: new HigherRateLimitError() };

@@ -1,9 +1,9 @@
 import sql, { type Sql } from 'sql-template-tag';
 
 /**
- * The credits that are held of an account now: of expired holds none. Holds are read only for an
- * account with a counter above 0. The lookup of a key needs it, and this folder cannot import the
- * ledger, which imports it from here.
+ * The credits of an account that are held now, without those of expired holds. Holds are read only
+ * for an account with a counter above 0. The expression is here because the lookup of a key needs
+ * it, and this folder must not import the ledger.
  *
  * @param account the table or alias with the row of the user
  */

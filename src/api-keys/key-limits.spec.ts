@@ -13,7 +13,7 @@ import {
 } from './key-limits.js';
 import { principal } from './testing.js';
 
-/** Small numbers meet often; 0 and null have a meaning of their own. */
+/** Small numbers, so that equal values are frequent; 0 and null have special meanings. */
 const stored = fc.option(fc.integer({ min: 0, max: 4 }));
 const shared = fc.option(fc.integer({ min: 1, max: 4 }));
 const byDefault = fc.integer({ min: 0, max: 4 });
@@ -42,7 +42,7 @@ describe('The rate limit of a new key', () => {
     );
   });
 
-  it('is one that the creator may give, where none is named', () => {
+  it('is one that the creator may set, if none is given', () => {
     fc.assert(
       fc.property(stored, shared, byDefault, (own, userLimit, defaultLimit) => {
         const creator = principal({ keyRateLimitPerMinute: own, userRateLimitPerMinute: userLimit });
@@ -54,7 +54,7 @@ describe('The rate limit of a new key', () => {
     );
   });
 
-  it.each([COMMAND_LINE, APPLICATION])('has no bound where no key creates it: %j', (actor) => {
+  it.each([COMMAND_LINE, APPLICATION])('has no upper bound if no key creates it: %j', (actor) => {
     expect([maySetRateLimit(actor), isRateLimitWithin(actor, 0, 1), inheritedRateLimit(actor)]).toEqual([
       true,
       true,
@@ -62,7 +62,7 @@ describe('The rate limit of a new key', () => {
     ]);
   });
 
-  it('is for administrators to set, and not for an actor that does not say what it is', () => {
+  it('can be set by administrators, and not by an actor of unknown role', () => {
     const { isAdmin, ...unknown } = principal();
 
     expect(isAdmin).toBe(false);
@@ -87,13 +87,13 @@ describe('A key whose scopes are known', () => {
     expect(isWithin(caller, scopes, expiry)).toBe(expected);
   });
 
-  it('has no bound where the caller has no scopes', () => {
+  it('has no bound if the caller has no scopes', () => {
     expect([principal({ keyExpiresAt: expiresAt }), COMMAND_LINE].map((actor) => isWithin(actor, null, later))).toEqual(
       [true, true],
     );
   });
 
-  it('is not within the bound of a caller that does not say when its key expires', () => {
+  it('is not within the bound of a caller whose key has an unknown expiry', () => {
     const { keyExpiresAt, ...unknown } = caller;
 
     expect(keyExpiresAt).toBe(expiresAt);
@@ -109,7 +109,7 @@ describe('A key whose scopes are known', () => {
   });
 });
 
-describe('The scopes of a new key that names none', () => {
+describe('The scopes of a new key if none are given', () => {
   const scoped = principal({ scopes: ['a'] });
 
   it('are those of the caller, for a key of its own', () => {
@@ -121,7 +121,7 @@ describe('The scopes of a new key that names none', () => {
     expect(inheritedScopes(scoped, scoped.userId.toUpperCase())).toEqual(['a']);
   });
 
-  it('must be named for a key of another user, by a caller with scopes', () => {
+  it('must be given for a key of another user, by a caller with scopes', () => {
     const other = '0198c5a2-7b1e-4c7d-9f43-2a6d5e8b1c99';
 
     expect(() => inheritedScopes(scoped, other)).toThrow(MissingScopesError);

@@ -5,10 +5,11 @@ import { keyBudget } from './rate-limit-rules.js';
 import type { Scopes } from './scopes.js';
 
 /*
- * What a caller whose key has scopes may do with keys: create, change and rotate only those whose
- * scopes, before and after, are among its own, and that do not outlive its own. The scopes of the
- * caller are those of its lookup; those of the key are read under its lock. Whatever its scopes, a
- * key creates no key with a higher rate limit than its own, and only administrators set limits.
+ * Limits for callers: with a key that has scopes, a caller may create, change and rotate only keys
+ * whose scopes, before and after, are among those of its own key, and that do not outlive its own
+ * key. The scopes of the caller are those at its authentication; those of the changed key are read
+ * under its lock. Regardless of scopes, no key may create a key with a higher rate limit than its
+ * own, and only administrators may set limits.
  */
 
 /** The rule for a key with these scopes and this expiry, in SQL. A null column is not within. */
@@ -24,9 +25,9 @@ export const isWithin = ({ scopes: own, keyExpiresAt }: Actor, scopes: Scopes, e
     expiresAt.getTime() <= keyExpiresAt.getTime());
 
 /**
- * The scopes of a new key that names none: those of the caller.
+ * The scopes of a new key if none are given: those of the caller.
  *
- * @throws MissingScopesError for a key of another user, where the caller has scopes
+ * @throws MissingScopesError for a key of another user if the caller has scopes
  */
 export function inheritedScopes({ scopes, userId }: Actor, ownerId: string): Scopes {
   if (scopes && userId !== ownerId.toLowerCase()) throw new MissingScopesError();
@@ -37,16 +38,16 @@ export function inheritedScopes({ scopes, userId }: Actor, ownerId: string): Sco
 export const maySetRateLimit = ({ type, isAdmin }: Actor): boolean => type !== 'API_KEY' || isAdmin === true;
 
 /**
- * The stored rate limit of a new key that names none: that of the caller's key. 0 is not passed on:
- * an exemption is given to each key by itself.
+ * The stored rate limit of a new key if none is given: that of the caller's key. 0 is not
+ * inherited: an exemption must be given to each key separately.
  */
 export const inheritedRateLimit = ({ keyRateLimitPerMinute: own }: Actor): number | null =>
   own === undefined || own === 0 ? null : own;
 
 /**
  * Whether a stored rate limit is no higher than that of the caller's key. Null, which follows the
- * default, is no higher than null and 0. A number is compared with what the caller's key may do at
- * this moment; 0 is higher than every number.
+ * default, is no higher than null and 0. A number is compared with the limit that applies to the
+ * caller's key at this moment; 0 is higher than every number.
  */
 export const isRateLimitWithin = (
   { type, keyRateLimitPerMinute: own = null, userRateLimitPerMinute: shared = null }: Actor,

@@ -14,12 +14,13 @@ const FLUSH_EVERY_MS = 60_000;
 /** Keys per statement: about 50 ms of work for the database, well within the statement timeout. */
 const SLICE = 1_000;
 
-/** Keys that are kept between two writes: about 10 MB. */
+/** Maximum number of keys in memory between two writes: about 10 MB. */
 const CAPACITY = 100_000;
 
 /**
- * Records when keys were used, outside the request path: each process writes the keys that it saw
- * in a few statements per minute, and once more on shutdown. A failure here never fails a request.
+ * Records when keys were used, outside the request path: each process writes the keys that were
+ * used there with a few statements per minute, and once more on shutdown. A failure here never
+ * fails a request.
  */
 @Injectable()
 export class KeyUsage implements OnModuleInit, OnApplicationShutdown {
@@ -55,7 +56,7 @@ export class KeyUsage implements OnModuleInit, OnApplicationShutdown {
       try {
         await this.write(uses.slice(from, from + SLICE));
       } catch (error) {
-        const keys = uses.length - from; // the next statement would most likely fail too
+        const keys = uses.length - from; // further statements would most likely fail, too
         this.counters.unwrittenKeyUses.inc(keys);
         this.logger.warn({ err: error, keys }, 'The last uses of some keys could not be written');
         return;

@@ -4,8 +4,8 @@ import type { Scopes } from './scopes.js';
 export type ApiKeyStatus = 'ACTIVE' | 'EXPIRED' | 'REVOKED';
 
 /**
- * A key as its owner may see it. Its status is that at the instant of the statement, by the
- * database's clock.
+ * The fields of a key that its owner may see. The status is that at the time of the statement, by
+ * the database's clock.
  */
 export interface KeyView {
   readonly id: string;
@@ -20,7 +20,7 @@ export interface KeyView {
   readonly rateLimitPerMinute: number | null;
 }
 
-/** Copies the fields of a `KeyView` only: a statement returns more than these. */
+/** Copies only the fields of a `KeyView`: a statement returns further columns. */
 export const toKeyView = (row: KeyView): KeyView => ({
   id: row.id,
   createdAt: row.createdAt,

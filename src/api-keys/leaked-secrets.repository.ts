@@ -10,14 +10,14 @@ import { UsersApiEvents } from '../events/users-api-events.js';
 import { AUDITED_KEY, instant } from './audited-key.js';
 import { DIGESTS } from './secrets.repository.js';
 
-/** A secret that belongs to a key, and whether it was the call that ended it. */
+/** A secret that belongs to a key, and whether this call revoked it. */
 export interface RevokedSecret {
   readonly userId: string;
   readonly name: string;
   readonly isRevoked: boolean;
 }
 
-/** The secrets of one key, each with whether it worked. */
+/** The secrets of one key, and for each whether it worked. */
 interface RevokedSecrets extends AuditedRow {
   readonly userId: string;
   readonly name: string;
@@ -25,7 +25,7 @@ interface RevokedSecrets extends AuditedRow {
   readonly ends: boolean;
 }
 
-/** Changes of keys of any users, which are identified by a secret. */
+/** Changes of keys of any user, identified by a secret. */
 @Injectable()
 export class LeakedSecretsRepository {
   constructor(
@@ -38,7 +38,7 @@ export class LeakedSecretsRepository {
    * ids. A superseded secret revokes its whole key while its overlap lasts. Safe to repeat.
    *
    * A secret that a rotation replaces while the statement waits for the lock still counts as the
-   * current one: it may have an overlap, which is not in the snapshot of the statement.
+   * current secret: it may have an overlap, which the snapshot of the statement does not contain.
    *
    * @returns the known secrets by their digest in hexadecimal
    */

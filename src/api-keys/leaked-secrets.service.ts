@@ -5,20 +5,20 @@ import { ApiKeyFormat, visiblePartOf } from '../common/api-key-format.js';
 import { digestOf } from './api-key.secret.js';
 import { LeakedSecretsRepository } from './leaked-secrets.repository.js';
 
-/** What became of a leaked secret. */
+/** The outcome for a leaked secret. */
 export interface LeakedSecret {
-  /** `already_ended`: it did not work any more before the call. */
+  /** `already_ended`: the secret no longer worked before the call. */
   readonly outcome: 'revoked' | 'already_ended' | 'unknown';
-  /** The visible part of the secret; null for a text that is no secret. */
+  /** The visible part of the secret; null for a text that is not a secret. */
   readonly prefix: string | null;
-  /** The owner and the name of its key, where that is known. */
+  /** The owner and the name of the key, if the key is known. */
   readonly userId: string | null;
   readonly name: string | null;
 }
 
 /**
- * Ends leaked keys. For administrators and operators: the result tells more about a secret than its
- * presenter may learn.
+ * Revokes leaked keys. For administrators and operators: the result reveals more about a secret
+ * than its presenter may know.
  */
 @Injectable()
 export class LeakedSecretsService {
@@ -29,11 +29,10 @@ export class LeakedSecretsService {
 
   /**
    * Revokes the keys that leaked secrets belong to, of any users, in one statement. Within the
-   * overlap of a rotation, the old secret revokes its whole key; afterwards it leaves the key
-   * alone. A text of another shape, or with a prefix that is not listed, costs no SQL. Safe to
-   * repeat.
+   * overlap of a rotation, the old secret revokes its whole key; afterwards the key is not changed.
+   * A text in another format, or with a prefix that is not listed, costs no SQL. Safe to repeat.
    *
-   * @returns an outcome for each text, in their order
+   * @returns an outcome for each text, in the order of the texts
    */
   async revoke(leaked: readonly string[], { by = APPLICATION }: AuditOptions = {}): Promise<LeakedSecret[]> {
     const digests = leaked.filter((text) => this.format.accepts(text)).map(digestOf);

@@ -41,7 +41,7 @@ describe('ApiController', () => {
 });
 
 describe('Operation', () => {
-  it('does not compile on a handler that returns something else', () => {
+  it('does not compile on a handler with another return type', () => {
     class NamesController {
       @Operation({ ...NAMED, returns: Name })
       named(): Promise<Name> {
@@ -54,7 +54,7 @@ describe('Operation', () => {
         return Promise.resolve({ name: 'Ada' });
       }
 
-      // @ts-expect-error a number is no `Name`
+      // @ts-expect-error a number is not a `Name`
       @Operation({ ...NAMED, returns: Name })
       other(): number {
         return 1;
@@ -70,7 +70,7 @@ describe('Operation', () => {
     expect(NamesController.name).toBe('NamesController');
   });
 
-  it('refuses two patterns for one path parameter, since the name decides which paths are known', () => {
+  it('refuses two patterns for one path parameter, since known paths are determined by its name', () => {
     const documented = { description: 'Any', example: '1', schema: { pattern: '^.+$', maxLength: 10 } };
     const declare = (pattern: RegExp) =>
       Operation({ ...NAMED, params: { operation_spec_id: { pattern, ...documented } } });

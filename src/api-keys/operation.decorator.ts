@@ -62,7 +62,7 @@ type HandlerFailure = Extract<ErrorKind, 'forbidden' | 'payment_required' | 'not
 export interface OperationDeclaration<R = unknown> {
   readonly id: string;
   readonly summary: string;
-  /** The effects, whether a repeat is safe, and the meaning of the particular failures. */
+  /** The effects, whether a repeat is safe, and the meaning of particular failures. */
   readonly details: string;
   readonly access: keyof typeof ACCESS;
   /** The scope that a key needs unless its scopes are null; null for none. */
@@ -70,7 +70,7 @@ export interface OperationDeclaration<R = unknown> {
   /** The path parameters. A path that does not match their patterns is an unknown path (404). */
   readonly params?: PathParameters;
   /**
-   * The query parameter that only administrators may send, with the further scope that it needs.
+   * The query parameter that only administrators may send, with the additional scope that it needs.
    */
   readonly administratorQuery?: { readonly parameter: string; readonly scope: OwnScope };
   /** The class of the handler's `@Query()`; without it, the route ignores its query. */
@@ -79,7 +79,7 @@ export interface OperationDeclaration<R = unknown> {
    * The class of the handler's `@Body()`, a JSON object; without it, the route ignores its body.
    */
   readonly body?: Type;
-  /** The properties of the body that need a further scope. */
+  /** The properties of the body that need an additional scope. */
   readonly bodyScope?: { readonly properties: readonly string[]; readonly scope: OwnScope };
   readonly condition?: Condition;
   /** For a handler with `@All()`, which the document lists as GET. */
@@ -93,13 +93,11 @@ export interface OperationDeclaration<R = unknown> {
   readonly status?: number;
   readonly description: string;
   readonly headers?: Headers;
-  /**
-   * The response to a repeated request, where it has another status, which the handler sets then.
-   */
+  /** The response to a repeated request, if the handler sets another status for it. */
   readonly repeat?: { readonly status: number; readonly description: string; readonly headers: Headers };
   /** The failures that only this handler adds. */
   readonly fails?: readonly HandlerFailure[];
-  /** Failures of this route, as examples in the document. Those of its checks need none. */
+  /** Failures of this route, as examples in the document, except those of its checks. */
   readonly examples?: Examples;
 }
 
@@ -121,7 +119,7 @@ export const Operation = <R = void>(declaration: OperationDeclaration<R>): Opera
   }));
   return applyDecorators(
     Declared(declaration),
-    ApiFailureExamples(examples), // before those of the checks
+    ApiFailureExamples(examples), // before the examples of the checks
     Checks(...checksOf(declaration)),
     HttpCode(status),
     ApiOperation({

@@ -1,7 +1,7 @@
 import type { Actor } from '../audit-trail/actor.js';
 import type { Scopes } from './scopes.js';
 
-/** The authenticated caller: all that a handler may know about the key and the request. */
+/** The authenticated caller: everything that a handler may know about the key and the request. */
 export interface Principal extends Actor {
   readonly type: 'API_KEY';
   readonly userId: string;
@@ -15,7 +15,7 @@ export interface Principal extends Actor {
   /** The stored budget of the user. */
   readonly userRateLimitPerMinute: number | null;
   /**
-   * Set where the request was sent with a secret that a rotation has replaced: the instant of the
+   * Set if the request was sent with a secret that a rotation has replaced: the instant of the
    * rotation, and the end of the overlap.
    */
   readonly superseded: { readonly at: Date; readonly until: Date } | null;

@@ -13,14 +13,14 @@ describe('isRateLimit', () => {
     [NaN, false, false],
     ['1', false, false],
     [undefined, false, false],
-  ])('says of %p for a key: %p, and for a user: %p', (value, ofKey, ofUser) => {
+  ])('returns for %p as the limit of a key: %p, and of a user: %p', (value, ofKey, ofUser) => {
     expect([isRateLimit(value, 'key'), isRateLimit(value, 'user')]).toEqual([ofKey, ofUser]);
   });
 });
 
 describe('keyBudget', () => {
   it.each([
-    // of the key, of its user, by default: what the key may do
+    // limits of the key, of its user and by default, then the effective limit of the key
     [5, null, 60, 5],
     [5, 3, 60, 5],
     [0, null, 60, Infinity],

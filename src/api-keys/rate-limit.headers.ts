@@ -14,8 +14,8 @@ export interface RateLimitState {
 export const WINDOW_SECONDS = 60;
 
 /**
- * The headers of draft-ietf-httpapi-ratelimit-headers: the limits, what is left of each and when it
- * resets. Empty without a limit.
+ * The headers of draft-ietf-httpapi-ratelimit-headers: the limits, the remaining requests of each,
+ * and the time until it resets. Empty without a limit.
  */
 export const rateLimitHeaders = (limits: readonly RateLimitState[]): Record<string, string> =>
   limits.length === 0

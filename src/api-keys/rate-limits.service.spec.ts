@@ -42,7 +42,7 @@ describe('RateLimits', () => {
     expect(quotas(await (await given(defaultLimit)).take(key('a', own, shared)))).toEqual(budgets);
   });
 
-  it('compares the count, which has no bound, with the budget of the moment', async () => {
+  it('compares the count, which has no upper bound, with the current budget', async () => {
     const limits = await given();
     const isAllowed = async (budget: number): Promise<boolean> =>
       (await limits.take(key('a', budget))).exceeded === null;
@@ -59,11 +59,11 @@ describe('RateLimits', () => {
     expect(await isAllowed(1)).toBe(true);
   });
 
-  it('names the exceeded limit, of two the one with the longer wait, and the wait', async () => {
+  it('returns the exceeded limit and its wait; of two, the one with the longer wait', async () => {
     const limits = await given();
     await limits.take(key('a', null, 3)); // the window of the user begins
     jest.advanceTimersByTime(30_000);
-    await limits.take(key('b', 1, 3)); // that of the key
+    await limits.take(key('b', 1, 3)); // the window of the key begins
 
     const byKey = await limits.take(key('b', 1, 3));
     const byBoth = await limits.take(key('b', 1, 3));
@@ -97,7 +97,7 @@ describe('RateLimits', () => {
   it.each([
     [1, 'The API key may make 1 request a minute'],
     [2, 'The API key may make 2 requests a minute'],
-  ])('says what the limit %d is', (quota, message) => {
+  ])('states the limit %d', (quota, message) => {
     const state = { limit: 'key', quota, remaining: 0, resetSeconds: 1, isExceeded: true } as const;
     expect(new RateLimitedError(state).message).toBe(message);
   });
@@ -112,7 +112,7 @@ describe('rateLimitAddress', () => {
     ['2001:db8:1:3::1', '2001:db8:1:3'],
     ['::1', '0:0:0:0'],
     ['unix socket', ''],
-  ])('%s is one with %s', (address, subscriber) => {
+  ])('maps %s to %s', (address, subscriber) => {
     expect(rateLimitAddress(addressOf(address) ?? '')).toBe(subscriber);
   });
 });

@@ -13,12 +13,12 @@ import { RateLimitedError } from './api-keys.errors.js';
 import { type RateLimitState, WINDOW_SECONDS } from './rate-limit.headers.js';
 import { keyBudget, type StoredRateLimits } from './rate-limit-rules.js';
 
-/** The timeout of Redis for a request, and the time without requests to it after a failure (ms). */
+/** The timeout of a Redis request, and the time without Redis requests after a failure (ms). */
 const STORE_TIMEOUT_MS = 100;
 const STORE_COOLDOWN_MS = 1_000;
 const TICK_MS = 20;
 
-/** A key and its user, with their budgets: a `Principal` is one. */
+/** A key and its user, with their budgets; every `Principal` has these fields. */
 export interface LimitedKey extends StoredRateLimits {
   readonly keyId: string;
   readonly userId: string;
@@ -26,18 +26,18 @@ export interface LimitedKey extends StoredRateLimits {
 
 /** The limits of a key after one unit of each was taken. */
 export interface RateLimitOutcome {
-  /** One for each budget; empty where there is none, or the store does not answer. */
+  /** One state for each budget; empty if there is no budget or the store does not respond. */
   readonly limits: readonly RateLimitState[];
   /**
-   * Null where the request may pass; otherwise the exceeded limit, whose `resetSeconds` is the time
-   * to wait: of two, the one with the longer wait.
+   * Null if the request is allowed; otherwise the exceeded limit, whose `resetSeconds` is the time
+   * to wait. Of two exceeded limits, the one with the longer wait.
    */
   readonly exceeded: RateLimitState | null;
 }
 
 interface Budget {
   readonly limit: RateLimitState['limit'];
-  /** What shares the budget. */
+  /** The key, user or address that shares the budget. */
   readonly who: string;
   /** Requests a minute. */
   readonly quota: number;
@@ -47,7 +47,7 @@ const PASSED: RateLimitOutcome = { limits: [], exceeded: null };
 
 /**
  * Counts requests in windows of a minute: in memory, or in Redis for all instances together. The
- * counts have no bound, and each request compares them with the budgets of its moment, so a changed
+ * counts have no upper bound, and each request compares them with its current budgets, so a changed
  * budget applies to the next request.
  */
 @Injectable()
@@ -70,7 +70,7 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
     const { redisUrl } = this.options;
     this.redis = redisUrl === undefined ? undefined : await this.connect(redisUrl);
     const limiter = (limit: RateLimitState['limit']): RateLimiterAbstract => {
-      // `penalty` counts without a bound; `points` is of no effect there.
+      // `penalty` counts without an upper bound; `points` has no effect on it.
       const options = { points: Number.MAX_SAFE_INTEGER, duration: WINDOW_SECONDS, keyPrefix: `users-api:${limit}` };
       return this.redis
         ? new RateLimiterRedis({ ...options, storeClient: this.redis })
@@ -81,8 +81,8 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
 
   /**
    * Takes one unit of the budget of a key and one of the budget of its user, in one round trip to
-   * Redis, and none where there is no budget. A request that either refuses has counted for both.
-   * Each call takes units of its own.
+   * Redis, or in none without a budget. A request that exceeds either budget counts for both. Not
+   * idempotent: each call takes units.
    */
   async take({ keyId, userId, ...stored }: LimitedKey): Promise<RateLimitOutcome> {
     const ofKey = keyBudget(stored, this.defaultLimit);
@@ -94,7 +94,7 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
   }
 
   /**
-   * Like `take`, for a request that is answered 429 where a budget is exceeded.
+   * Like `take`, for a request that gets 429 if a budget is exceeded.
    *
    * @returns the limits that apply, for the headers of the response
    * @throws RateLimitedError
@@ -104,11 +104,10 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
   }
 
   /**
-   * Counts a request that did not authenticate. Other requests of that address are not refused for
-   * it: behind a proxy or a NAT they may be anybody's.
+   * Counts a request that did not authenticate. Other requests of that address are not refused
+   * because of it: behind a proxy or a NAT they may come from other callers.
    *
-   * @param address as `callerAddress` gives it: anything else would let a caller choose what it is
-   *   counted by
+   * @param address as `callerAddress` returns it: otherwise a caller could choose the counter
    * @throws RateLimitedError
    */
   async countFailure(address: string): Promise<void> {
@@ -148,10 +147,10 @@ export class RateLimits implements OnModuleInit, OnApplicationShutdown {
   private async connect(url: string): Promise<Redis> {
     const { Redis: Client } = await import('ioredis');
     const client = new Client(url, {
-      enableOfflineQueue: false, // a command that waits for a connection would hold its request up
+      enableOfflineQueue: false, // a command that waits for a connection would delay its request
       maxRetriesPerRequest: 0,
       connectTimeout: STORE_COOLDOWN_MS,
-      socketTimeout: 2 * STORE_COOLDOWN_MS, // closes a connection whose peer is gone without a message
+      socketTimeout: 2 * STORE_COOLDOWN_MS, // closes a connection whose peer has disappeared without closing it
       retryStrategy: () => STORE_COOLDOWN_MS,
     });
     client.on('error', (error: unknown) => {
@@ -188,7 +187,7 @@ async function withTimeout<T>(answer: Promise<T>): Promise<T> {
     return await Promise.race([answer, late]);
   } finally {
     clearInterval(ticks);
-    answer.catch(() => undefined); // a later failure is not of interest
+    answer.catch(() => undefined); // ignores a later failure
   }
 }
 
@@ -209,7 +208,7 @@ const exceededOf = (limits: readonly RateLimitState[]): RateLimitState | null =>
     .reduce<RateLimitState | null>((a, b) => (a && a.resetSeconds >= b.resetSeconds ? a : b), null);
 
 /**
- * An IPv4 address, or the first half of an IPv6 address: a subscriber has 64 bits of these to
- * choose from (RFC 6177).
+ * An IPv4 address, or the first half of an IPv6 address: a subscriber can choose the other 64 bits
+ * freely (RFC 6177).
  */
 export const rateLimitAddress = (address: string): string => address.split(':').slice(0, 4).join(':');

@@ -5,7 +5,7 @@ export const SCOPE = '^[a-z0-9][a-z0-9._:/-]{0,63}$';
 export const MAX_SCOPES = 32;
 export const MAX_SCOPE_LENGTH = 64;
 
-/** The scopes of this API, each with the role of those who can use it. */
+/** The scopes of this API, each with the role that can use it. */
 export const OWN_SCOPES = {
   'ua:profile:read': 'user',
   'ua:profile:write': 'user',
@@ -25,12 +25,15 @@ export const OWN_SCOPES = {
 
 export type OwnScope = keyof typeof OWN_SCOPES;
 
-/** What a key may do: null for everything that its owner may do, or a list of scopes. */
+/** The rights of a key: null for everything that its owner may do, or a list of scopes. */
 export type Scopes = readonly string[] | null;
 
 const PATTERN = new RegExp(SCOPE);
 
-/** Whether a text can be a scope: names of this API are a closed set, all others are free. */
+/**
+ * Whether a value is a valid scope: names that begin with `ua:` must be scopes of this API, all
+ * others are free.
+ */
 export const isScope = (value: unknown): value is string =>
   typeof value === 'string' && PATTERN.test(value) && (!value.startsWith('ua:') || value in OWN_SCOPES);
 
@@ -47,9 +50,7 @@ export function checkedScopes(scopes: Scopes): Scopes {
   return unique;
 }
 
-/**
- * Whether a key may do what needs a scope: its scopes and the role of its owner must both allow it.
- */
+/** Whether a key may use a scope: its scopes and the role of its owner must both allow it. */
 export const mayUse = (
   { scopes, isAdmin }: { readonly scopes: Scopes; readonly isAdmin: boolean },
   needed: string,
@@ -57,6 +58,6 @@ export const mayUse = (
   allows(scopes, needed) &&
   (isAdmin || !Object.hasOwn(OWN_SCOPES, needed) || OWN_SCOPES[needed as OwnScope] === 'user');
 
-/** Whether these scopes allow what needs the given one; null needs none. */
+/** Whether these scopes include the needed scope; null if none is needed. */
 export const allows = (scopes: Scopes, needed: string | null): boolean =>
   scopes === null || needed === null || scopes.includes(needed);

@@ -26,11 +26,11 @@ export interface LiveSecret {
   /** The expiry of the key. */
   readonly expiresAt: Date;
   /**
-   * The credits that the user can spend, without those that are held; as text, since a bigint fits
-   * no number.
+   * The credits that the user can spend, without held credits; as text, since a bigint does not fit
+   * into a number.
    */
   readonly creditsAvailable: string;
-  /** Set while the secret is one that a rotation replaced. */
+  /** Set if a rotation has replaced the secret, during its overlap. */
   readonly supersededAt: Date | null;
   readonly supersededUntil: Date | null;
   /** The stored budget of the key; see `LimitedKey`. */
@@ -43,7 +43,7 @@ export interface LiveSecret {
 export type SecretRow =
   (LiveSecret & { readonly refusal: null }) | { readonly refusal: SecretRefusal; readonly digest: Buffer };
 
-/** Digests that a statement takes as parameters. */
+/** Digests as parameters of a statement. */
 export const DIGESTS = new Rows<Buffer>({ digest: ['bytea', (digest) => digest] });
 
 /** The columns of a secret that works, by their properties. */
@@ -71,10 +71,10 @@ const liveColumns = raw(
 const NIL_UUID = sql`'00000000-0000-0000-0000-000000000000'`;
 
 /**
- * Returns one row for each digest, whether or not it is stored, and looks for a user even where
- * there is no key: the time of a refusal must not reveal its reason, so a refused secret that
- * exists returns no more than an unknown one. With `LIMIT 1` the planner looks each of them up by
- * an index, and does not join whole tables.
+ * Returns one row for each digest, whether or not it is stored, and looks up a user even if there
+ * is no key: the time of a refusal must not reveal its reason, so a refused secret that exists
+ * returns no more than an unknown one. With `LIMIT 1` the planner uses an index lookup for each
+ * digest, and does not join whole tables.
  */
 export const FIND_SECRETS = new Statement<SecretRow>(
   'find_secrets',
@@ -121,11 +121,11 @@ export class SecretsRepository {
 
   /**
    * The secret with this digest, if it, its key and its owner are all live at this instant of the
-   * database's clock, or else why it does not work. One statement decides all of it, so there is no
-   * moment in between and no cached result that outlives a revocation. Lookups of the same moment
-   * share the statement.
+   * database's clock, or else the reason why it does not work. One statement checks all conditions,
+   * so no change can come between them and no cached result outlives a revocation. Lookups of the
+   * same moment share the statement.
    *
-   * @throws IncompleteResultError when the result of the database has neither
+   * @throws IncompleteResultError when the result of the database contains neither
    */
   find(digest: Buffer): Promise<LiveSecret | SecretRefusal> {
     return this.lookups.run(digest);

@@ -1,8 +1,8 @@
 import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 
 /**
- * A secret that a rotation replaced. It may remain valid beside the new one for a while, and is
- * kept until the next rotation after that.
+ * A secret that a rotation replaced. It may remain valid together with the new one for a while, and
+ * is stored until the next rotation after that.
  */
 @Entity('superseded_secrets')
 @Check('ck_superseded_secrets_digest', `octet_length(digest) = 32`)

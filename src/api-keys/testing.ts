@@ -3,7 +3,7 @@ import { requestOf } from './api-key.guard.js';
 import { MissingApiKeyError } from './api-keys.errors.js';
 import type { Principal } from './principal.js';
 
-/* For tests of other applications, which need no database then. */
+/* For tests of host applications, which then need no database. */
 
 /** A caller with the given fields, and with ordinary values for all others. */
 export const principal = (fields: Partial<Principal> = {}): Principal => ({

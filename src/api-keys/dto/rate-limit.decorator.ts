@@ -6,7 +6,7 @@ import { isRateLimit, MAX_RATE_LIMIT, MIN_RATE_LIMIT } from '../rate-limit-rules
 export const IsRateLimit = (of: keyof typeof MIN_RATE_LIMIT): PropertyDecorator =>
   Satisfies((value) => isRateLimit(value, of), new InvalidRateLimitError(of));
 
-/** Its schema, in requests and responses. */
+/** The schema of a rate limit, in requests and responses. */
 export const rateLimitSchema = (of: keyof typeof MIN_RATE_LIMIT) =>
   ({
     type: 'integer',
