@@ -16,7 +16,7 @@ export abstract class ActorColumns {
   @Column({ name: 'request_id', type: 'varchar', length: 128, nullable: true })
   readonly requestId!: string | null;
 
-  /** The account of the operating system that ran the command, where a command made the change. */
+  /** The operating system account that ran the command, if a command made the change. */
   @Column({ name: 'actor_account', type: 'varchar', length: 128, nullable: true })
   readonly actorAccount!: string | null;
 }

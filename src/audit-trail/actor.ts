@@ -11,15 +11,15 @@ export interface Actor {
   readonly keyId: string | null;
   /** Up to 128 characters. */
   readonly requestId: string | null;
-  /** The account of the operating system that ran a command; up to 128 characters. */
+  /** The operating system account that ran a command; up to 128 characters. */
   readonly account?: string | null;
-  /** What the key of the actor may do; null, or absent where there is no key, for everything. */
+  /** The scopes of the actor's key; null for everything, absent without a key. */
   readonly scopes?: readonly string[] | null;
   /** The expiry of the actor's key. */
   readonly keyExpiresAt?: Date;
-  /** Set where the request was sent with a secret that a rotation has replaced. */
+  /** Set if the request was sent with a secret that a rotation has replaced. */
   readonly superseded?: { readonly at: Date; readonly until: Date } | null;
-  /** Whether the owner of the actor's key is an administrator; absent where there is no key. */
+  /** Whether the owner of the actor's key is an administrator; absent without a key. */
   readonly isAdmin?: boolean;
   /** The stored budget of the actor's key, in requests a minute; see `LimitedKey`. */
   readonly keyRateLimitPerMinute?: number | null;
@@ -47,7 +47,7 @@ export const isRequestId = (value: unknown): value is string => isStorable(value
 const isStorable = (value: unknown, maxLength: number): value is string =>
   typeof value === 'string' && value.length <= maxLength && !value.includes('\0') && value.isWellFormed();
 
-/** @throws InvalidActorError for one that the audit trail could not hold */
+/** @throws InvalidActorError for an actor that the audit trail cannot store */
 export function checkActor({ type, userId, keyId, requestId, account }: Actor): void {
   const isActor =
     ACTOR_TYPES.includes(type) &&
@@ -58,8 +58,8 @@ export function checkActor({ type, userId, keyId, requestId, account }: Actor): 
 }
 
 /**
- * The account that runs this process, or its number where the operating system has no name for it,
- * as in many containers.
+ * The account that runs this process, or its number if the operating system has no name for it, as
+ * in many containers.
  */
 function accountOfProcess(): string {
   try {
@@ -69,7 +69,7 @@ function accountOfProcess(): string {
   }
 }
 
-/** An operator's command. */
+/** The actor of an operator's command. */
 export const COMMAND_LINE: Actor = {
   type: 'COMMAND_LINE',
   userId: null,

@@ -21,7 +21,7 @@ export const AUDIT_ACTIONS = [
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
-/** What `withAudit` reads of each changed row, and returns with it. */
+/** The columns that `withAudit` reads from each changed row, and returns with it. */
 export interface AuditedRow {
   readonly audit_user_id: string;
   readonly audit_api_key_id: string | null;
@@ -30,8 +30,8 @@ export interface AuditedRow {
 
 interface Audit {
   /**
-   * The actor of all changed rows. Without it each returned row has its own, in the columns of
-   * `actorRows`.
+   * The actor of all changed rows. If absent, each returned row has its own actor, in the columns
+   * of `actorRows`.
    */
   readonly by?: Actor;
   /**
@@ -40,14 +40,14 @@ interface Audit {
    */
   readonly at?: Sql;
   /**
-   * Further changes in the same statement, by their names in it, which may read the changed rows as
-   * `changed`.
+   * Further changes in the same statement, by the names of their CTEs, which may read the changed
+   * rows as `changed`.
    */
   readonly also?: Readonly<Record<string, Sql>>;
 }
 
 /**
- * A statement that changes rows and records the change in the audit trail, both or neither, in one
+ * A statement that changes rows and records the change in the audit trail, atomically and in one
  * round trip.
  *
  * @param change a data-modifying statement that returns `audit_user_id`, `audit_api_key_id`,
