@@ -18,14 +18,14 @@ import { firstOf } from '../database/statement.js';
 import type { AuditEvent } from './audit-event.entity.js';
 import { AUDIT_EVENT_COLUMNS } from './audit-events.repository.js';
 
-/** Events that are read, or removed in one transaction. */
+/** Maximum number of events that one query reads, or one transaction removes. */
 export const SLICE = 5_000;
 
 /** An archive: a file of events. */
 export interface ArchivedEvents {
   /** The name of the file, without its directory. */
   readonly file: string;
-  /** It has the events before this instant. */
+  /** The file contains the events before this instant. */
   readonly before: Date;
   readonly count: number;
   /** The instants of the first and the last event. */
@@ -35,14 +35,14 @@ export interface ArchivedEvents {
   readonly sha256: string;
 }
 
-/** Two commands at once would put events into two files. */
+/** Another command is archiving: two at once would write the same events to two files. */
 export class ArchivingError extends OperatorError {
   constructor() {
     super('Another command archives audit events at this moment. Run this one again when it has ended.');
   }
 }
 
-/** The events of archives stay, so that the audit trail itself tells what was removed. */
+/** Events that record archives stay, so that the audit trail itself shows what was removed. */
 const REMOVABLE = AUDIT_ACTIONS.filter((action) => action !== 'audit.archived');
 
 @Injectable()
@@ -52,7 +52,7 @@ export class AuditArchive {
   /**
    * Runs work while no other process archives events.
    *
-   * @throws MissingPrivilegesError for every role but the owner of the tables, ArchivingError
+   * @throws MissingPrivilegesError for every role except the owner of the tables, ArchivingError
    */
   async exclusively<T>(work: () => Promise<T>): Promise<T> {
     await refuseOthersThanOwner(this.database, 'audit_events');
@@ -68,9 +68,9 @@ export class AuditArchive {
   }
 
   /**
-   * The oldest events before an instant, but for those of archives: at most `SLICE`.
+   * The oldest events before an instant, except those that record archives: at most `SLICE`.
    *
-   * @param after continues behind this event
+   * @param after continues after this event
    */
   findOldest(before: Date, after: Cursor | null): Promise<AuditEvent[]> {
     const start = after ? sql` AND (created_at, id) > (${after.createdAt}, ${after.id})` : empty;
@@ -90,8 +90,8 @@ export class AuditArchive {
   }
 
   /**
-   * Records an archive by an event, before its events are removed. Safe to repeat: an archive of
-   * the same content is recorded once.
+   * Records an archive as an event, before the archived events are removed. Safe to repeat: an
+   * archive with the same content is recorded once.
    *
    * @returns the id of the event, and the `before` of the archive that it records
    */
@@ -121,8 +121,8 @@ export class AuditArchive {
    *
    * @param archive the id of the event that records the archive
    * @param ids at most `SLICE`
-   * @returns how many events were still there
-   * @throws AuditTrailLockedError, and then none of these is removed
+   * @returns the number of events that were still stored
+   * @throws AuditTrailLockedError, and then no event is removed
    */
   async remove(archive: string, ids: readonly string[]): Promise<number> {
     const statement = sql`SELECT remove_archived_events(${archive}, ${ids}::uuid[]) AS removed`;

@@ -2,7 +2,7 @@ import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
 import { ActorCheck, ActorColumns } from '../audit-trail/actor-columns.js';
 import { AUDIT_ACTIONS, type AuditAction } from '../audit-trail/with-audit.js';
 
-/** One change of a user or a key. The database refuses to update or delete such a row. */
+/** One change of a user or a key. The database refuses to update or delete an event. */
 @Entity('audit_events')
 @Index('ix_audit_events_user_id_action_created_at', { synchronize: false }) // descending: not expressible in TypeORM, see the migration
 @Index('ix_audit_events_action_newest', { synchronize: false })

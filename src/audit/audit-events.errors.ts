@@ -1,13 +1,13 @@
 import { DomainError } from '../common/errors/domain.error.js';
 
-/** A filter of the audit trail is not one that any event could match. */
+/** A filter of the audit trail is not valid. */
 export class InvalidAuditFilterError extends DomainError {
   readonly kind = 'invalid';
 }
 
 /**
- * An event of a change that users make to their own profile has no index for its request. It is
- * found by its time, which the id of the request tells if the API has made that id, or by its user.
+ * Changes that users make to their own profile are not indexed by request. They are found by their
+ * time, which a request id that the API generated contains, or by their user.
  */
 export class RequestTimeUnknownError extends DomainError {
   readonly kind = 'invalid';

@@ -17,7 +17,7 @@ import { createdWithin } from '../database/period.js';
 export interface AuditEventFilter extends Period {
   readonly userId?: string | undefined;
   readonly action?: AuditAction | undefined;
-  /** All events but those of this action. */
+  /** All events except those of this action. */
   readonly excludeAction?: AuditAction | undefined;
   /** The user who made the change. */
   readonly actorUserId?: string | undefined;
@@ -70,7 +70,7 @@ export class AuditEventsRepository {
   }
 }
 
-/** The conditions of every event of a list, but for its action. */
+/** The conditions on every event of a list, except on its action. */
 function conditionsOf({ actorKeyId, actorUserId, apiKeyId, requestId, userId, ...period }: AuditEventFilter): Sql[] {
   const equal = [
     [sql`actor_key_id`, actorKeyId],
@@ -85,9 +85,7 @@ function conditionsOf({ actorKeyId, actorUserId, apiKeyId, requestId, userId, ..
   ];
 }
 
-/**
- * The lists that an index has in their order, of which each event that is requested is in just one.
- */
+/** The lists that an index can return in order. Each requested event is in exactly one of them. */
 function partsOf(filter: AuditEventFilter): { readonly order: Sql; readonly parts: readonly Sql[] } {
   const { action, excludeAction, actorKeyId, actorUserId, apiKeyId, requestId, userId } = filter;
   const actions = AUDIT_ACTIONS.filter((each) => (action ?? each) === each && each !== excludeAction);
@@ -122,16 +120,19 @@ const INDEXED_BY_REQUEST = sql`(action <> 'user.updated' OR user_id IS DISTINCT 
 /** The other events: changes that users make to their own profile. */
 const OWN_PROFILE = sql`action = 'user.updated' AND user_id = actor_user_id`;
 
-/** The user who made a change: the one that is named, or the owner of the key that is. */
+/** The user who made a change: the given user, or the owner of the given key. */
 const actorOf = ({ actorUserId, actorKeyId }: AuditEventFilter): Sql =>
   actorUserId === undefined ? sql`(SELECT user_id FROM api_keys WHERE id = ${actorKeyId})` : sql`${actorUserId}`;
 
-/** The clocks of the instances and of the database may differ by this much, in milliseconds. */
+/**
+ * The tolerated difference between the clocks of the instances and of the database, in
+ * milliseconds.
+ */
 const CLOCK_DIFFERENCE = 60_000;
 
 /**
- * The change of the own profile by one request: one of a user, or one of the minutes around the
- * request, whose id has its time unless the caller has chosen the id.
+ * The changes of an own profile by one request, found by the user, or by the minutes around the
+ * request: its id contains the time unless the caller chose the id.
  */
 function ownProfileByRequest(filter: AuditEventFilter, requestId: string): Sql {
   const { actorKeyId, actorUserId, userId } = filter;

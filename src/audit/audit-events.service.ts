@@ -17,8 +17,7 @@ export class AuditEventsService {
    * The events that match every given filter, newest first.
    *
    * @throws InvalidAuditFilterError, InvalidPeriodError, InvalidPageWindowError,
-   *   PageOutOfReachError, and RequestTimeUnknownError for the id of a request that needs a further
-   *   filter
+   *   PageOutOfReachError, and RequestTimeUnknownError for a request id that needs a further filter
    */
   async list(filter: AuditEventFilter, window: PageWindow): Promise<Page<AuditEvent>> {
     checkFilter(filter);
