@@ -14,7 +14,7 @@ import { withApp } from './with-app.js';
 interface Archived {
   readonly file: string;
   readonly events: number;
-  /** Of the events, those that this run has removed from the database. */
+  /** The number of events that this run has removed from the database. */
   readonly removed: number;
   readonly sha256: string | null;
 }

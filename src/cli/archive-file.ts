@@ -5,7 +5,7 @@ import { basename, dirname } from 'node:path';
 import type { AuditEvent } from '../audit/audit-event.entity.js';
 import { AuditEventResponse } from '../audit/dto/audit-event.response.js';
 
-/** What an archive holds, in the order of its events. */
+/** The contents of an archive, in the order of its events. */
 export interface Archive {
   readonly count: number;
   readonly first: Date;
@@ -22,11 +22,11 @@ export const exists = (file: string): Promise<boolean> =>
   );
 
 /**
- * Writes events to a new file, one JSON object a line, as the API shows them, with a file beside it
- * for `sha256sum --check`. Both are on the disk before the file has its name: a file of this name
- * is complete. Only the account that runs the command can read it.
+ * Writes events to a new file, one JSON object per line, in the form of the API, and a checksum
+ * file for `sha256sum --check`. Both are flushed to the disk before the file gets its final name,
+ * so a file with that name is complete. Only the account that runs the command can read it.
  *
- * @returns the number of events; with none there is no file
+ * @returns the number of events; without any, no file is written
  */
 export async function writeArchive(file: string, slices: AsyncIterable<readonly AuditEvent[]>): Promise<number> {
   const hash = createHash('sha256');
@@ -72,7 +72,7 @@ async function syncDirectory(file: string): Promise<void> {
 /**
  * Reads an archive from the disk and compares it with its checksum.
  *
- * @throws Error when there is no checksum, or the file is not what was written
+ * @throws Error when there is no checksum, or it does not match the file
  */
 export async function verifyArchive(file: string): Promise<Archive> {
   const expected = await readFile(checksumFile(file), 'utf8').catch((error: unknown) => {
@@ -97,7 +97,8 @@ export async function verifyArchive(file: string): Promise<Archive> {
 
 /** The events of an archive, in its order. */
 export async function* eventsOf(file: string): AsyncGenerator<Pick<AuditEventResponse, 'id' | 'created_at'>> {
-  // JSON.stringify leaves U+2028 and U+2029 as they are, at which newer versions of readline split.
+  // Not `readline`, which in newer versions also splits at U+2028 and U+2029: JSON.stringify does
+  // not escape them.
   let rest = '';
   for await (const text of createReadStream(file, 'utf8') as AsyncIterable<string>) {
     const lines = (rest + text).split('\n');

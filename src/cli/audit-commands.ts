@@ -66,6 +66,6 @@ function printEvents(events: readonly AuditEventResponse[]): void {
   );
 }
 
-/** The kind of the actor, with the account, or the user and the key, where there are some. */
+/** The type of the actor, with the account, or the user and the key, if known. */
 const actorOf = ({ actor, actor_account, actor_user_id, actor_key_id }: AuditEventResponse): string =>
   [actor, actor_account, actor_user_id, actor_key_id].filter((part) => part !== null).join(' ');

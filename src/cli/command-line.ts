@@ -15,8 +15,8 @@ import { visibleLines } from './visible.js';
 const { version } = createRequire(import.meta.url)('@users-api/server/package.json') as { version: string };
 
 /**
- * `users-api`: the operator's commands. Answers go to stdout, all else to stderr; a failure ends
- * with a status other than 0.
+ * `users-api`: the operator's commands. Results are written to stdout, everything else to stderr; a
+ * failed command exits with a status other than 0.
  */
 export function commandLine(stop: StopSignal): Command {
   const program = new Command('users-api')
@@ -26,7 +26,7 @@ export function commandLine(stop: StopSignal): Command {
     .showHelpAfterError('(--help tells how)')
     .configureOutput({
       outputError: (message, write) => {
-        write(visibleLines(redactKeys(message))); // it repeats words of the command
+        write(visibleLines(redactKeys(message))); // the message repeats arguments of the command
       },
     });
   addUserCommands(program.command('users').description('Users'), stop);

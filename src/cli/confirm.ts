@@ -1,9 +1,9 @@
 import { createInterface } from 'node:readline/promises';
 
 /**
- * Asks at a terminal whether to go on with what cannot be undone.
+ * Asks at a terminal for the confirmation of an action that cannot be undone.
  *
- * @throws Error where the answer is another than yes, or there is no terminal to ask at
+ * @throws Error if the answer is not yes, or if there is no terminal
  */
 export async function confirm(question: string): Promise<void> {
   if (!process.stdin.isTTY) throw new Error('This cannot be undone: confirm it with --yes');

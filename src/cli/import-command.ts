@@ -33,7 +33,7 @@ export function addImportCommand(users: Command, stop: StopSignal): void {
     });
 }
 
-/** @throws InterruptedError when a signal has ended it before the last user */
+/** @throws InterruptedError when a signal ended the import before the last user */
 async function run(
   file: string,
   found: number,

@@ -54,7 +54,7 @@ describe('readRows', () => {
     expect(rows.filter((row) => 'problem' in row)).toEqual(expected.map(([line, problem]) => ({ line, problem })));
   });
 
-  it('gives each row of a CSV file with its line, and reports exactly the lines that are broken', async () => {
+  it('returns each row of a CSV file with its line number, and reports exactly the malformed lines', async () => {
     const field = string({ unit: constantFrom('a', '"', ',', '\r', '\n', ' ', 'é', '\u2028'), maxLength: 6 });
     const lines = array(
       record({
@@ -65,7 +65,7 @@ describe('readRows', () => {
         blank: nat(1),
       }),
     );
-    // Of a first row: now and then one of the others has the end of a chunk of 64 KiB in it.
+    // Lengths of a first field, so that the end of a 64 KiB chunk sometimes falls into another row.
     const lengths = oneof({ arbitrary: constant(1), weight: 4 }, integer({ min: 65_300, max: 65_536 }));
     const quoted = (text: string): string => `"${text.replaceAll('"', '""')}"`;
     await assert(
@@ -103,7 +103,7 @@ describe('readRows', () => {
   });
 
   it.each(['email,email', 'Email,Name', 'email', 'email,name,name', '"email, name"'])(
-    'reads no row behind the columns %s',
+    'reads no row after the header %s',
     async (header) => {
       expect(await rowsOf('users.csv', `${header}\na@example.com,A\n`)).toEqual([
         { line: 1, problem: `${COLUMNS}, and no others` },
@@ -119,7 +119,7 @@ describe('readRows', () => {
     ['{"email": "a"}', 'email and name must be strings'],
     ['{"name": "A"}', 'email and name must be strings'],
     ['{"email": "a", "name": null}', 'email and name must be strings'],
-  ])('says what is wrong with the line %s, and reads the others', async (content, problem) => {
+  ])('states what is wrong with the line %s, and reads the others', async (content, problem) => {
     const good = '{"email": "b", "name": "B"}';
 
     expect(await rowsOf('users.jsonl', `${good}\n \n${content}\n${good}\n`)).toEqual([
@@ -129,7 +129,7 @@ describe('readRows', () => {
     ]);
   });
 
-  it('reads a line of a JSON file that is in two chunks of the file', async () => {
+  it('reads a line of a JSON file that spans two chunks', async () => {
     const name = 'é'.repeat(40_000);
 
     expect(await rowsOf('users.jsonl', `{"email": "a", "name": "${name}"}\n{"email": "b", "name": "B"}`)).toEqual([
@@ -138,24 +138,24 @@ describe('readRows', () => {
     ]);
   });
 
-  it.each(['users.csv', 'users.jsonl'])('fails where %s is not in UTF-8', async (name) => {
+  it.each(['users.csv', 'users.jsonl'])('fails if %s is not in UTF-8', async (name) => {
     await expect(rowsOf(name, Buffer.from('email,name\na@example.com,caf\xe9\n', 'latin1'))).rejects.toMatchObject({
       message: 'The file is not in UTF-8',
       cause: { code: 'ERR_ENCODING_INVALID_ENCODED_DATA' },
     });
   });
 
-  it.each(['missing.csv', 'missing.jsonl'])('fails where %s does not exist', async (name) => {
+  it.each(['missing.csv', 'missing.jsonl'])('fails if %s does not exist', async (name) => {
     await expect(readRows(join(directory, name), () => undefined).next()).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  it.each(['users.txt', 'users', 'csv', 'users.csv.gz'])('does not guess what is in %s', (file) => {
+  it.each(['users.txt', 'users', 'csv', 'users.csv.gz'])('does not guess the format of %s', (file) => {
     expect(() => readRows(file, () => undefined)).toThrow(
       new Error(`${file} must be named .csv or .jsonl, after what it holds`),
     );
   });
 
-  it('tells the bytes that it reads', async () => {
+  it('reports the number of bytes that it reads', async () => {
     const file = join(directory, 'bytes.csv');
     const content = `email,name\n${'a@example.com,é\n'.repeat(10_000)}`;
     await writeFile(file, content);

@@ -14,25 +14,22 @@ export type ImportRow =
 const FIELDS = ['email', 'name'] as const;
 const COLUMNS = `the first line must name the columns ${FIELDS.join(' and ')}`;
 
-/**
- * Separators that spreadsheets write where ours is not the one of the country, or of the format
- * that was chosen.
- */
+/** Separators that spreadsheets write instead of commas in some locales and formats. */
 const OTHER_SEPARATORS = { ';': 'semicolons', '\t': 'tabs', '|': 'vertical bars' };
 
 /**
- * A record of RFC 4180 without its line break: a field with a quotation mark in it stands in
- * quotation marks, where it has two of them.
+ * A record of RFC 4180 without its line break: a field that contains a quotation mark is quoted,
+ * and the quotation mark in it is doubled.
  */
 const WELL_QUOTED = /^(?:"[^"]*(?:""[^"]*)*"|[^",]*)(?:,(?:"[^"]*(?:""[^"]*)*"|[^",]*))*$/;
 
 /**
  * Reads users from a file: `.csv` (RFC 4180) with `email` and `name` in its first line, or
- * `.jsonl`, one object with these two a line. Empty lines are passed over, and so is a byte order
- * mark.
+ * `.jsonl`, one object with these two properties per line. Empty lines and a byte order mark are
+ * ignored.
  *
- * @param onBytes is told how many bytes were read, as they are
- * @throws Error when the file cannot be read, or what kind it is cannot be told
+ * @param onBytes called with the number of bytes of each read
+ * @throws Error when the file cannot be read, or has another extension
  */
 export function readRows(file: string, onBytes: (count: number) => void): AsyncGenerator<ImportRow> {
   const read = { '.csv': readCsv, '.jsonl': readJsonLines }[extname(file).toLowerCase()];
@@ -55,21 +52,21 @@ async function* explained(rows: AsyncGenerator<ImportRow>): AsyncGenerator<Impor
 }
 
 async function* readCsv(text: Readable): AsyncGenerator<ImportRow> {
-  // A misplaced quotation mark is taken as text and refused below, so that it spoils no other line,
-  // before it or after.
+  // A misplaced quotation mark is parsed as text and refused below, so that it does not affect
+  // other lines.
   const parser = parse({
     raw: true,
     record_delimiter: ['\r\n', '\n', '\r'],
     relax_column_count: true,
     relax_quotes: true,
     skip_empty_lines: true,
-    skip_records_with_error: true, // the only error that is left: the file ends within quotation marks
+    skip_records_with_error: true, // the only remaining error: the file ends within quotation marks
     on_skip: (_error, raw) => void parser.push({ record: [], raw }),
   });
   text.pipe(parser);
   text.once('error', (error) => parser.destroy(error));
   let columns: readonly string[] | undefined;
-  let next = 1; // the parser's own count takes a CRLF between quotation marks for two
+  let next = 1; // the parser counts a CRLF between quotation marks as two lines
   try {
     for await (const { record, raw } of parser as AsyncIterable<CsvRecord>) {
       const content = raw.replace(/^[\r\n]+/, '');
@@ -93,7 +90,7 @@ interface CsvRecord {
   readonly raw: string;
 }
 
-/** @param columns undefined for the first record, which names them */
+/** @param columns undefined for the first record, which names the columns */
 function toRow(
   line: number,
   columns: readonly string[] | undefined,
@@ -120,7 +117,7 @@ function toColumns(line: number, record: readonly string[]): ImportRow | { reado
   return isRight ? { columns } : { line, problem: `${COLUMNS}, and no others` };
 }
 
-/** What separates the columns instead of commas, if both of ours are found that way. */
+/** The separator of the columns instead of a comma, if it yields both expected columns. */
 function otherSeparator(header: string): string | undefined {
   const found = Object.entries(OTHER_SEPARATORS).find(([separator]) => {
     const names = header.split(separator).map((name) => name.replaceAll('"', '').trim().toLowerCase());

@@ -8,7 +8,7 @@ import { withProgress } from './progress.js';
 /** Users that are created in one transaction: less than half a second on a busy machine. */
 const CHUNK = 200;
 
-/** Problems that are told one by one. */
+/** Maximum number of problems that are reported one by one. */
 const TOLD = 100;
 
 export interface ImportProblem {
@@ -16,7 +16,7 @@ export interface ImportProblem {
   readonly message: string;
 }
 
-/** What the file holds, before anything is written. */
+/** The contents of the file, before anything is written. */
 export interface Checked {
   readonly users: number;
   /** The first hundred. */
@@ -24,16 +24,16 @@ export interface Checked {
   readonly problemCount: number;
 }
 
-/** How far an import has come. */
+/** The progress of an import. */
 export interface Imported {
   created: number;
-  /** Users who were there already, by their address; they are left as they are. */
+  /** Users whose address already existed; they are not changed. */
   existing: number;
 }
 
 /**
- * Reads the whole file and writes nothing: names and addresses by the rules of the API, no address
- * twice.
+ * Checks the whole file and writes nothing: names and addresses must follow the rules of the API,
+ * and no address may occur twice.
  */
 export async function checkFile(file: string): Promise<Checked> {
   const lineOf = new Map<string, number>();
@@ -65,10 +65,10 @@ function problemOf(row: ImportRow, lineOf: Map<string, number>): string | undefi
 }
 
 /**
- * Makes the users of a checked file, some hundreds in each transaction. Safe to repeat, also after
- * it was interrupted: users who exist are passed over.
+ * Creates the users of a checked file, some hundreds in each transaction. Safe to repeat, even
+ * after an interruption: existing users are skipped.
  *
- * @param done is counted up with each transaction, and so is right also when this throws
+ * @param done is updated after each transaction, so that it is correct even if this throws
  * @param interrupted ends the import after the transaction that is in flight
  */
 export async function importFile(

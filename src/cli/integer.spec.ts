@@ -12,7 +12,7 @@ const outcome = (read: () => number): unknown => {
 };
 
 describe('integer', () => {
-  it('takes exactly the integers between its bounds, however they are padded', () => {
+  it('accepts exactly the integers between its bounds, with any number of leading zeros', () => {
     const bounds = tuple(maxSafeInteger(), maxSafeInteger()).map((two) => two.map(Math.abs).sort((a, b) => a - b));
     assert(
       property(bounds, bigInt({ min: 0n, max: 2n * MAX }), ([from = 0, to = 0], n) => {

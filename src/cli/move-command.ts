@@ -64,7 +64,10 @@ export function addMoveCommand(program: Command, stop: StopSignal): void {
     });
 }
 
-/** @throws Error when the URL is none for `DATABASE_URL`; the message has no part of it */
+/**
+ * @throws Error when the URL is not valid for `DATABASE_URL`; the message contains no part of the
+ *   URL
+ */
 async function targetUrl(to: string): Promise<string> {
   const text = to === '-' ? await readSecret('The URL of the target, which is not shown:') : to;
   const problem = VARIABLES.databaseUrl.rule.problemOf(text);
@@ -76,7 +79,7 @@ async function targetUrl(to: string): Promise<string> {
   return url.href;
 }
 
-/** A URL of a database that may be shown. */
+/** The URL of a database without its password. */
 export function withoutPassword(text: string): string {
   const url = new URL(text);
   if (url.password !== '') url.password = '***';
@@ -123,7 +126,7 @@ async function moveTo(target: string, config: AppConfig, { stop, grantTo, json }
     );
 }
 
-/** Brings the schema of an empty target up to date; one with rows is left as it is. */
+/** Brings the schema of an empty target up to date. A target with rows is not changed. */
 async function prepareTarget(url: string, config: AppConfig, grantTo: string | undefined): Promise<void> {
   const { transactionPooler, migrationsRun } = config;
   const client = await retryUntilAvailable(url, say, () => connect(url));
@@ -137,7 +140,7 @@ async function prepareTarget(url: string, config: AppConfig, grantTo: string | u
   }
 }
 
-/** @throws InterruptedError when a signal has ended it */
+/** @throws InterruptedError when a signal has ended the move */
 async function move(
   source: { readonly url: string; readonly sessionPid?: number | undefined },
   target: string,

@@ -12,10 +12,10 @@ import { COMMAND_SETTINGS } from '../database/session-settings.js';
 import { ENTITIES } from '../entities.js';
 import { FILL_SEARCH_TEXTS } from '../users/user-search.js';
 
-/** A move that is refused or has failed. The message has the remedy. */
+/** The move was refused or has failed. The message contains the remedy. */
 export class MoveError extends OperatorError {}
 
-/** The tables that are moved, each after those that it refers to. */
+/** The tables that are moved, each after the tables that it refers to. */
 export const MOVED_TABLES: readonly string[] = ENTITIES.map((entity) => {
   const { name } = getMetadataArgsStorage().tables.find(({ target }) => target === entity) ?? {};
   if (name === undefined) throw new Error(`${entity.name} is not the entity of a table`);
@@ -25,7 +25,10 @@ export const MOVED_TABLES: readonly string[] = ENTITIES.map((entity) => {
 /** Rows by table. */
 export type RowCounts = Readonly<Record<string, number>>;
 
-/** Settings for whole tables, and for the same text of a value on both servers. */
+/**
+ * Settings for long statements on whole tables, and for the same text format of values on both
+ * servers.
+ */
 const SETTINGS = {
   ...COMMAND_SETTINGS,
   idle_in_transaction_session_timeout: '0',
@@ -33,12 +36,12 @@ const SETTINGS = {
   IntervalStyle: 'postgres',
   extra_float_digits: '1',
   bytea_output: 'hex',
-  default_transaction_read_only: 'off', // of a source that an interrupted move has closed
+  default_transaction_read_only: 'off', // an interrupted move may have closed the source
 };
 
 const CONNECT_TIMEOUT_MS = 5_000;
 
-/** The wait for the tables of the target, and for sessions of the source that are just ending. */
+/** The waits for locks on the target's tables, and for sessions of the source that are ending. */
 const TARGET_LOCK_TIMEOUT = '5s';
 const SESSIONS_TIMEOUT_MS = 3_000;
 const POLL_MS = 50;
@@ -49,13 +52,13 @@ const LOCK_NOT_AVAILABLE = '55P03';
 /** @throws DatabaseUnreachableError */
 export async function connect(url: string): Promise<Client> {
   const client = new Client({
-    // `pg-copy-streams` needs a socket with the listener of `pg` alone
+    // `pg-copy-streams` needs a socket whose only listener is that of `pg`
     connectionString: url,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     application_name: 'users-api move',
     keepAlive: true,
   });
-  client.on('error', () => undefined); // the statement that runs, or the next one, fails
+  client.on('error', () => undefined); // the current or the next statement fails
   try {
     await client.connect();
     await client.query('SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS s (name, value)', [
@@ -70,7 +73,8 @@ export async function connect(url: string): Promise<Client> {
 }
 
 /**
- * Refuses a database whose schema is not that of this version, which copies only what it knows.
+ * Refuses a database whose schema is not that of this version: only known tables and columns are
+ * copied.
  *
  * @param name of the database, for the message
  * @throws MoveError
@@ -94,7 +98,7 @@ export async function refuseOtherVersion(client: Client, name: 'source' | 'targe
 }
 
 /**
- * Refuses a target that has rows in a table of ours.
+ * Refuses a target that has rows in a table of the Users API.
  *
  * @throws MoveError
  */
@@ -112,19 +116,19 @@ const exists = async (client: Client, table: string): Promise<boolean> => {
   return rows[0]?.exists === true;
 };
 
-/** The source while it is moved. */
+/** The source during a move. */
 export interface ClosedSource {
-  /** Lets it take changes again, unless it took none before. */
+  /** Makes the source writable again, unless it was already read-only before. */
   reopen(): Promise<void>;
 }
 
 /**
- * Makes the source read-only for every session that begins from now on, and refuses if one has
- * begun before: what it writes during the move would be lost. Safe to repeat, also after a move
- * that was killed.
+ * Makes the source read-only for every session that begins from now on, and fails if an earlier
+ * session is open: its writes during the move would be lost. Safe to repeat, even after a killed
+ * move.
  *
- * @param own the processes of the server for sessions of this program
- * @throws MoveError; the source is then as it was
+ * @param own the server process ids of this program's sessions
+ * @throws MoveError; the source is then unchanged
  */
 export async function closeSource(client: Client, own: readonly number[]): Promise<ClosedSource> {
   const wasClosed = await isClosed(client);
@@ -142,7 +146,7 @@ export async function closeSource(client: Client, own: readonly number[]): Promi
   return { reopen };
 }
 
-/** Lets a source take changes again that a move has closed. Safe to repeat. */
+/** Makes a source that a move has closed writable again. Safe to repeat. */
 export const reopenSource = (client: Client): Promise<void> => setReadOnly(client, false);
 
 async function isClosed(client: Client): Promise<boolean> {
@@ -172,7 +176,10 @@ async function setReadOnly(client: Client, isReadOnly: boolean): Promise<void> {
   }
 }
 
-/** The other sessions by their roles, such as "2 of app"; without those that have just ended. */
+/**
+ * The other sessions by role, such as "2 of app", after waiting up to `SESSIONS_TIMEOUT_MS` for
+ * them to end.
+ */
 async function otherSessions(client: Client, own: readonly number[]): Promise<string[]> {
   const deadline = performance.now() + SESSIONS_TIMEOUT_MS;
   for (;;) {
@@ -188,18 +195,17 @@ async function otherSessions(client: Client, own: readonly number[]): Promise<st
 
 export interface MoveProgress {
   readonly onProgress: (share: number) => void;
-  /** Called right before the target commits: whether it has, is unknown if that fails. */
+  /** Called right before the target commits: if the commit fails, its outcome is unknown. */
   readonly onCommit: () => void;
 }
 
 /**
  * Copies every row of one snapshot of the source into the empty tables of the target, in one
- * transaction: after a failure or a kill the target is as empty as before. The values are those of
- * the source; keys, constraints and foreign keys are checked by the target. It takes a constant
- * amount of memory.
+ * transaction: after a failure or a kill the target is still empty. Values are copied unchanged;
+ * the target checks keys, constraints and foreign keys. Uses a constant amount of memory.
  *
  * @param source closed by `closeSource`
- * @returns the rows of each table, which were counted in both databases
+ * @returns the number of rows of each table, counted in both databases
  * @throws MoveError, or the error of a statement
  */
 export async function copyDatabase(
@@ -223,7 +229,7 @@ export async function copyDatabase(
       copyTo(`COPY (SELECT ${columns} FROM ${table}) TO STDOUT`),
       copyFrom(`COPY ${table} (${columns}) FROM STDIN`),
     ];
-    for (const stream of [reading, writing]) stream.on('error', () => undefined); // also after the pipeline has failed
+    for (const stream of [reading, writing]) stream.on('error', () => undefined); // errors may also occur after the pipeline has failed
     await pipeline(
       source.query(reading),
       countingLines((rows) => {
@@ -234,7 +240,7 @@ export async function copyDatabase(
       { signal },
     );
   }
-  await target.query(FILL_SEARCH_TEXTS.text); // made of the users; their letters may fold in another way here
+  await target.query(FILL_SEARCH_TEXTS.text); // derived from the users; the target may fold letter case in another way
   const found = await countRows(target);
   const wrong = MOVED_TABLES.filter((table) => found[table] !== expected[table]);
   if (wrong.length > 0)
@@ -249,7 +255,7 @@ export async function copyDatabase(
 
 /**
  * Locks the tables against other writers. Their triggers are disabled until the end of the
- * transaction: they are for changes, and the rows have passed them once.
+ * transaction: they check changes, and the rows have already passed them.
  *
  * @throws MoveError
  */
@@ -270,7 +276,7 @@ async function holdTables(target: Client): Promise<void> {
   await target.query('SET LOCAL lock_timeout = 0');
 }
 
-/** The columns that are stored, as a list; their order may differ between two databases. */
+/** The list of stored columns, whose order may differ between two databases. */
 async function columnsOf(client: Client, table: string): Promise<string> {
   const { rows } = await client.query<{ name: string }>(
     `SELECT attname AS name FROM pg_attribute
@@ -289,7 +295,7 @@ async function countRows(client: Client): Promise<RowCounts> {
   return counts;
 }
 
-/** Passes on the text format of COPY, in which each row is one line. */
+/** Passes on COPY's text format and counts its rows, each of which is one line. */
 function countingLines(onRows: (rows: number) => void): Transform {
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {

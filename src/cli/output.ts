@@ -4,10 +4,10 @@ import { redactKeys } from '../common/api-key-format.js';
 import { OperatorError } from '../common/errors/operator.error.js';
 import { visible, visibleLines } from './visible.js';
 
-/** Rows that a list prints at most. */
+/** Maximum number of rows that a list prints. */
 export const MAX_LISTED = 10_000;
 
-/** A signal has ended a command before its work was done. */
+/** A signal ended a command before it was complete. */
 export class InterruptedError extends Error {
   /** @param status the exit status that a shell expects of the signal */
   constructor(
@@ -22,8 +22,8 @@ export class InterruptedError extends Error {
 /**
  * Writes to stdout.
  *
- * @throws Error when stdout is a file that has no room left; `process.stdout` would then write a
- *   part of the text and report success
+ * @throws Error when stdout is a file on a full disk; `process.stdout` would then write a part of
+ *   the text and report success
  */
 function write(text: string): void {
   const { fd } = process.stdout;
@@ -32,8 +32,8 @@ function write(text: string): void {
 }
 
 /**
- * Writes a long text to stdout as it comes, no faster than the reader takes it. It ends with the
- * last part, or where the reader has gone away.
+ * Writes a long text to stdout part by part, no faster than the reader accepts it, until the last
+ * part is written or the reader has closed the pipe.
  *
  * @throws what `write` throws
  */
@@ -42,7 +42,7 @@ export async function writeAll(parts: AsyncIterable<string>): Promise<void> {
   for await (const part of parts) {
     const text = visibleLines(part);
     if (isFile) writeFileSync(process.stdout.fd, text);
-    else if (!(await written(text))) return; // `handleFailedOutput` tells of it
+    else if (!(await written(text))) return; // `handleFailedOutput` reports the failure
   }
 }
 
@@ -54,8 +54,8 @@ const written = (text: string): Promise<boolean> =>
   });
 
 /**
- * JSON for scripts: one line, alone on stdout. Its unsafe characters are escaped, which leaves the
- * parsed value as it is.
+ * JSON for scripts: one line, alone on stdout. Unsafe characters are escaped, which does not change
+ * the parsed value.
  */
 export const print = (value: unknown): void => {
   write(`${visibleLines(JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined))}\n`);
@@ -79,8 +79,8 @@ export function printTable(head: string[], rows: readonly string[][]): void {
 }
 
 /**
- * Writes a text to stderr, so that stdout has nothing but the answer. Its line feeds must be ours:
- * values are passed through `visible`.
+ * Writes a text to stderr, so that stdout contains only the result. Line feeds are kept, so values
+ * in the text must be passed through `visible`.
  */
 export const say = (text: string): void => {
   process.stderr.write(`${visibleLines(text)}\n`);
@@ -94,8 +94,8 @@ export const noteMoreRows = (limit: number): void => {
 };
 
 /**
- * The message of a failed command. Only an `OperatorError` has several lines; elsewhere a line feed
- * is part of a value.
+ * The message of a failed command. Only an `OperatorError` may have several lines; in any other
+ * message a line feed is part of a value.
  */
 export function messageOf(error: unknown): string {
   const message = redactKeys(error instanceof Error ? error.message : String(error));

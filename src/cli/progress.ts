@@ -1,11 +1,10 @@
 import { SingleBar } from 'cli-progress';
 
 /**
- * Shows the progress of work in a terminal, and nothing anywhere else. The cursor and the line wrap
- * are left alone, so that no way of ending or suspending the process leaves a changed terminal
- * behind.
+ * Shows the progress of work in a terminal, and nothing elsewhere. Does not change the cursor or
+ * the line wrap, so that the terminal is unchanged however the process ends or is suspended.
  *
- * @param work calls its argument with the share that is done, from 0 to 1
+ * @param work calls its argument with the completed share, from 0 to 1
  */
 export async function withProgress<T>(
   what: string,

@@ -31,8 +31,8 @@ async function ask(question: string): Promise<string> {
     },
   });
   const lines = createInterface({ input: process.stdin, output: silence, terminal: true });
-  say(question); // only now: until the interface is there, the terminal echoes
-  lines.once('SIGINT', () => process.kill(process.pid, 'SIGINT')); // no signal by itself, since the terminal is in raw mode
+  say(question); // only now: before the interface exists, the terminal echoes
+  lines.once('SIGINT', () => process.kill(process.pid, 'SIGINT')); // in raw mode the terminal sends no signal
   try {
     const [line] = (await Promise.race([once(lines, 'line'), once(lines, 'close')])) as [string?];
     return line ?? '';

@@ -70,8 +70,8 @@ async function revokeLeaked(source: string, isAlsoNamed: boolean, json?: true): 
 }
 
 /**
- * @param before the state of the secret before the command; SUPERSEDED where its key, which is
- *   ACTIVE, has another secret by now
+ * @param before the state of the secret before the command; SUPERSEDED if its key is ACTIVE but has
+ *   a new secret
  */
 function outcomeOf(name: string, before: ApiKeyStatus | 'SUPERSEDED'): string {
   switch (before) {

@@ -48,7 +48,7 @@ interface ListOptions {
   readonly json?: true;
 }
 
-/** The user whom an `--email` option names, whatever its case. */
+/** The user that an `--email` option identifies, whatever the letter case. */
 export async function userByEmail(app: INestApplicationContext, email: string): Promise<User> {
   const user = await app.get(UsersService).findByEmail(email);
   if (!user) throw new UserNotFoundError({ email });
@@ -136,7 +136,7 @@ export function addUserCommands(users: Command, stop: StopSignal): void {
   addStatusCommand(users, 'activate', 'ACTIVE', 'Activate a user again, and with it the keys');
 }
 
-/** The newest users that match. A search may end a page early, and is then continued. */
+/** The newest users that match. A search may return a short page, and is then continued. */
 async function newestUsers(
   users: UsersService,
   filter: UserFilter,

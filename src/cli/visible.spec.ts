@@ -17,11 +17,11 @@ describe('visible', () => {
       expect(visible(kept)).toBe(kept);
   });
 
-  it('replaces every unsafe character but the line feeds of a text whose line feeds are ours', () => {
+  it('replaces every unsafe character except line feeds in a text whose line feeds are kept', () => {
     expect([visible('a\n\x1bb\n'), visibleLines('a\n\x1bb\n')]).toEqual(['a\\u000a\\u001bb\\u000a', 'a\n\\u001bb\n']);
   });
 
-  it('leaves nothing that a terminal executes, and JSON equal to what it was', () => {
+  it('leaves no control sequence for a terminal, and does not change the value of JSON', () => {
     assert(
       property(jsonValue({ stringUnit: 'binary' }), text, (value, part) => {
         const json = JSON.stringify({ [part]: value, part }, null, 2);

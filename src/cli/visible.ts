@@ -1,6 +1,6 @@
 /**
  * Control characters (C0, DEL, C1), line and paragraph separators, and the characters that reorder
- * text: what a terminal executes or what makes a line read differently from what it contains.
+ * text: characters that a terminal interprets, or that make a line look different from its content.
  */
 const UNSAFE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
 
@@ -11,7 +11,7 @@ const UNSAFE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
 export const visible = (text: string): string =>
   text.replace(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
-/** Like `visible`, for a text whose line feeds are ours. */
+/** Like `visible`, but keeps line feeds, which must not come from values. */
 export const visibleLines = (text: string): string => text.split('\n').map(visible).join('\n');
 
 /** A number with its noun: `1 line`, `2 lines`. */

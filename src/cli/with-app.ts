@@ -27,7 +27,7 @@ export async function withApp<T>(work: (app: INestApplicationContext) => Promise
   }
 }
 
-/** The same on the database of a URL, which is not migrated. */
+/** Like `withApp`, on the database of a URL, which is not migrated. */
 export async function withDatabase<T>(
   config: AppConfig,
   url: string,
