@@ -56,7 +56,7 @@ describe('AppConfig', () => {
     { NEW_USER_CREDITS: '999999999' },
     { BOOTSTRAP_ADMIN_KEY_DAYS: '1' },
     { BOOTSTRAP_ADMIN_KEY_DAYS: '3650' },
-  ])('takes %j, which is as little or as much as there may be', (env) => {
+  ])('accepts the shortest and the longest values: %j', (env) => {
     expect(problemsOf(env)).toEqual([]);
   });
 
@@ -70,17 +70,17 @@ describe('AppConfig', () => {
       'postgres://db#/x',
       'DATABASE_URL must be a well-formed URL: in a user, a password or a parameter, # / ? @ and % are to be percent-encoded, or the password left to PGPASSWORD',
     ],
-  ])('says of %s=%s: %s', (name, value, problem) => {
+  ])('reports for %s=%s: %s', (name, value, problem) => {
     expect(problemsOf({ [name]: value })).toEqual([problem]);
   });
 
-  it('logs for people in a terminal, unless told otherwise', () => {
+  it('logs readable lines in a terminal by default', () => {
     expect(new AppConfig({}, true).logPretty).toBe(true);
     expect(new AppConfig({ LOG_PRETTY: 'false' }, true).logPretty).toBe(false);
     expect(new AppConfig({ LOG_PRETTY: 'true' }, false).logPretty).toBe(true);
   });
 
-  it('takes an empty value for one that is not set', () => {
+  it('treats an empty value as one that is not set', () => {
     expect(new AppConfig({ PORT: '', DATABASE_URL: '', BOOTSTRAP_ADMIN_KEY: '' }).port).toBe(3000);
   });
 
@@ -136,7 +136,7 @@ describe('AppConfig', () => {
 
   // Otherwise a part of the password would be read as the host, the port or the database, which
   // messages contain.
-  it('takes a URL only if its password ends where the host begins, whatever characters it has', () => {
+  it('accepts a URL only if its password ends where the host begins, whatever its characters', () => {
     const password = fc.string({ unit: fc.constantFrom(...'#/?@%:[]\\\\ab1'), maxLength: 8 });
     fc.assert(
       fc.property(password, fc.constantFrom('DATABASE_URL', 'REDIS_URL'), (given, name) => {
@@ -156,7 +156,7 @@ describe('AppConfig', () => {
     );
   });
 
-  it('takes any password that is encoded', () => {
+  it('accepts any password that is encoded', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), (password) => {
         const encoded = encodeURIComponent(password);
@@ -166,14 +166,14 @@ describe('AppConfig', () => {
     );
   });
 
-  it('refuses one connection alone where the ledger is checked beside the requests', () => {
+  it('refuses a single connection if the ledger is checked while requests are served', () => {
     expect(problemsOf({ METRICS_PORT: '9464', DATABASE_POOL_SIZE: '1' })).toEqual([
       expect.stringMatching(/^DATABASE_POOL_SIZE must be 2 or more where METRICS_PORT is set/),
     ]);
     expect(problemsOf({ METRICS_PORT: '9464', DATABASE_POOL_SIZE: '2' })).toEqual([]);
   });
 
-  it('takes a first key with any of the prefixes of keys, and with no other', () => {
+  it('accepts a first key with any of the prefixes of keys, and with no other', () => {
     const withPrefix = (prefix: string, API_KEY_PREFIX: string): readonly string[] =>
       problemsOf({ API_KEY_PREFIX, BOOTSTRAP_ADMIN_KEY: generateApiKey(prefix) });
 
@@ -183,7 +183,7 @@ describe('AppConfig', () => {
     ]);
   });
 
-  it('reads the prefixes of keys in the order given, whatever else is wrong', () => {
+  it('reads the prefixes of keys in the given order, whatever else is not valid', () => {
     const env = { API_KEY_PREFIX: 'acme_,acme_live_,ua_', PORT: 'x' };
 
     expect(apiKeyFormatFrom(env)).toMatchObject({ firstPrefix: 'acme_' });
@@ -193,20 +193,20 @@ describe('AppConfig', () => {
     );
   });
 
-  it('refuses what libpq would add to DATABASE_URL and `pg` does not, and nothing without a URL', () => {
+  it('refuses variables that change DATABASE_URL in libpq but not in `pg`, and none without a URL', () => {
     expect(problemsOf({ DATABASE_URL: 'postgres:///app', PGSERVICE: 'x' })).toEqual([
       expect.stringMatching(/^PGSERVICE must not be set/),
     ]);
     expect(problemsOf({ PGSERVICE: 'x' })).toEqual([]);
   });
 
-  it('says nothing of the prefix of the first key where the prefixes are not valid', () => {
+  it('does not check the prefix of the first key if the prefixes are not valid', () => {
     const env = { API_KEY_PREFIX: 'acme', BOOTSTRAP_ADMIN_KEY: generateApiKey('acme_') };
 
     expect(problemsOf(env)).toEqual([expect.stringMatching(/^API_KEY_PREFIX must list/)]);
   });
 
-  it('has each problem in a line of its own', () => {
+  it('has a separate line for each problem', () => {
     expect(() => new AppConfig({ PORT: 'a', MIGRATIONS_RUN: 'c' })).toThrow(
       new InvalidEnvironmentError(['PORT must be an integer from 0 to 65535', 'MIGRATIONS_RUN must be true or false']),
     );
@@ -282,7 +282,7 @@ describe('readDotEnv', () => {
     process.env = given;
   });
 
-  /** What it says of such a file. */
+  /** The problems that are reported for a file with this content. */
   const problemsWith = (text: string | Uint8Array): readonly string[] => {
     writeFileSync('.env', text);
     try {
@@ -297,7 +297,7 @@ describe('readDotEnv', () => {
     expect(readDotEnv).not.toThrow();
   });
 
-  it('sets what the environment does not have', () => {
+  it('sets only variables that the environment does not have', () => {
     process.env.HOST = 'of the environment';
 
     expect(problemsWith('HOST=of-the-file\nPORT=1234\n')).toEqual([]);
@@ -313,13 +313,13 @@ describe('readDotEnv', () => {
     ['PORT=\xe9', 'The encoded data was not valid'],
     ['\xff\x41', 'The encoded data was not valid'],
     ['\x41\xfe', 'The encoded data was not valid'],
-  ])('refuses bytes that are no text: %j', (bytes, reason) => {
+  ])('refuses bytes that are not text: %j', (bytes, reason) => {
     expect(problemsWith(Buffer.from(bytes, 'latin1'))).toEqual([
       expect.stringMatching(new RegExp(`^\\.env cannot be read: ${reason}`)),
     ]);
   });
 
-  it('refuses what is no file', () => {
+  it('refuses a directory in place of the file', () => {
     mkdirSync('.env');
     expect(readDotEnv).toThrow(new InvalidEnvironmentError(['.env cannot be read: it is a directory']));
     rmSync('.env', { recursive: true });
@@ -337,7 +337,7 @@ describe('readDotEnv', () => {
     ' export \tPGPASSWORD=pa#ss',
     'PORT=1234\nPGPASSWORD=pa#ss # a comment\nHOST=x',
     '# PGPASSWORD=1#2\nPGPASSWORD=pa#ss',
-  ])('refuses a secret that is cut at its #: %j', (text) => {
+  ])('refuses a secret that is truncated at its #: %j', (text) => {
     expect(problemsWith(text)).toEqual([
       '.env cuts PGPASSWORD at its #, which begins a comment there: put the value in quotes',
     ]);
@@ -362,7 +362,7 @@ describe('readDotEnv', () => {
     'HOST=a#b',
     'MY_OTEL_PASSWORD=a#b',
     '#PGPASSWORD=pa#ss',
-  ])('takes a # that cuts no secret: %j', (text) => {
+  ])('accepts a # that truncates no secret: %j', (text) => {
     expect(problemsWith(text)).toEqual([]);
   });
 });

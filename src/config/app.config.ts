@@ -6,8 +6,8 @@ import { variableProblems } from './one-server.js';
 import { type Variable, VARIABLES, type VariableValues } from './variables.js';
 
 /**
- * Everything wrong with the environment, one line each; no value is repeated, since some of them
- * are secrets.
+ * Lists every problem of the environment, one per line. No value is repeated, since some values are
+ * secrets.
  */
 export class InvalidEnvironmentError extends OperatorError {
   constructor(readonly problems: readonly string[]) {
@@ -48,8 +48,8 @@ function readVariable(
 }
 
 /**
- * The format of the keys, whatever else is in the environment: a command that makes a key for
- * `BOOTSTRAP_ADMIN_KEY` must run while that is not valid.
+ * The format of keys, independent of the other variables: the command that generates a key for
+ * `BOOTSTRAP_ADMIN_KEY` must run while that variable is not valid.
  *
  * @throws InvalidEnvironmentError when `API_KEY_PREFIX` is not valid
  */
@@ -62,7 +62,7 @@ export function apiKeyFormatFrom(env: NodeJS.ProcessEnv): ApiKeyFormat {
 /** Declares a property for each variable; the constructor of `AppConfig` sets them. */
 const Values = Object as unknown as new () => VariableValues;
 
-/** Everything that the process reads from its environment, checked before anything listens. */
+/** All environment variables that the process reads, checked before it listens on any port. */
 export class AppConfig extends Values {
   declare readonly logPretty: boolean;
 
@@ -75,7 +75,7 @@ export class AppConfig extends Values {
 
   /**
    * The protocol for traces; undefined if OpenTelemetry's own variables ask for no traces. Without
-   * an endpoint OpenTelemetry would send traces to localhost; here that means that none are wanted.
+   * an endpoint, OpenTelemetry would send traces to localhost; here, they are disabled.
    */
   get tracesProtocol(): string | undefined {
     const isWanted =
@@ -95,10 +95,11 @@ const mayHaveHash = (given: string): boolean =>
   Object.values<Variable>(VARIABLES).some((known) => known.name === given && known.mayHaveHash);
 
 /**
- * Reads `.env` in the working directory, if there is one; what the environment already says wins.
+ * Reads `.env` in the working directory, if there is one. Variables that are already set take
+ * precedence.
  *
- * @throws InvalidEnvironmentError if it cannot be read, is no text, or has a "#" outside quotes
- *   that cuts a secret short: a variable that is dropped must not look like one that is not set
+ * @throws InvalidEnvironmentError if the file cannot be read, is not text, or has a "#" outside
+ *   quotes that truncates a secret: a lost variable must not look like one that is not set
  */
 export function readDotEnv(): void {
   let text: string;
@@ -118,8 +119,8 @@ export function readDotEnv(): void {
 }
 
 /**
- * Decodes UTF-8 or, after its byte order mark, UTF-16, which Windows PowerShell writes. Removes the
- * mark of either.
+ * Decodes UTF-8, or UTF-16 with a byte order mark, which Windows PowerShell writes. Removes the
+ * byte order mark of either.
  */
 function decodeText(bytes: Uint8Array): string {
   const isUtf16 = bytes[0] === 0xff && bytes[1] === 0xfe;

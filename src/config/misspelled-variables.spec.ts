@@ -5,8 +5,8 @@ const warnings = (...names: string[]): string[] =>
   misspelledVariables(Object.fromEntries(names.map((name) => [name, 'a value'])));
 
 /**
- * Of shells, desktops, containers, schedulers, CI, Node, PostgreSQL and OpenTelemetry: what is
- * found where programs run.
+ * Variables of shells, desktops, containers, schedulers, CI, Node, PostgreSQL and OpenTelemetry, as
+ * programs find them in their environment.
  */
 const ORDINARY = `
   HOME HOSTNAME HOSTTYPE LANG LC_ALL LOGNAME MAIL OLDPWD PATH PWD SHELL SHLVL TERM TMPDIR TZ USER _ EDITOR PAGER DISPLAY COLORTERM
@@ -45,16 +45,16 @@ describe('misspelledVariables', () => {
     ['MIGRATION_RUN', 'MIGRATIONS_RUN'],
     ['RATE_LIMIT_PER_MINUT', 'RATE_LIMIT_PER_MINUTE'],
     ['TRUSTED_PROXY', 'TRUST_PROXY'],
-  ])('takes %s for %s', (name, meant) => {
+  ])('suggests for %s: %s', (name, meant) => {
     expect(warnings(name)).toEqual([`${name} in the environment has no meaning here; ${meant} is meant, perhaps`]);
   });
 
-  it('finds nothing wrong with our own names', () => {
+  it('gives no warning for declared names', () => {
     expect(warnings(...VARIABLE_NAMES)).toEqual([]);
   });
 
   // Two errors in a short name, the letters in another order, the number of a scheduler.
-  it.each([...ORDINARY, 'DAT_DIRS', 'TROP', 'DATABASE_URL12', 'DATABASE_URL_1'])('says nothing of %s', (name) => {
+  it.each([...ORDINARY, 'DAT_DIRS', 'TROP', 'DATABASE_URL12', 'DATABASE_URL_1'])('gives no warning for %s', (name) => {
     expect(warnings(name)).toEqual([]);
   });
 });

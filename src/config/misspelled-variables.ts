@@ -14,8 +14,8 @@ export function misspelledVariables(env: NodeJS.ProcessEnv): string[] {
 }
 
 /**
- * One typing error in a short name, two in a longer one; or the same words in another case or
- * order.
+ * Whether a name has at most one typing error, or two if it is longer; or the same words in another
+ * case or order.
  */
 function resembles(name: string, variable: string): boolean {
   if (name.startsWith(variable) && /^_?\d+$/.test(name.slice(variable.length))) return false; // PORT0, PORT1: of schedulers
@@ -29,8 +29,8 @@ function resembles(name: string, variable: string): boolean {
 const wordsOf = (name: string): string => name.split('_').sort().join();
 
 /**
- * How many insertions, deletions, substitutions and exchanges of neighbours lead from one text to
- * another.
+ * The number of insertions, deletions, substitutions and exchanges of adjacent characters between
+ * two texts.
  */
 function distance(from: string, to: string): number {
   const rows = [Array.from({ length: to.length + 1 }, (_, index) => index)];

@@ -15,7 +15,7 @@ const problemsOf = (env: NodeJS.ProcessEnv): readonly string[] => {
 const REMEDY =
   /: give one address that follows the primary: that of HAProxy, a Kubernetes Service or a virtual address$/;
 
-describe('DATABASE_URL with what libpq supports and `pg` does not', () => {
+describe('DATABASE_URL with features of libpq that `pg` does not support', () => {
   it.each([
     'postgres://app@a:5432,b:5432/app',
     'postgres://app@a,b/app',
@@ -37,7 +37,7 @@ describe('DATABASE_URL with what libpq supports and `pg` does not', () => {
   });
 
   it.each(['hostaddr=127.0.0.1', 'service=accounts', 'servicefile=/etc/pg', 'dbname=accounts'])(
-    'is refused, since `pg` would connect to another place: ?%s',
+    'is refused, since `pg` would connect to another server or database: ?%s',
     (parameter) => {
       expect(problemsOf({ DATABASE_URL: `postgres://app@a/app?${parameter}` })).toEqual([`DATABASE_URL ${NO_DETOUR}`]);
       expect(NO_DETOUR).toMatch(/^must name the server .* ignores hostaddr, service, servicefile and dbname$/);
@@ -51,13 +51,13 @@ describe('DATABASE_URL with what libpq supports and `pg` does not', () => {
     'postgres://app@a/app?application_name=a,b&options=-c%20search_path%3Da,b',
     'postgres://app@[::1]:5432/app',
     'postgres:///app?host=/run/postgresql',
-  ])('is accepted where it names one server: %s', (url) => {
+  ])('is accepted if it names one server: %s', (url) => {
     expect(problemsOf({ DATABASE_URL: url })).toEqual([]);
   });
 
   // Otherwise a message about hosts would hide that a part of the password is taken for the host.
   it.each(['postgres://app:1,2/3@a/app', 'postgres://app:1,2#3@a/app'])(
-    'that is not encoded is refused for that: %s',
+    'is refused because its password is not encoded: %s',
     (url) => {
       expect(problemsOf({ DATABASE_URL: url })).toEqual([
         expect.stringMatching(/^DATABASE_URL must be a well-formed URL: /),
@@ -106,7 +106,7 @@ describe("libpq's variables", () => {
     { DATABASE_URL: 'postgres:///app', PGHOST: 'a', PGPORT: '5433', PGTARGETSESSIONATTRS: 'any', PGSERVICE: '' },
     { DATABASE_URL: 'postgres:///app', PGLOADBALANCEHOSTS: 'disable' },
     { PGHOST: 'a,b', PGTARGETSESSIONATTRS: 'primary', PGHOSTADDR: '192.0.2.1', PGSERVICE: 'x' },
-  ])('are accepted where they have no effect in libpq either, and beside the embedded server: %j', (env) => {
+  ])('are accepted if they have no effect in libpq either, and with the embedded server: %j', (env) => {
     expect(problemsOf(env)).toEqual([]);
   });
 });

@@ -1,24 +1,24 @@
 /*
- * libpq can choose among several servers, and find one by more than its name; `pg` cannot. It takes
- * a list of hosts for one name, and ignores the other parameters, so that a connection may lead to
- * a standby or to another server than libpq would choose.
+ * libpq can choose among several servers, and identify a server by more than its host name; `pg`
+ * cannot. `pg` treats a list of hosts as one name, and ignores the other parameters, so that it may
+ * connect to a standby or to another server than libpq would.
  */
 
 const FOLLOW_THE_PRIMARY =
   'give one address that follows the primary: that of HAProxy, a Kubernetes Service or a virtual address';
 
-/** For a URL that lists servers, as the rest of a sentence that begins with its name. */
+/** The problem of a URL that lists servers, as the rest of a sentence that begins with its name. */
 export const ONE_SERVER = `must lead to one server, without target_session_attrs and load_balance_hosts, which the driver does not support: ${FOLLOW_THE_PRIMARY}`;
 
-/** For a URL that leads elsewhere than its host and path say. */
+/** The problem of a URL whose parameters name another server or database than its host and path. */
 export const NO_DETOUR =
   'must name the server and the database as its host and path: the driver ignores hostaddr, service, servicefile and dbname';
 
-/** Parameters by which libpq chooses among servers, with the value that chooses none. */
+/** Parameters by which libpq chooses among servers, with the value that disables the choice. */
 const CHOICES: Readonly<Record<string, string>> = { target_session_attrs: 'any', load_balance_hosts: 'disable' };
 const DETOURS = ['hostaddr', 'service', 'servicefile', 'dbname'];
 
-/** The variables of libpq for the same. */
+/** The variables of libpq for the same choices. */
 const CHOOSING_VARIABLES: Readonly<Record<string, string>> = {
   PGTARGETSESSIONATTRS: 'any',
   PGLOADBALANCEHOSTS: 'disable',
@@ -48,8 +48,8 @@ export function leadsToOneServer(url: string): boolean {
 export const hasNoDetour = (url: string): boolean => !DETOURS.some((name) => partsOf(url).parameters.has(name));
 
 /**
- * The variables of libpq that would have an effect there and have none, or another one, here: one
- * sentence for each.
+ * Problems of variables that have an effect in libpq, but none or another one in `pg`: one sentence
+ * each.
  *
  * @param url `DATABASE_URL`, whose host and port override the variables
  */
@@ -73,14 +73,14 @@ export function variableProblems(url: string, env: NodeJS.ProcessEnv): string[] 
   ];
 }
 
-/** The options of a connection that say where it leads. */
+/** The options of a connection that determine its server and database. */
 export interface Destination {
   readonly url?: string | undefined;
   readonly host?: unknown;
   readonly port?: unknown;
 }
 
-/** What is wrong with the options of a connection, as `ONE_SERVER` and `NO_DETOUR` have it. */
+/** The problem with the options of a connection: `ONE_SERVER`, `NO_DETOUR` or undefined. */
 export function destinationProblem({ url = '', ...rest }: Destination): string | undefined {
   const options: Readonly<Record<string, unknown>> = { ...rest };
   const choices = Object.entries(CHOICES).some(([name, none]) => (options[name] ?? none) !== none);

@@ -3,13 +3,13 @@ export interface Rule<T> {
   /** Converts the text of a variable; undefined if it cannot be converted. */
   readonly read: (text: string) => T | undefined;
   /**
-   * Says what a value must be, as the rest of a sentence that begins with its name; undefined if it
-   * is valid. The value is not repeated, since it may be secret.
+   * States what a value must be, as the rest of a sentence that begins with its name; undefined if
+   * it is valid. The value is not repeated, since it may be secret.
    */
   readonly problemOf: (value: unknown) => string | undefined;
 }
 
-/** Reads digits alone: `Number` would also accept "1e3", " 1" and "0x1". */
+/** Reads only digits: `Number` would also accept "1e3", " 1" and "0x1". */
 export const integer = (from: number, to: number): Rule<number> => ({
   read: (text) => (/^\d{1,9}$/.test(text) ? Number(text) : undefined),
   problemOf: (value) =>
@@ -44,9 +44,9 @@ export const DEFAULT_KEY_DAYS = 365;
 export const MAX_KEY_DAYS = 3650;
 
 /**
- * Whether a URL is well-formed and its password is where a password belongs. In
- * `postgres://app:12/ab@db/x`, whose "/" is not encoded, "app" would be the host and parts of the
- * password the port and the database, which messages repeat.
+ * Whether a URL is well-formed and its password is encoded. In `postgres://app:12/ab@db/x`, whose
+ * "/" is not encoded, "app" would be the host and parts of the password the port and the database,
+ * which messages repeat.
  */
 export function isWellFormedUrl(value: string): boolean {
   try {

@@ -8,7 +8,7 @@ const RULES = new Map(
   Object.entries<Variable>(VARIABLES).flatMap(([key, { isOption, rule }]) => (isOption ? [[key, rule] as const] : [])),
 );
 
-/** Thrown at the start, so that a meaningless option is noticed before any request. */
+/** Thrown at startup, so that an invalid option is reported before any request. */
 export class InvalidUsersApiOptionsError extends Error {
   constructor(problems: readonly string[]) {
     super(`The options of UsersApiModule are not valid: ${problems.join('; ')}`);

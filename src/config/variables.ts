@@ -51,16 +51,13 @@ function isSubnet(proxy: string): boolean {
   );
 }
 
-/**
- * An endpoint without "@" has no password. OpenTelemetry repeats one that it cannot read in the
- * log.
- */
+/** An endpoint without "@" has no password. OpenTelemetry logs an endpoint that it cannot parse. */
 const OTLP_ENDPOINT = text({
   must: WELL_FORMED_URL,
   holds: (value) => !value.includes('@') || isWellFormedUrl(value),
 });
 
-/** A base of URLs: without the slash at its end, a path follows it. */
+/** A base URL. Its trailing slash is removed, since a path is appended. */
 const PUBLIC_URL: Rule<string> = {
   read: (value) => value.replace(/\/+$/, ''),
   problemOf: (value) =>
@@ -134,8 +131,8 @@ export const VARIABLES = {
     isOption: true,
   },
   /**
-   * Requests of a key that has no limit of its own, and whose user has none, and failed
-   * authentications of one address; no limit if 0 or undefined.
+   * Requests a minute of a key without a limit of its own, if its user has none either, and failed
+   * authentications a minute of one address; no limit if 0 or undefined.
    */
   rateLimitPerMinute: {
     name: 'RATE_LIMIT_PER_MINUTE',
@@ -145,7 +142,8 @@ export const VARIABLES = {
     isOption: true,
   },
   /**
-   * The Redis server where all instances count together; if undefined, each instance counts alone.
+   * The Redis server in which all instances share their counts; if undefined, each instance counts
+   * separately.
    */
   redisUrl: {
     name: 'REDIS_URL',
@@ -158,8 +156,8 @@ export const VARIABLES = {
     mayHaveHash: true,
   },
   /**
-   * The prefixes of keys: new keys get the first one, and keys with any of them are accepted;
-   * `ua_` alone if undefined.
+   * The prefixes of keys: new keys get the first one, and keys with any of them are accepted; only
+   * `ua_` if undefined.
    */
   apiKeyPrefixes: {
     name: 'API_KEY_PREFIX',
