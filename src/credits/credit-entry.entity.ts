@@ -4,10 +4,10 @@ import { TRANSACTION_TYPE } from './transaction-type.js';
 
 const integer = { from: Number, to: (value: number) => value };
 
-/** One movement of a balance. The database refuses to change or delete it. */
+/** One movement of a balance. The database refuses to change or delete an entry. */
 @Entity('credit_entries')
 @Unique('uq_credit_entries_user_id_transaction_id', ['userId', 'transactionId'])
-@Index('ix_credit_entries_newest', { synchronize: false }) // descends, which TypeORM cannot say: see the migration
+@Index('ix_credit_entries_newest', { synchronize: false }) // descending: not expressible in TypeORM, see the migration
 @Index('ix_credit_entries_api_key', { synchronize: false }) // the same
 @Index('ix_credit_entries_type', { synchronize: false })
 @Check('ck_credit_entries_credits', 'credits <> 0 AND credits BETWEEN -9007199254740991 AND 9007199254740991')
@@ -20,8 +20,8 @@ export class CreditEntry extends ActorColumns {
   readonly id!: string;
 
   /**
-   * The user's `updated_at` of the same instant. Entries of one statement share it, and their ids
-   * are in their order: (created_at, id) is the order in which a user's balance moved.
+   * The `updated_at` of the user after the movement. Entries of one statement share it, and their
+   * ids increase in their order: (created_at, id) is the order in which a user's balance moved.
    */
   @Column({ name: 'created_at', type: 'timestamptz', precision: 3 })
   readonly createdAt!: Date;
@@ -30,21 +30,21 @@ export class CreditEntry extends ActorColumns {
   @Column({ name: 'user_id', type: 'uuid' })
   readonly userId!: string;
 
-  /** Added to the balance; negative spends. */
+  /** Added to the balance; negative if credits were spent. */
   @Column({ type: 'bigint', transformer: integer })
   readonly credits!: number;
 
   @Column({ name: 'balance_after', type: 'bigint', transformer: integer })
   readonly balanceAfter!: number;
 
-  /** Chosen by the caller, unique per user: a repeated request is known by it. */
+  /** Chosen by the caller, unique per user: it identifies a repeated request. */
   @Column({ name: 'transaction_id', type: 'varchar', length: 255 })
   readonly transactionId!: string;
 
   @Column({ name: 'transaction_type', type: 'varchar', length: 32 })
   readonly transactionType!: string;
 
-  /** The user's key for which credits were spent, where a verification of that key spent them. */
+  /** The user's key for which credits were spent, if a verification of that key spent them. */
   @Column({ name: 'api_key_id', type: 'uuid', nullable: true })
   readonly apiKeyId!: string | null;
 }

@@ -43,7 +43,7 @@ import {
 } from './holds/holds.statements.js';
 import { type Account, MovementBatcher, type Outcome, type Outcomes } from './movement-batcher.js';
 
-/** Which entries of a user to list; undefined does not restrict. */
+/** A filter of the entries of a user; undefined does not restrict. */
 export interface CreditFilter extends Period {
   /** The key for which credits were spent. */
   readonly apiKeyId?: string | undefined;
@@ -51,23 +51,23 @@ export interface CreditFilter extends Period {
   readonly transactionType?: string | undefined;
 }
 
-/** Which holds of a user to list; undefined does not restrict. */
+/** A filter of the holds of a user; undefined does not restrict. */
 export interface HoldFilter {
   readonly status?: HoldStatus | undefined;
 }
 
-/** Something stored of a user that does not agree with the user's entries and holds. */
+/** A stored value of a user that does not agree with the user's entries and holds. */
 export interface Difference {
   /**
    * - `balance`: the balance is not the sum of the entries.
-   * - `balance_after`: that of an entry is not the sum of the entries up to it.
+   * - `balance_after`: the value of an entry is not the sum of the entries up to it.
    * - `credits_held`: the held credits are not the sum of the holds that are stored as open.
-   * - `hold`: the entry with the transaction id of a hold is not what the hold says. A captured one
-   *   has one of the credits that were taken, an open one none.
+   * - `hold`: the entry with the transaction id of a hold does not agree with the hold. A captured
+   *   hold must have an entry of the captured credits, an open hold none.
    */
   readonly kind: 'balance' | 'balance_after' | 'credits_held' | 'hold';
   readonly userId: string;
-  /** The entry that is wrong, or that has the transaction id of the hold. */
+  /** The wrong entry, or the entry with the transaction id of the hold. */
   readonly entryId: string | null;
   readonly holdId: string | null;
   /** Credits; for a hold those of the entry, which are negative, or 0 without an entry. */
@@ -81,7 +81,7 @@ const TRANSACTION_ID = 'uq_credit_entries_user_id_transaction_id';
 
 const RECONCILED_TOGETHER = 5_000;
 
-/** The last of the next users behind an id, which is null for the first ones. */
+/** The last of the next users after an id; null starts with the first users. */
 const lastOfNext = (after: string | null): Sql => sql`SELECT id
   FROM users
  WHERE ${after}::uuid IS NULL OR id > ${after}
@@ -91,10 +91,10 @@ OFFSET ${RECONCILED_TOGETHER - 1} LIMIT 1`;
 /**
  * Differences for the users whose id is above `after` and not above `upTo`; null is unbounded. Sums
  * and entries of holds are looked up one by one: the planner estimates a narrow range of ids at one
- * row, and would choose a join that reads all the other table for each.
+ * row, and would choose a join that reads the whole other table for each row.
  *
- * The clock is read after the snapshot was taken: an entry that was made after the expiry of a hold
- * is never taken for one that was made before.
+ * The clock is read after the snapshot was taken, so that an entry that was made after the expiry
+ * of a hold is never mistaken for an earlier one.
  */
 const differences = (after: string | null, upTo: string | null): Sql => {
   const inRange = (id: Sql): Sql =>
@@ -172,16 +172,16 @@ export class CreditsRepository {
 
   /**
    * Moves a balance or held credits, and writes the entry or the hold, in one statement, which
-   * movements of the same moment share. Its guard decides under the lock of the account, so two
-   * spenders can never both use the last credit. Safe to repeat.
+   * movements of the same moment share. Its guard is evaluated under the lock of the account, so
+   * two requests can never both spend the last credit. Safe to repeat.
    */
   move(movement: Movement): Promise<Outcome | 'unknown_user'> {
     return this.movements.run(movement);
   }
 
-  /** The same in the caller's transaction, which an error leaves usable. */
+  /** Like `move`, in the caller's transaction, which remains usable after an error. */
   async moveWithin(movement: Movement, manager: EntityManager): Promise<Outcome | 'unknown_user'> {
-    // A failed statement would end the caller's transaction; behind a savepoint it does not.
+    // A failed statement would abort the caller's transaction; after a savepoint it does not.
     const [outcome = new IncompleteResultError()] = await manager.transaction((inner) =>
       this.moveLocked([movement], inner),
     );
@@ -209,7 +209,9 @@ export class CreditsRepository {
     });
   }
 
-  /** The movements of one account. One that the database refuses to store fails alone. */
+  /**
+   * Runs the movements of one account. A movement that the database refuses to store fails alone.
+   */
   private async moveGroup(group: readonly Movement[]): Promise<Outcomes> {
     try {
       return await this.moveAccount(group);
@@ -245,8 +247,8 @@ export class CreditsRepository {
   }
 
   /**
-   * Locks the account before the statement begins, which then sees every entry and every hold that
-   * was committed before. Expired holds are released first.
+   * Locks the account before the statement begins, so that the statement sees every entry and hold
+   * that was committed before. Expired holds are released first.
    */
   private async moveLocked(group: readonly Movement[], manager: EntityManager): Promise<Outcomes> {
     const [{ userId } = { userId: '' }] = group;
@@ -267,8 +269,8 @@ export class CreditsRepository {
   }
 
   /**
-   * @returns undefined for an account that the statement has not found, or has skipped; and
-   *   `undecided` where it has moved nothing, because of holds
+   * @returns undefined for an account that the statement did not find or skipped; `undecided` if it
+   *   moved nothing because of holds
    */
   private async outcomesOf(
     group: readonly Movement[],
@@ -293,8 +295,9 @@ export class CreditsRepository {
   }
 
   /**
-   * Releases the credits of expired holds of all accounts, in slices, but of those that are locked.
-   * Only cleanup: an expired hold counts nowhere, and is released before its account moves.
+   * Releases the credits of expired holds of all accounts that are not locked, in slices. Only
+   * cleanup: an expired hold has no effect, and is released before the balance of its account
+   * moves.
    */
   async releaseExpired(stop?: AbortSignal): Promise<void> {
     let after: string | null = null;
@@ -303,7 +306,7 @@ export class CreditsRepository {
       if (accounts.length === 0) return;
       const ids = accounts.map(({ id }) => id);
       let remain = true;
-      // An account that is locked, or of which further holds expire meanwhile, is for the next run.
+      // A locked account, or one with holds that expire meanwhile, is left to the next run.
       while (remain && !stop?.aborted) {
         const released = await this.release(sql`SELECT unnest(${ids}::uuid[])`, sql`SKIP LOCKED`);
         remain = released.some(({ holds }) => holds === RELEASED_TOGETHER.holds);
@@ -312,7 +315,7 @@ export class CreditsRepository {
     }
   }
 
-  /** @returns how many holds were ended, of each account with any */
+  /** @returns the number of ended holds for each account that had any */
   private async release(accounts: Sql, locked: Sql, manager?: EntityManager): Promise<readonly ReleasedRow[]> {
     const statement = release(accounts, locked);
     const run = (on: DataSource | EntityManager): Promise<ReleasedRow[]> => query(on, statement);
@@ -352,7 +355,7 @@ export class CreditsRepository {
     return counted?.holds ?? 0;
   }
 
-  /** What a user has and what of it is held; null when no such user exists. */
+  /** The balance and the held credits of a user; null when no such user exists. */
   async findAccount(userId: string, manager?: EntityManager): Promise<Account | null> {
     const [row] = await query<{ readonly balance: string; readonly held: string }>(
       manager ?? this.database,
@@ -375,7 +378,7 @@ export class CreditsRepository {
       columns: SELECTED_ENTRY,
       table: 'credit_entries',
       filter: join(conditions, ' AND '),
-      // Of the index on all entries; the others are in the other spelling.
+      // `NEWEST` is the order of the index on all entries; the other indexes have the other order.
       order: apiKeyId === undefined && transactionType === undefined ? NEWEST : NEWEST_NULLS_LAST,
     };
     const page = await findNewest<EntryRow>(this.database, list, window);
@@ -384,10 +387,10 @@ export class CreditsRepository {
 
   /**
    * Compares balances, held credits, entries and holds with each other, without a lock, for some
-   * thousands of users at a time: what belongs to a user is read in one snapshot, and no snapshot
-   * is held for long.
+   * thousands of users at a time: all data of a user is read in one snapshot, and no snapshot is
+   * held for long.
    *
-   * @param onProgress called with the share of the users that is done, from 0 to 1
+   * @param onProgress called with the completed share of the users, from 0 to 1
    */
   findDifferences(onProgress: (share: number) => void): Promise<Difference[]> {
     return withoutTimeouts(this.database, async (run) => {
@@ -401,7 +404,7 @@ export class CreditsRepository {
         for (const { stored, expected, ...where } of await run<DifferenceRow>(differences(after, upTo)))
           found.push({ ...where, stored: Number(stored), expected: Number(expected) });
         done += RECONCILED_TOGETHER;
-        onProgress(upTo === null ? 1 : Math.min(1, done / Number(counted?.users))); // others come meanwhile
+        onProgress(upTo === null ? 1 : Math.min(1, done / Number(counted?.users))); // users may be added meanwhile
         after = upTo;
       } while (after !== null);
       return found;
@@ -422,7 +425,7 @@ function byAccount(rows: readonly MovedRow[]): ReadonlyMap<string, readonly Move
   return accounts;
 }
 
-/** What a movement of each transaction id has made, or found. */
+/** The entry and the hold that a movement has made, or found by its transaction id. */
 type Made = Pick<Outcome, 'entry' | 'hold' | 'replayed'>;
 
 const NOTHING: Made = { entry: null, hold: null, replayed: true };
@@ -433,7 +436,7 @@ function madeBy(rows: readonly MovedRow[]): Map<string, Made> {
     if (row.table === null) continue;
     const { transactionId, replayed } = row;
     const { entry, hold, replayed: others } = made.get(transactionId) ?? NOTHING;
-    const isLater = !hold || !replayed; // an ended hold has its row of before, too
+    const isLater = !hold || !replayed; // an ended hold has a row of its earlier state, too
     made.set(transactionId, {
       entry: row.table === 'credit_entries' ? toEntry(row) : entry,
       hold: row.table === 'credit_holds' && isLater ? toHold(row) : hold,
@@ -443,6 +446,9 @@ function madeBy(rows: readonly MovedRow[]): Map<string, Made> {
   return made;
 }
 
-/** Whether the credits did not suffice, or the balance would rise above its limit. */
+/**
+ * Whether a movement was refused: the credits did not suffice, or the balance would exceed its
+ * limit.
+ */
 const isRefused = ({ kind }: Movement, { entry, hold }: Made): boolean =>
   entry === null && ((kind === 'move' && hold?.status !== 'OPEN') || (kind === 'hold' && hold === null));

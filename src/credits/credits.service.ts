@@ -31,11 +31,11 @@ import { DEFAULT_HOLD_SECONDS, isHoldDuration } from './holds/hold-rules.js';
 import type { Outcome } from './movement-batcher.js';
 import { DEFAULT_TRANSACTION_TYPE, isTransactionType } from './transaction-type.js';
 
-/** A movement of credits, of a user that is known otherwise. */
+/** A movement of credits, without its user. */
 export interface Transaction {
   /** Credits; an integer from 1. */
   readonly amount: number;
-  /** 1 to 255 characters, unique per user: the same request with it again moves nothing. */
+  /** 1 to 255 characters, unique per user: a repeated request with the same id moves nothing. */
   readonly transactionId: string;
   /**
    * 1 to 32 capital letters, digits and underscores, the first one a letter; `MANUAL_ADJUSTMENT` by
@@ -46,7 +46,7 @@ export interface Transaction {
 
 export interface CreditRequest extends Transaction {
   readonly userId: string;
-  /** The user's key for which the credits are spent, if they are spent for one. */
+  /** The user's key for which the credits are spent, if any. */
   readonly apiKeyId?: string | undefined;
 }
 
@@ -54,13 +54,16 @@ export interface CreditRequest extends Transaction {
 export interface Receipt {
   readonly entry: CreditEntry;
   readonly replayed: boolean;
-  /** What the user could spend after the movement, and after others of its moment. */
+  /**
+   * The credits that the user could spend after the movement, and after others in the same
+   * statement.
+   */
   readonly creditsAvailable: number;
 }
 
-/** Credits to hold for work whose price is known afterwards. */
+/** Credits to hold for work whose price is known only afterwards. */
 export interface HoldTransaction extends Transaction {
-  /** 1 to 604,800, a week; 900 by default. Longer than the work can take. */
+  /** 1 to 604,800 (a week); 900 by default. Must exceed the duration of the work. */
   readonly expiresInSeconds?: number | undefined;
 }
 
@@ -70,11 +73,13 @@ export interface HoldRequest extends CreditRequest, HoldTransaction {}
 export interface HoldReceipt {
   readonly hold: CreditHold;
   readonly replayed: boolean;
-  /** What the user could spend afterwards. */
+  /** The credits that the user could spend afterwards. */
   readonly creditsAvailable: number;
 }
 
-/** Credits of a user: integers from 0, of which the third is the difference of the others. */
+/**
+ * Credits of a user: integers from 0. The available credits are the balance minus the held ones.
+ */
 export interface Balance {
   readonly creditsBalance: number;
   /** Of open holds. */
@@ -85,8 +90,8 @@ export interface Balance {
 export const MAX_TRANSACTION_ID_LENGTH = 255;
 
 /**
- * The only way a balance moves. Every call is safe to repeat, however often and whatever became of
- * the first.
+ * The only way to change a balance. Every call is safe to repeat, any number of times and whatever
+ * the outcome of the first call.
  */
 @Injectable()
 export class CreditsService {
@@ -105,8 +110,8 @@ export class CreditsService {
   }
 
   /**
-   * Takes credits away. In the caller's transaction, a job and its price commit together or not at
-   * all; an error leaves that transaction usable.
+   * Spends credits. In the caller's transaction, a job and its price are committed together or not
+   * at all; the transaction remains usable after an error.
    *
    * @throws InvalidAmountError, InvalidTransactionIdError, InvalidTransactionTypeError,
    *   InvalidKeyIdError, UserNotFoundError, InsufficientCreditsError, TransactionIdTakenError
@@ -135,16 +140,16 @@ export class CreditsService {
 
   /**
    * Compares every balance with the sum of its entries, and held credits and captures with their
-   * holds: the differences must be none. Takes no locks, and seconds for a million entries.
+   * holds: the differences must be none. Takes no locks, but seconds for a million entries.
    *
-   * @param onProgress called with the share that is done, from 0 to 1
+   * @param onProgress called with the completed share, from 0 to 1
    */
   reconcile(onProgress: (share: number) => void = () => undefined): Promise<Difference[]> {
     return this.entries.findDifferences(onProgress);
   }
 
   /**
-   * What a user has, what of it is held, and what can be spent.
+   * The balance of a user, the held credits, and the credits that can be spent.
    *
    * @throws UserNotFoundError
    */
@@ -159,13 +164,13 @@ export class CreditsService {
   }
 
   /**
-   * Holds credits, which nothing else can spend, until `capture` takes some of them or `release`
-   * none, or the hold expires. The balance stays as it is. Safe to repeat while the hold is open;
-   * then it returns the same hold.
+   * Holds credits, so that nothing else can spend them, until `capture` takes some of them,
+   * `release` takes none, or the hold expires. Does not change the balance. Safe to repeat while
+   * the hold is open: returns the same hold.
    *
    * @throws InvalidAmountError, InvalidTransactionIdError, InvalidTransactionTypeError,
    *   InvalidKeyIdError, InvalidHoldDurationError, UserNotFoundError, InsufficientCreditsError, and
-   *   TransactionIdTakenError also where the hold has ended
+   *   TransactionIdTakenError, also if the hold has ended
    */
   async hold(request: HoldRequest, options: ChangeOptions = {}): Promise<HoldReceipt> {
     checkHold(request);
@@ -178,12 +183,12 @@ export class CreditsService {
   }
 
   /**
-   * Takes credits of a hold, which ends it and releases the others. Never fails for the balance.
+   * Takes credits of a hold, ends the hold and releases the rest. Never fails for lack of credits.
    * Safe to repeat.
    *
    * @param amount credits, from 1 to those that are held
-   * @throws InvalidAmountError, HoldNotFoundError, CaptureAboveHoldError, and HoldEndedError where
-   *   the hold has expired, was voided, or was captured with another amount
+   * @throws InvalidAmountError, HoldNotFoundError, CaptureAboveHoldError, and HoldEndedError if the
+   *   hold has expired, was voided, or was captured with another amount
    */
   async capture(holdId: string, amount: number, options: ChangeOptions = {}): Promise<Receipt> {
     checkAmount(amount);
@@ -198,10 +203,10 @@ export class CreditsService {
   }
 
   /**
-   * Voids a hold, which releases all its credits. Safe to repeat; of a hold that has expired, the
-   * result says so.
+   * Voids a hold, which releases all its credits. Safe to repeat. An expired hold is returned as
+   * EXPIRED.
    *
-   * @throws HoldNotFoundError, and HoldEndedError where the hold was captured
+   * @throws HoldNotFoundError, and HoldEndedError if the hold was captured
    */
   async release(holdId: string, options: ChangeOptions = {}): Promise<CreditHold> {
     const { hold } = (await this.end(holdId, { kind: 'void', credits: 0 }, options)).outcome;
@@ -232,7 +237,7 @@ export class CreditsService {
 
   /**
    * Releases the credits of expired holds, in slices. Only cleanup, which runs each minute: an
-   * expired hold counts nowhere, and no request is refused because of it.
+   * expired hold has no effect, and no request is refused because of it.
    *
    * @param stop ends the work after a slice
    */
@@ -268,7 +273,7 @@ export class CreditsService {
     checkActor(by);
     return {
       ...change,
-      userId: userId.toLowerCase(), // as the database spells it
+      userId: userId.toLowerCase(), // as PostgreSQL writes it
       transactionId,
       transactionType,
       apiKeyId: apiKeyId?.toLowerCase() ?? null,
@@ -306,11 +311,11 @@ export class CreditsService {
   }
 }
 
-/** The transaction to join, where the manager has one. */
+/** The transaction to join, if the manager has one. */
 const transactionOf = ({ manager }: TransactionOptions): TransactionOptions =>
   manager?.queryRunner?.isTransactionActive ? { manager } : {};
 
-/** Whether a hold is the one that a request asks for. */
+/** Whether a hold has the fields that a request asks for. */
 export const isHoldOf = (
   hold: CreditHold,
   movement: Pick<Movement, 'hold' | 'transactionType' | 'apiKeyId'>,
@@ -320,7 +325,7 @@ export const isHoldOf = (
   hold.transactionType === movement.transactionType &&
   hold.apiKeyId === movement.apiKeyId;
 
-/** @throws what `checkTransaction` does, and InvalidHoldDurationError */
+/** @throws what `checkTransaction` throws, and InvalidHoldDurationError */
 export function checkHold(request: HoldTransaction): void {
   checkTransaction(request);
   const { expiresInSeconds = DEFAULT_HOLD_SECONDS } = request;

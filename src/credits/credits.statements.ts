@@ -7,35 +7,38 @@ import { Statement } from '../database/statement.js';
 import type { CreditEntry } from './credit-entry.entity.js';
 import { type HoldRow, SELECTED_HOLD } from './holds/holds.statements.js';
 
-/* The SQL of `CreditsRepository` that moves balances; test/sql has it as it is sent. */
+/* The SQL of `CreditsRepository` that moves balances; test/sql contains the text that is sent. */
 
-/** A movement of credits: of the balance, or between what can be spent and what is held. */
+/** A movement of credits: of the balance, or between available and held credits. */
 export interface Movement {
   readonly userId: string;
   /**
-   * `move` changes the balance, and makes an entry; `hold` makes a hold; `capture` takes credits of
-   * the hold, makes an entry and ends the hold; `void` ends it.
+   * `move` changes the balance and creates an entry; `hold` creates a hold; `capture` takes credits
+   * of a hold, creates an entry and ends the hold; `void` ends a hold.
    */
   readonly kind: 'move' | 'hold' | 'capture' | 'void';
-  /** Added to the balance; negative spends. 0 for a hold and for a void. */
+  /** Added to the balance; negative if credits are spent. 0 for a hold and for a void. */
   readonly credits: number;
-  /** Of a new hold. */
+  /** The fields of a new hold. */
   readonly hold: { readonly amount: number; readonly seconds: number } | null;
-  /** That of the hold, for a capture and for a void. */
+  /** For a capture and for a void, the id of the hold's transaction. */
   readonly transactionId: string;
   readonly transactionType: string;
   readonly apiKeyId: string | null;
   readonly by: Actor;
 }
 
-/** Whether two of one id are the same movement, as a repeated request is. */
+/**
+ * Whether two movements with one transaction id are equal, so that the second is a repeated
+ * request.
+ */
 export const isSame = (one: Movement, other: Movement): boolean =>
   one.kind === other.kind &&
   one.hold?.amount === other.hold?.amount &&
   one.hold?.seconds === other.hold?.seconds &&
   isEntryOf(one, other);
 
-/** Whether an entry is what a movement of its id makes. */
+/** Whether an entry has the fields that a movement with its transaction id would give it. */
 export const isEntryOf = (
   entry: Pick<CreditEntry, 'credits' | 'transactionType' | 'apiKeyId'>,
   movement: Movement,
@@ -84,10 +87,10 @@ export const toEntry = (row: EntryRow): CreditEntry => ({
 /** Whether a movement may leave this balance and these held credits: the only guard of both. */
 const isAllowed = (balance: Sql, held: Sql): Sql => sql`${balance} BETWEEN ${held} AND 9007199254740991`;
 
-/** A later instant than that of any earlier change of the user, however fast they follow. */
+/** An instant later than any earlier change of the user, however fast changes follow each other. */
 const LATER = raw(`greatest(clock_timestamp(), updated_at + interval '1 ms')`);
 
-/** A movement, and its place among those of its account in the statement, from 1. */
+/** A movement, and its position among those of its account in the statement, from 1. */
 export interface PlacedMovement extends Movement {
   readonly place: number;
 }
@@ -105,19 +108,19 @@ export const MOVEMENTS = new Rows<PlacedMovement>({
   ...actorRows<PlacedMovement>(({ by }) => by),
 });
 
-/** An account, in each of its rows. One without a row does not exist, or is locked. */
+/** The account, in each of its rows. An account without a row does not exist, or is locked. */
 interface AccountRow {
   readonly accountId: string;
-  /** How many new entries and changed holds there must be. */
+  /** The expected number of new entries and changed holds. */
   readonly changes: number;
   /**
    * Whether the account was changed after the statement had begun. Entries that were committed
-   * meanwhile are not found then.
+   * meanwhile may then be missing.
    */
   readonly stale: boolean;
   /**
-   * Whether nothing was moved: there are expired holds to release before, or holds may have been
-   * changed after the statement had begun.
+   * Whether nothing was moved, because expired holds must be released first, or because holds may
+   * have changed after the statement had begun.
    */
   readonly undecided: boolean;
   /** The balance after all movements. */
@@ -127,7 +130,7 @@ interface AccountRow {
 
 /**
  * One row for each entry and each hold of the movements, new or earlier, and one with nulls if
- * there is none. An ended hold may have both its rows, before and after.
+ * there is none. An ended hold may have two rows: before and after.
  */
 export type MovedRow = AccountRow &
   (
@@ -136,12 +139,12 @@ export type MovedRow = AccountRow &
     | { readonly table: null }
   );
 
-/** A UUID of version 7 at an instant, with a place in the 12 bits behind the version. */
+/** A version 7 UUID for an instant, with the position in the 12 bits after the version. */
 const idAt = (at: Sql): Sql =>
   sql`(lpad(to_hex(round(date_part('epoch', ${at}) * 1000)::bigint), 12, '0') || to_hex(28672 + place)
               || substr(gen_random_uuid()::text, 20))::uuid`;
 
-/** The columns that only entries and only holds have. */
+/** The columns that only entries, or only holds, have. */
 const OF_ENTRIES = { credits: 'bigint', balanceAfter: 'bigint' } as const;
 const OF_HOLDS = {
   amount: 'bigint',
@@ -166,31 +169,31 @@ export const HOLD = sql`${listed(OF_BOTH)}, ${nulls(OF_ENTRIES)}, ${listed(Objec
 
 /**
  * Moves balances and held credits, and writes an entry or a hold for each movement: any number of
- * accounts, and several movements of each, which are applied in the order of their places. Each has
- * a transaction id of its own.
+ * accounts, and several movements of each, which are applied in the order of their positions. Each
+ * has a different transaction id.
  *
- * - `request`: the movements, each with the entry and the hold that its id has already, if any.
- *   With `BETWEEN … ORDER BY` one index only has the order. With `=`, two cost the same on a small
- *   table, and the plan that is kept might then read all entries of a user.
- * - `locked`: the accounts, locked in the order of their ids. Whoever changes a hold has locked its
- *   account before, and updates that row. So where the row is the one that the statement saw at its
- *   beginning, the holds are as well.
- * - `account`: leaves an account undecided, of which nothing is moved then, where that row is
- *   another one and holds might matter, and where it has expired holds to be released before.
- * - `movement`: what each adds to the balance and to the held credits. That is nothing where its id
- *   has an entry, or a hold that does not allow it.
- * - `walk`: a row for each movement. What is not allowed moves nothing, and the next one starts
- *   from the same balance.
- * - `moved`: writes each account once. Held credits alone raise neither its version nor its
- *   `updated_at`.
+ * - `request`: the movements, each with the entry and the hold that already have its transaction
+ *   id, if any. With `BETWEEN … ORDER BY` only one index has the order. With `=`, two indexes cost
+ *   the same on a small table, and the generic plan might then read all entries of a user.
+ * - `locked`: the accounts, locked in the order of their ids. Every change of a hold locks its
+ *   account first, and updates the row of the account. So if that row is unchanged since the
+ *   snapshot of the statement, the holds are as well.
+ * - `account`: leaves an account undecided, and moves nothing of it, if its row has changed and
+ *   holds might matter, or if it has expired holds that must be released first.
+ * - `movement`: the amounts that each movement adds to the balance and to the held credits: 0 if
+ *   its transaction id has an entry, or a hold that does not allow it.
+ * - `walk`: a row for each movement. A movement that is not allowed changes nothing, and the next
+ *   one starts from the same balance.
+ * - `moved`: updates each account once. A change of held credits alone raises neither the version
+ *   nor `updated_at`.
  * - `inserted`, `opened` and `settled`: write the entries and the holds. Entries share the
- *   `updated_at` of the account, so their ids, of UUID version 7 (28672 is 0x7000), have the place
- *   in the 12 bits behind the version: (created_at, id) is the order of the movements.
+ *   `updated_at` of the account, so their ids, version 7 UUIDs (28672 is 0x7000), contain the
+ *   position in the 12 bits after the version: (created_at, id) is the order of the movements.
  *
- * Fails on `uq_credit_entries_user_id_transaction_id`, and then moves nothing, when an entry was
- * committed after the statement had begun.
+ * Fails on `uq_credit_entries_user_id_transaction_id`, and then moves nothing, if an entry with the
+ * same transaction id was committed after the statement had begun.
  *
- * @param locked what to do about accounts that other transactions have locked: wait, or skip them
+ * @param locked how to treat accounts that other transactions have locked: wait, or skip them
  */
 const moveAll = (locked: Sql): Sql =>
   sql`WITH RECURSIVE request AS MATERIALIZED (

@@ -3,7 +3,7 @@ import { EXAMPLE_USER_ID } from '../common/validation/uuid.js';
 import { UserNotFoundError } from '../users/users.errors.js';
 import { InvalidTransactionTypeError, TransactionIdTakenError } from './credits.errors.js';
 
-/** Failures of each request that names a user and a transaction, as examples in the document. */
+/** Failures of requests that name a user and a transaction, as examples in the document. */
 export const TRANSACTION_REFUSED = {
   amount: new InvalidRequestError('amount must not be less than 1'),
   transaction_type: new InvalidTransactionTypeError(),

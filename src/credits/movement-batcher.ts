@@ -8,20 +8,20 @@ import { isSame, type Movement } from './credits.statements.js';
 import type { CreditHold } from './holds/credit-hold.entity.js';
 
 /**
- * Movements of one account in one statement: enough that the commit costs little, few enough that
- * a statement of full groups (`StatementBatcher`) is far from its timeout. Their places have room
- * for 4095.
+ * Maximum number of movements of one account in one statement: enough that the commit costs little
+ * for each, few enough that a statement of full groups (`StatementBatcher`) is far from its
+ * timeout. The 12 bits of a position would allow 4095.
  */
 const MAX_GROUP_SIZE = 50;
 
-/** Movements of one account that may wait. Further ones are rejected at once. */
+/** Maximum number of queued movements of one account. Further ones are rejected at once. */
 const MAX_QUEUED = 500;
 
-/** What a movement has made or found. With neither an entry nor a hold, it was refused. */
+/** The entry and the hold that a movement has made or found. Without either, it was refused. */
 export interface Outcome {
   /** The entry of its transaction id. */
   readonly entry: CreditEntry | null;
-  /** The hold of its transaction id, as it is afterwards. */
+  /** The hold of its transaction id, after the movement. */
   readonly hold: CreditHold | null;
   /** Whether this movement changed nothing. */
   readonly replayed: boolean;
@@ -31,17 +31,17 @@ export interface Outcome {
 /** The credits of an account after a statement. */
 export interface Account {
   readonly balance: number;
-  /** Credits of open holds, of expired ones neither. */
+  /** Credits of open holds that have not expired. */
   readonly held: number;
 }
 
-/** What a group's statement returns for each movement. An error is of that movement only. */
+/** The outcome of each movement of a group. An error concerns that movement only. */
 export type Outcomes = readonly (Outcome | 'unknown_user' | Error)[];
 
 export interface MovementHandlers {
   /**
-   * Runs groups of movements, each of an account of its own, in one statement. Undefined means that
-   * the account is locked, or that its movements must run apart from others for another reason.
+   * Runs groups of movements, each of a different account, in one statement. Undefined means that
+   * the account is locked, or that its movements must run separately for another reason.
    */
   readonly runMany: (groups: readonly (readonly Movement[])[]) => Promise<readonly (Outcomes | undefined)[]>;
   /** Runs the movements of one account, and waits for its lock. */
@@ -69,7 +69,7 @@ class Group {
     return this.byTransactionId.get(transactionId);
   }
 
-  /** @returns its index */
+  /** @returns the index of the movement */
   add(movement: Movement): number {
     const index = this.movements.push(movement) - 1;
     this.byTransactionId.set(movement.transactionId, { movement, index });
@@ -86,19 +86,21 @@ class Group {
 
 /**
  * Sends the movements of an account that arrive in one turn of the event loop, or while its
- * statement before is in flight, together, in the order of their arrival; and those of several
- * accounts in one statement (`StatementBatcher`).
+ * previous statement is in flight, together and in the order of their arrival. Movements of several
+ * accounts share a statement (`StatementBatcher`).
  *
- * - An account that another transaction has locked waits with all its movements, on one connection.
- * - Of two equal movements in a group, the second takes the outcome of the first. One that has only
- *   the id of an earlier one begins the next group, where it meets the entry of that one.
- * - If the database is unavailable, every movement fails with that error. Repeating it is safe.
+ * - All movements of an account that another transaction has locked wait on one connection.
+ * - Of two equal movements in a group, the second gets the outcome of the first. A different
+ *   movement with the id of an earlier one starts the next group, in which the statement finds the
+ *   earlier entry.
+ * - If the database is unavailable, every movement fails with that error. Repeating a movement is
+ *   safe.
  */
 export class MovementBatcher {
   private readonly batcher: StatementBatcher<Group, Outcomes>;
-  /** The groups that further movements may join, by account. */
+  /** The groups that accept further movements, by account. */
   private readonly open = new Map<string, Group>();
-  /** Movements that wait, by account. */
+  /** The number of queued movements, by account. */
   private readonly waiting = new Map<string, number>();
   private movementsInFlight = 0;
 
@@ -134,7 +136,7 @@ export class MovementBatcher {
   }
 
   /**
-   * @param movement its `userId` is as the database spells it
+   * @param movement its `userId` is in lower case, as PostgreSQL writes it
    * @throws what the statement throws, and DatabaseBusyError when too many movements wait
    */
   async run(movement: Movement): Promise<Outcome | 'unknown_user'> {
@@ -154,17 +156,20 @@ export class MovementBatcher {
     return group.outcomeOf(index);
   }
 
-  /** At the end of this turn of the event loop, or after the groups of the account before it. */
+  /**
+   * Sends a group at the end of this turn of the event loop, or after earlier groups of its
+   * account.
+   */
   private async send(group: Group): Promise<Outcomes> {
     try {
       return await this.batcher.run(group);
     } finally {
-      this.close(group); // where it was rejected while it waited
+      this.close(group); // if it was rejected while it waited
       this.movementsInFlight -= group.movements.length;
     }
   }
 
-  /** No further movement joins a group that is sent. */
+  /** Ends a group: no further movement joins it once it is sent. */
   private close(group: Group): void {
     if (group.isClosed) return;
     group.isClosed = true;

@@ -42,7 +42,7 @@ const TRANSACTION_ID = {
 };
 const TYPE = { pattern: TRANSACTION_TYPE, maxLength: MAX_TRANSACTION_TYPE_LENGTH, example: 'STRIPE_CHECKOUT' };
 
-/** A movement of the credits of a user whom the request names otherwise. */
+/** A movement of credits, without its user. */
 export class CreditTransaction {
   @IsAmount()
   readonly amount!: number;

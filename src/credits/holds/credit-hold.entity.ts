@@ -8,12 +8,12 @@ export type HoldStatus = (typeof HOLD_STATUSES)[number];
 const integer = { from: Number, to: (value: number) => value };
 
 /**
- * Credits of an account that nothing else may spend, until a capture takes them, a void or the
+ * Credits of an account that nothing else may spend, until a capture takes them, or a void or the
  * expiry releases them. The database refuses to change a hold that has ended, and to delete one.
  */
 @Entity('credit_holds')
 @Unique('uq_credit_holds_user_id_transaction_id', ['userId', 'transactionId'])
-@Index('ix_credit_holds_newest', { synchronize: false }) // descends, which TypeORM cannot say: see the migration
+@Index('ix_credit_holds_newest', { synchronize: false }) // descending: not expressible in TypeORM, see the migration
 @Index('ix_credit_holds_open', ['userId', 'expiresAt'], { where: `status = 'OPEN'` })
 @Check('ck_credit_holds_amount', 'amount BETWEEN 1 AND 9007199254740991')
 @Check('ck_credit_holds_status', `status IN ('OPEN', 'CAPTURED', 'VOIDED', 'EXPIRED')`)
@@ -38,14 +38,14 @@ export class CreditHold extends ActorColumns {
   @Column({ type: 'bigint', transformer: integer })
   readonly amount!: number;
 
-  /** What is read is EXPIRED from `expires_at` on, also before the row says so. */
+  /** Reads return EXPIRED from `expires_at` on, even before the row is updated. */
   @Column({ type: 'varchar', length: 8, default: 'OPEN' })
   readonly status!: HoldStatus;
 
   @Column({ name: 'expires_at', type: 'timestamptz', precision: 3 })
   readonly expiresAt!: Date;
 
-  /** Null while the hold is OPEN; `expiresAt` where it has expired. */
+  /** Null while the hold is OPEN; `expiresAt` if it has expired. */
   @Column({ name: 'settled_at', type: 'timestamptz', precision: 3, nullable: true })
   readonly settledAt!: Date | null;
 
@@ -57,11 +57,11 @@ export class CreditHold extends ActorColumns {
   @Column({ name: 'transaction_id', type: 'varchar', length: 255 })
   readonly transactionId!: string;
 
-  /** The type of the entry that a capture makes. */
+  /** The type of the entry that a capture creates. */
   @Column({ name: 'transaction_type', type: 'varchar', length: 32 })
   readonly transactionType!: string;
 
-  /** The user's key for which the credits are held, where a verification of that key held them. */
+  /** The user's key for which the credits are held, if a verification of that key held them. */
   @Column({ name: 'api_key_id', type: 'uuid', nullable: true })
   readonly apiKeyId!: string | null;
 }

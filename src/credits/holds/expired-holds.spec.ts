@@ -42,7 +42,7 @@ describe('ExpiredHolds', () => {
     expect(runs).toHaveLength(2);
   });
 
-  it('logs a run that fails, throws nothing, and begins the next one', async () => {
+  it('logs a run that fails, throws nothing, and starts the next one', async () => {
     const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
     await jest.advanceTimersByTimeAsync(MINUTE);
     runs[0]?.fail();
@@ -52,7 +52,7 @@ describe('ExpiredHolds', () => {
     expect(runs).toHaveLength(2);
   });
 
-  it('at the shutdown stops the run in progress, waits for it, and begins no other', async () => {
+  it('at shutdown stops the run in progress, waits for it, and starts no other', async () => {
     await jest.advanceTimersByTimeAsync(MINUTE);
     let isDown = false;
     const stopping = holds.onApplicationShutdown().then(() => (isDown = true));

@@ -5,9 +5,9 @@ import { CreditsService } from '../credits.service.js';
 const SWEEP_EVERY_MS = 60_000;
 
 /**
- * Releases the credits of expired holds, each minute. Only cleanup: an expired hold counts nowhere
- * before, and no request is refused because of it. Several instances divide the work, since each
- * skips accounts that another has locked.
+ * Releases the credits of expired holds, each minute. Only cleanup: an expired hold has no effect,
+ * and no request is refused because of it. Several instances divide the work, since each skips
+ * accounts that another has locked.
  */
 @Injectable()
 export class ExpiredHolds implements OnModuleInit, OnApplicationShutdown {
@@ -31,7 +31,7 @@ export class ExpiredHolds implements OnModuleInit, OnApplicationShutdown {
     }, SWEEP_EVERY_MS).unref();
   }
 
-  /** One run. It never throws: the next one begins where this one has failed. */
+  /** One run. Never throws: the next run repeats what failed. */
   async sweep(): Promise<void> {
     try {
       await this.credits.releaseExpiredHolds(this.stop.signal);
@@ -40,7 +40,7 @@ export class ExpiredHolds implements OnModuleInit, OnApplicationShutdown {
     }
   }
 
-  /** Begins no further run, and waits for the slice of one in progress. */
+  /** Starts no further run, and waits for the current slice of a run in progress. */
   async onApplicationShutdown(): Promise<void> {
     this.stop.abort();
     clearTimeout(this.timer);

@@ -6,7 +6,7 @@ import { Rows } from '../../database/rows.js';
 import { Statement } from '../../database/statement.js';
 import type { CreditHold, HoldStatus } from './credit-hold.entity.js';
 
-/* The SQL of holds. `moveAll` in credits.statements.ts makes them, captures them and voids them. */
+/* The SQL of holds. `moveAll` in credits.statements.ts creates, captures and voids holds. */
 
 /** A row as `pg` returns it: bigint columns are text. */
 export type HoldRow = Omit<CreditHold, 'amount' | 'captured'> & {
@@ -33,7 +33,7 @@ export const toHold = (row: HoldRow): CreditHold => ({
   actorAccount: row.actorAccount,
 });
 
-/** The columns of which the value does not depend on the time. */
+/** The columns whose values do not depend on the time. */
 const COLUMNS = {
   id: 'id',
   createdAt: 'created_at',
@@ -47,14 +47,14 @@ const COLUMNS = {
   ...ACTOR_COLUMNS,
 } as const satisfies Columns<Omit<CreditHold, 'status' | 'settledAt'>>;
 
-/** The beginning of the statement. */
+/** The start of the statement. */
 const NOW = raw('statement_timestamp()');
 
 const HAS_EXPIRED = sql`credit_holds.status = 'OPEN' AND credit_holds.expires_at <= ${NOW}`;
 
 /**
- * The select list of a hold, from a table or alias `credit_holds`: from its expiry on it is
- * EXPIRED, whether or not the row says so.
+ * The select list of a hold, from a table or alias `credit_holds`: from its expiry on its status is
+ * EXPIRED, even if the row still has another one.
  */
 export const SELECTED_HOLD = sql`${selectList(COLUMNS, 'credit_holds')},
          CASE WHEN ${HAS_EXPIRED} THEN 'EXPIRED' ELSE credit_holds.status END AS status,
@@ -67,12 +67,12 @@ export const hasStatus = (status: HoldStatus): Sql => {
   return sql`status = ${status}`;
 };
 
-/** The credits that are held of an account `users` now: of expired holds none. */
+/** The credits of an account `users` that are held now, without those of expired holds. */
 export const HELD = heldCredits(raw('users'));
 
 export const HOLD_IDS = new Rows<string>({ id: ['uuid', (id) => id] });
 
-/** One row for each id, with nulls where no hold has it: a missing row is a fault. */
+/** One row for each id, with nulls if no hold has it: a missing row is a fault. */
 export const FIND_HOLDS = new Statement<
   (HoldRow & { readonly requestedId: string }) | { readonly requestedId: string; readonly id: null }
 >(
@@ -82,17 +82,19 @@ export const FIND_HOLDS = new Statement<
         LEFT JOIN LATERAL (SELECT * FROM credit_holds WHERE id = request.id LIMIT 1) AS credit_holds ON true`,
 );
 
-/** Accounts whose expired holds one statement releases, and how many holds of each. */
+/**
+ * The maximum number of accounts whose expired holds one statement releases, and of holds of each.
+ */
 export const RELEASED_TOGETHER = { accounts: 100, holds: 500 } as const;
 
 /**
  * Ends holds that have expired, the oldest first, and lowers the held credits of their accounts.
- * Nothing is given back, because nothing was taken. The accounts are locked first, and then their
- * holds: a hold that was captured or voided meanwhile is read again, and left alone.
+ * The balance does not change, because nothing was taken. The accounts are locked first, and then
+ * their holds: a hold that was captured or voided meanwhile is read again, and not changed.
  *
  * @param accounts a query of the ids of the accounts
- * @param locked what to do about accounts that other transactions have locked: wait, or skip them
- * @returns a row for each account of which holds were ended, with their number
+ * @param locked how to treat accounts that other transactions have locked: wait, or skip them
+ * @returns a row for each account with ended holds, with their number
  */
 export const release = (accounts: Sql, locked: Sql): Sql =>
   sql`WITH account AS (
@@ -120,15 +122,15 @@ export const release = (accounts: Sql, locked: Sql): Sql =>
     RETURNING users.id, total.holds)
   SELECT id, holds FROM released`;
 
-/** How many holds of an account `release` has ended. */
+/** The number of holds of an account that `release` has ended. */
 export interface ReleasedRow {
   readonly id: string;
   readonly holds: number;
 }
 
 /**
- * The next accounts with expired holds behind an id, which is null for the first ones. A sweep that
- * goes on behind them reads the open holds once, and locked accounts delay no others.
+ * The next accounts with expired holds after an id; null starts with the first. A sweep that
+ * continues after the last of them reads the open holds once, and locked accounts delay no others.
  */
 export const nextExpiredAccounts = (after: string | null): Sql => sql`SELECT DISTINCT user_id AS id
   FROM credit_holds

@@ -10,7 +10,7 @@ import { CreditTransaction, IsAmount, USER_ID } from '../../dto/credit.requests.
 import { HOLD_STATUSES, type HoldStatus } from '../credit-hold.entity.js';
 import { DEFAULT_HOLD_SECONDS, isHoldDuration, MAX_HOLD_SECONDS } from '../hold-rules.js';
 
-/** A hold of credits of a user whom the request names otherwise. */
+/** A hold of credits, without its user. */
 export class CreditHoldTransaction extends CreditTransaction {
   @ApiPropertyOptional({
     type: 'integer',
