@@ -9,7 +9,7 @@ describe('AbandonedConnections', () => {
     jest.useRealTimers();
   });
 
-  it('looks again and again while the database is unavailable, and no more once stopped, also during a look', async () => {
+  it('checks repeatedly while the database is unavailable, and not after it is stopped, even during a check', async () => {
     const failures: (() => void)[] = [];
     const connections = new AbandonedConnections(
       2,
@@ -29,7 +29,7 @@ describe('AbandonedConnections', () => {
     connections.add(1);
     await fail();
     await fail();
-    await jest.advanceTimersToNextTimerAsync(); // a look is in flight
+    await jest.advanceTimersToNextTimerAsync(); // a check is in flight
     connections.stop();
     failures.at(-1)?.();
     await jest.advanceTimersByTimeAsync(0);

@@ -2,20 +2,20 @@ import type { ClientBase } from 'pg';
 import { DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
 
 /**
- * Milliseconds between two looks at the server: a fraction of the second in which the service must
+ * Milliseconds between two checks of the server: a fraction of the second in which the service must
  * recover.
  */
 const INTERVAL_MS = 250;
 
 /**
- * What may leave a record in the write-ahead log, and so wait for a synchronous standby at its
- * commit.
+ * Matches statements that may write to the write-ahead log, and so wait for a synchronous standby
+ * at their commit.
  */
 const WRITES = /\b(?:INSERT|UPDATE|DELETE)\b/i;
 
 /**
- * Ids of the server's processes that still execute a statement. A role may see this of its own
- * sessions.
+ * Ids of the server's processes that still execute a statement. Every role may see the state of its
+ * own sessions.
  */
 const STILL_ACTIVE = `SELECT pid FROM pg_stat_activity WHERE pid = ANY ($1::int[]) AND state = 'active'`;
 
@@ -29,8 +29,8 @@ type Borrow = <T>(work: (client: ClientBase) => Promise<T>) => Promise<T>;
  * connections, and reads would fail with the writes.
  *
  * From half a pool on writes are refused, and from a whole pool on every statement. The statements
- * are not cancelled: a commit that is cancelled while it waits for a standby shows others what the
- * standby does not have.
+ * are not cancelled: a commit that is cancelled while it waits for a standby makes data visible
+ * that the standby does not have.
  */
 export class AbandonedConnections {
   private readonly processIds = new Set<number>();
@@ -58,7 +58,7 @@ export class AbandonedConnections {
     return new DatabaseUnreachableError(new Error('Statements that timed out still run in the database'), 'timeout');
   }
 
-  /** Ends the looks, also the one in flight. */
+  /** Stops the checks, including the one in flight. */
   stop(): void {
     clearTimeout(this.timer);
     this.processIds.clear();
@@ -78,7 +78,7 @@ export class AbandonedConnections {
       const active = new Set(rows.map(({ pid }) => pid));
       for (const processId of this.processIds) if (!active.has(processId)) this.processIds.delete(processId);
     } catch {
-      // The database is unavailable, which requests report. The next look may succeed.
+      // The database is unavailable, which requests report. The next check may succeed.
     }
     this.timer = this.processIds.size > 0 ? this.lookLater() : undefined;
   }

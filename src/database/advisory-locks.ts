@@ -1,16 +1,16 @@
-/** Keys of `pg_advisory_lock`, which all programs in one database share. */
+/** Keys of `pg_advisory_lock`. All programs that use one database share them. */
 export const ADVISORY_LOCKS = {
-  /** Of the one process that stops the embedded server when it ends. */
+  /** Held by the one process that stops the embedded server when it exits. */
   embeddedServerOwner: 7_573_001,
-  /** Of the process that runs a migration. */
+  /** Held by the process that runs a migration. */
   migration: 7_573_002,
-  /** Of the instance that creates the first administrator. */
+  /** Held by the instance that creates the first administrator. */
   firstStart: 7_573_003,
-  /** Of the trigger `tr_users_last_administrator`, whose migration contains the number. */
+  /** Taken by the trigger `tr_users_last_administrator`, whose migration contains the number. */
   lastAdministrator: 7_573_004,
   /** Shared by the commands that use an embedded server which another process started. */
   embeddedServerUser: 7_573_005,
-  /** Of the command that archives audit events. */
+  /** Held by the command that archives audit events. */
   auditArchive: 7_573_006,
 } as const;
 

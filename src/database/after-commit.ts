@@ -1,14 +1,14 @@
 import type { EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm';
 
 interface Pending {
-  /** The number of the innermost transaction or savepoint that has to be kept. */
+  /** The number of the innermost transaction or savepoint that must be committed. */
   depth: number;
   readonly run: () => void;
 }
 
 const pending = new WeakMap<QueryRunner, Pending[]>();
 
-/** 1 for a transaction, one more for each savepoint in it. A protected field of TypeORM's. */
+/** 1 for a transaction, one more for each savepoint in it. Reads a protected field of TypeORM. */
 const depthOf = (runner: QueryRunner): number => (runner as unknown as { transactionDepth: number }).transactionDepth;
 
 /** TypeORM calls these for transactions and for savepoints, after it has decreased the depth. */
@@ -29,8 +29,8 @@ const subscriber: EntitySubscriberInterface = {
 };
 
 /**
- * Runs a callback after the outermost transaction of the manager has been committed; at once where
- * it has none. The callback of a transaction or savepoint that is rolled back is never run.
+ * Runs a callback after the outermost transaction of the manager is committed; at once without a
+ * transaction. The callback of a transaction or savepoint that is rolled back is never run.
  */
 export function afterCommit(manager: EntityManager | undefined, run: () => void): void {
   const runner = manager?.queryRunner;

@@ -1,6 +1,6 @@
 import { OperatorError } from '../common/errors/operator.error.js';
 
-/** Another transaction has written an audit event, and stays open. */
+/** Another transaction has written an audit event and is still open. */
 export class AuditTrailLockedError extends OperatorError {
   constructor() {
     super(

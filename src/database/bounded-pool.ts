@@ -5,14 +5,14 @@ import { AbandonedConnections } from './abandoned-connections.js';
 import { type PoolClient, READ_ONLY, UNRESPONSIVE } from './pool-client.js';
 
 /**
- * Requests that may wait for each connection. One behind them would time out before its turn, and
- * only delay the others: it is refused at once.
+ * Maximum number of queued requests per connection. A further request would time out before its
+ * turn, and only delay the others: it is refused at once.
  */
 const WAITING_PER_CONNECTION = 100;
 
 /**
- * Milliseconds that a connection to a server without writes is kept, so that at most one a second
- * is opened in its place.
+ * Milliseconds for which a connection to a read-only server is kept, so that it is replaced at most
+ * once a second.
  */
 const READ_ONLY_LIFETIME_MS = 1_000;
 
@@ -36,7 +36,7 @@ interface Internals {
   readonly _pulseQueue: () => void;
 }
 
-/** A connection of this pool, with members of `pg.Client` that its types omit. */
+/** A connection of this pool, with members of `pg.Client` that the types omit. */
 type Lent = NodeJS.EventEmitter &
   Pick<PoolClient, 'readOnly' | 'openedAt' | 'refusal'> & {
     readonly connection: { readonly stream: Duplex };
@@ -47,12 +47,12 @@ type Lent = NodeJS.EventEmitter &
 const lent = (client: pg.PoolClient): Lent => client as unknown as Lent;
 
 /**
- * A `pg.Pool` with a bounded queue that leaves servers which do not serve:
+ * A `pg.Pool` with a bounded queue that abandons unusable servers:
  *
- * - When one connection is unresponsive, the idle ones are closed, as a failover or a lost NAT
- *   entry concerns all of them.
+ * - When one connection is unresponsive, the idle ones are closed, since a failover or a lost NAT
+ *   entry affects all of them.
  * - Connections to a server that takes no writes, such as a demoted primary, are replaced once a
- *   second: the address may lead to the new primary by then. Reads go on.
+ *   second: the address may then lead to the new primary. Reads continue.
  * - Connections that were closed under a running statement are limited: see `AbandonedConnections`.
  */
 export class BoundedPool extends pg.Pool {
@@ -104,10 +104,7 @@ export class BoundedPool extends pg.Pool {
     super.end(ended);
   }
 
-  /**
-   * To be called where the server of the pool is found to take no writes: all connections may lead
-   * to it.
-   */
+  /** Call this when the server of the pool is read-only: all connections may lead to it. */
   markReadOnly(): void {
     for (const client of this.internals._clients) this.readOnly.add(client);
   }
@@ -129,8 +126,8 @@ export class BoundedPool extends pg.Pool {
   }
 
   /**
-   * Closes idle connections, which are out of the pool before this returns: none of them is lent
-   * any more.
+   * Closes idle connections. They are removed from the pool before this returns, so none of them is
+   * used again.
    */
   private discardIdle(isConcerned: (client: Lent) => boolean): void {
     const { internals } = this;

@@ -29,10 +29,7 @@ export const SESSION_TIMEOUTS = {
 
 export interface PoolSettings {
   readonly databasePoolSize: number;
-  /**
-   * Whether the URL leads to a pooler in transaction mode, which passes on few settings of a
-   * session.
-   */
+  /** Whether the URL leads to a pooler in transaction mode, which forwards few session settings. */
   readonly transactionPooler: boolean;
 }
 
@@ -43,7 +40,7 @@ export interface PoolSettings {
 type Connections = abstract new (...options: never[]) => object;
 
 /**
- * Options of the application's pool, whose waits are bounded.
+ * Options of the application's pool, whose waits have timeouts.
  *
  * @param Client the class of its connections
  * @throws UnsuitableHostError for a URL with what `pg` does not support, such as several hosts
@@ -76,16 +73,16 @@ function oneServer(url: string): string {
 /**
  * Options for migrations and commands, whose statements have no timeout.
  *
- * @param transactionPooler see `PoolSettings`; true also where that is unknown
+ * @param transactionPooler see `PoolSettings`; true also if that is unknown
  */
 export const dataSourceOptions = (url: string, transactionPooler = true): PostgresOptions => ({
   type: 'postgres',
-  driver: pg, // TypeORM would require another copy, beside a bundle
+  driver: pg, // TypeORM would load another copy in addition to that of a bundle
   url,
   migrations: MIGRATIONS,
   migrationsTransactionMode: 'each',
   synchronize: false,
-  installExtensions: false, // TypeORM would create one for `@PrimaryGeneratedColumn('uuid')`, which no id needs
+  installExtensions: false, // TypeORM would create an extension for `@PrimaryGeneratedColumn('uuid')`, which no id needs
   connectTimeoutMS: CONNECT_TIMEOUT_MS,
   extra: { Client: SessionClient, sessionSettings: transactionPooler ? POOLED_SETTINGS : COMMAND_SETTINGS },
   poolErrorHandler: (error: unknown) => {

@@ -5,7 +5,7 @@ import { mayRecover } from './unusable-database.js';
 
 type EntityClass = new () => object;
 
-/** The connection pool. The start of the process has found the database and run the migrations. */
+/** The connection pool. The database was found and migrated before, at the start of the process. */
 @Module({})
 export class DatabaseModule {
   /** @param entities every table of the features */

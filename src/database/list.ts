@@ -6,22 +6,22 @@ import { query } from './query.js';
 import { firstOf } from './statement.js';
 
 /**
- * Rows that are counted exactly, and that a page number may skip: some milliseconds of work. Beyond
- * them the total is the planner's estimate, and pages are found by a cursor.
+ * Maximum number of rows that are counted exactly, or skipped by a page number: some milliseconds
+ * of work. Beyond them the total is the planner's estimate, and pages are found by a cursor.
  */
 export const MAX_OFFSET = 10_000;
 const REACH = `the newest ${String(MAX_OFFSET)} rows`;
 
 /*
  * One order in two spellings: `created_at` is never null, but the planner does not treat the two as
- * equal. Where one filter has an index of its own, and another index contains its rows among
- * others, each index has its own order, so that the planner cannot scan millions of other rows
- * where it estimates that most of them match.
+ * equal. If one filter has its own index, and another index also contains its rows, each index has
+ * a different order, so that the planner cannot scan millions of other rows because it estimates
+ * that most of them match.
  */
 export const NEWEST = sql`created_at DESC, id DESC`;
 export const NEWEST_NULLS_LAST = sql`created_at DESC NULLS LAST, id DESC`;
 
-/** A table with `created_at` and `id`, and the rows of it that are requested. */
+/** A table with `created_at` and `id`, and the requested rows of it. */
 export interface List {
   /** A select list, whose columns are those of `table`. */
   readonly columns: Sql;
@@ -29,7 +29,7 @@ export interface List {
   /** A condition. */
   readonly filter: Sql;
   /**
-   * Conditions of which each row that is requested meets just one: an index has the rows of each in
+   * Conditions of which each requested row meets exactly one: an index returns the rows of each in
    * order, and these lists are merged.
    */
   readonly parts?: readonly Sql[];
@@ -63,7 +63,7 @@ export async function findNewest<Row extends ObjectLiteral>(
  LIMIT ${limit + 1} OFFSET ${offset}`,
   );
   const rows = found.slice(0, limit);
-  const more = found.length > limit; // one row more than the window was requested
+  const more = found.length > limit; // one row more than the window was read
   const isLast = !more && !after && (rows.length > 0 || offset === 0);
   if (isLast) return { rows, more, total: offset + rows.length, totalIsEstimate: false };
   const seen = rows.length > 0 && !after ? offset + found.length : 0; // an estimate may be lower
@@ -80,8 +80,8 @@ export const startAfter = ({ createdAt, id }: Cursor): Sql => sql` AND (created_
 const filtersOf = ({ filter, parts }: List): Sql[] => parts?.map((part) => sql`${filter} AND ${part}`) ?? [filter];
 
 /**
- * The newest rows of each list that is merged. Each has an order and a limit of its own, so
- * PostgreSQL reads no more of any than is used.
+ * The newest rows of each list that is merged. Each has its own order and limit, so PostgreSQL
+ * reads only the rows that are used.
  */
 export function newest(list: List, columns: Sql, limit: Sql, start?: Sql): Sql {
   const table = raw(list.table);
@@ -89,7 +89,7 @@ export function newest(list: List, columns: Sql, limit: Sql, start?: Sql): Sql {
     (filter) =>
       sql`(SELECT ${columns} FROM ${table} WHERE ${start ? sql`${filter}${start}` : filter} ORDER BY ${list.order} LIMIT ${limit})`,
   );
-  return sql`(${join(lists, '\n        UNION ALL ')}) AS ${table}`; // the name that the columns have
+  return sql`(${join(lists, '\n        UNION ALL ')}) AS ${table}`; // the table name that the columns are qualified with
 }
 
 /** The planner's choice for reading all rows that match. */
@@ -97,7 +97,7 @@ export interface Plan {
   /** The estimated number of rows. */
   readonly rows: number;
   readonly cost: number;
-  /** The estimated number of rows that its index finds; undefined where it reads no such index. */
+  /** The estimated number of rows that a bitmap index scan finds; undefined without such a scan. */
   readonly bitmapRows: number | undefined;
 }
 
@@ -128,15 +128,15 @@ const isOuter = (node: PlanNode): boolean => node['Parent Relationship'] === 'Ou
 /** The condition of all rows of a list. */
 export function wholeFilter({ filter, parts = [] }: Pick<List, 'filter' | 'parts'>): Sql {
   const [first, ...others] = parts;
-  // The estimates of all values do not add up to that of the table.
+  // The estimates of the parts do not add up to that of the whole list.
   return first && others.length === 0 ? sql`${filter} AND ${first}` : filter;
 }
 
 /** The number of rows, at most one more than `MAX_OFFSET`. */
 async function count(database: DataSource, list: List): Promise<number> {
   const limit = raw(String(MAX_OFFSET + 1));
-  // Without the order the planner expects to find enough rows soon, and reads the whole table for a
-  // few.
+  // Without the order the planner expects to find enough rows early, and may read the whole table
+  // for a few rows.
   const [row] = await query<{ rows: number }>(
     database,
     sql`SELECT count(*)::int AS rows FROM (SELECT FROM ${newest(list, sql`id`, limit)} LIMIT ${limit}) AS found`,

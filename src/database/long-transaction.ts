@@ -4,8 +4,8 @@ import { query } from './query.js';
 import { retryingConflicts } from './retry.js';
 
 /**
- * Runs a transaction of a command whose statements may take long, also where the role or a pooler
- * sets `statement_timeout`. It is repeated after a conflict with another transaction.
+ * Runs a transaction of a command whose statements may take long, even if the role or a pooler sets
+ * `statement_timeout`. Repeats it after a conflict with another transaction.
  */
 export const longTransaction = <T>(database: DataSource, work: (manager: EntityManager) => Promise<T>): Promise<T> =>
   retryingConflicts(() =>

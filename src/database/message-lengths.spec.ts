@@ -17,7 +17,7 @@ describe('MessageLengths', () => {
         const chunks = starts.map((start, index) => bytes.subarray(start, starts[index + 1] ?? last));
         const follower = new MessageLengths();
 
-        // The last message alone is impossible, which is seen at the last byte of its length.
+        // Only the last message has an impossible length, which is detected at its last byte.
         expect(() => {
           for (const chunk of chunks) follower.check(chunk);
         }).not.toThrow();
@@ -34,7 +34,7 @@ describe('MessageLengths', () => {
     }).toThrow('A message has an impossible length');
   });
 
-  it.each([4, 5, 2_147_483_647])('takes the length %i', (length) => {
+  it.each([4, 5, 2_147_483_647])('accepts the length %i', (length) => {
     expect(() => {
       new MessageLengths().check(message(length, 0));
     }).not.toThrow();

@@ -1,16 +1,15 @@
 /**
- * Bytes of a message's head: its kind, and its length, which counts itself and what follows but not
- * the kind.
+ * Bytes of a message's header: its type, and its length, which includes the length field and the
+ * body but not the type.
  */
 const HEAD = 5;
 const SHORTEST = 4;
 
 /**
- * Follows the messages of a PostgreSQL server from chunk to chunk (section 54.7 of its manual,
- * "Message Formats").
+ * Tracks the messages of a PostgreSQL server across chunks (section 54.7 of its manual, "Message
+ * Formats").
  *
- * A length under 4 is impossible, and `pg`'s parser would read such a message again and again
- * without an end.
+ * A length under 4 is impossible, and `pg`'s parser would read such a message in an endless loop.
  */
 export class MessageLengths {
   private bytesOfHead = 0;

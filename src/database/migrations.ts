@@ -29,7 +29,7 @@ import { AllowErasuresAndArchives1767228000000 } from '../../migrations/17672280
 import { EraseUsers1767228060000 } from '../../migrations/1767228060000-erase-users.js';
 import { RemoveArchivedEvents1767228120000 } from '../../migrations/1767228120000-remove-archived-events.js';
 
-/** Every migration, oldest first. A test holds this list and the folder together. */
+/** Every migration, oldest first. A test compares this list with the folder. */
 export const MIGRATIONS = [
   RefuseOtherTables1767225540000,
   CreateUsers1767225600000,

@@ -5,17 +5,19 @@ import { RESPONSE_TIMEOUT_MS } from '../common/time-limits.js';
 import { SessionClient } from './session-client.js';
 
 /**
- * Emitted by a connection to whose statement the server did not respond in time. The connection is
- * closed by then.
+ * Emitted by a connection if the server did not respond to a statement in time. The connection is
+ * then already closed.
  */
 export const UNRESPONSIVE = Symbol('unresponsive');
 
-/** Emitted by a connection whose server reports that it takes no writes, or refuses one (25006). */
+/**
+ * Emitted by a connection whose server reports that it is read-only, or refuses a write (25006).
+ */
 export const READ_ONLY = Symbol('read only');
 
 /**
- * Parameters by which a server since PostgreSQL 14 reports that a session takes no writes, at its
- * start and when it changes.
+ * Parameters by which PostgreSQL 14 and later report that a session is read-only, at its start and
+ * after each change.
  */
 const READ_ONLY_PARAMETERS = ['in_hot_standby', 'default_transaction_read_only'];
 
@@ -34,17 +36,17 @@ interface Internals {
 
 /**
  * A connection of the pool that closes its socket when a statement times out. `query_timeout` of
- * `pg` leaves the connection open, and the pool lends it again: a connection whose other end is
- * gone without a message (a failover, a lost NAT entry) would fail request after request. Every
- * failure to connect, from DNS to TLS to a server that accepts no connections, is reported as
- * `DatabaseUnreachableError`.
+ * `pg` leaves the connection open, and the pool uses it again: a connection whose peer has
+ * disappeared without closing it (a failover, a lost NAT entry) would fail one request after
+ * another. Every failure to connect, from DNS to TLS to a server that accepts no connections, is
+ * reported as `DatabaseUnreachableError`.
  *
- * `pg` is called with a callback. For a promise or a timeout it would write a function to a
- * property of each query, and V8 allocates these closures in its old generation, where they keep
- * the rows and what waits for them until the next major collection (docs/performance.md).
+ * `pg` is called with a callback. For a promise or a timeout it would assign a function to a
+ * property of each query, and V8 allocates these closures in its old generation, where they retain
+ * the rows and their callbacks until the next major collection (docs/performance.md).
  */
 export class PoolClient extends SessionClient {
-  /** Whether the server reports that this session takes no writes. */
+  /** Whether the server reports that this session is read-only. */
   readOnly = false;
 
   /** When the connection was opened, in milliseconds of `performance.now()`. */
@@ -57,8 +59,8 @@ export class PoolClient extends SessionClient {
     super(config);
     const { connect, query, connection } = this as unknown as Internals;
 
-    // The pool listens only while the connection is idle, and a borrower sees the loss in its
-    // statement. An unhandled 'error' event would end the process.
+    // The pool listens only while the connection is idle, and a lost connection also fails the
+    // statement in flight. An unhandled 'error' event would end the process.
     this.on('error', () => undefined);
 
     const reported = new Map<string, string>();
@@ -102,8 +104,8 @@ export class PoolClient extends SessionClient {
 }
 
 /**
- * Whether the result is to be a promise: no callback is given, and no `Submittable` such as a
- * stream of rows.
+ * Whether the result must be a promise: neither a callback nor a `Submittable`, such as a stream of
+ * rows, is given.
  */
 const isPromised = (given: readonly unknown[]): boolean =>
   !given.some((part) => typeof part === 'function') && (given[0] as { submit?: unknown }).submit === undefined;

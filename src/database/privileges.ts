@@ -22,7 +22,7 @@ export const TABLES = Object.keys(PRIVILEGES) as Table[];
 /** SQLSTATE insufficient_privilege. */
 export const NOT_ALLOWED = '42501';
 
-/** The role of the connection lacks rights. The message has the statements that grant them. */
+/** The role of the connection lacks rights. The message contains the statements that grant them. */
 export class MissingPrivilegesError extends OperatorError {}
 
 /**
@@ -80,8 +80,7 @@ const missing = (role: string, statements: readonly string[]): MissingPrivileges
   );
 
 /**
- * Checks that the role of the connection may turn off the triggers of a table, which only its owner
- * may.
+ * Checks that the role of the connection owns a table: only its owner may disable its triggers.
  *
  * @throws MissingPrivilegesError
  */
@@ -101,7 +100,7 @@ export async function refuseOthersThanOwner(database: DataSource, table: Table):
 /**
  * Explains why the migrations were refused to a role (SQLSTATE 42501).
  *
- * @param said the server's own words, such as "permission denied for schema public"
+ * @param said the message of the server, such as "permission denied for schema public"
  */
 export async function refusedMigrations(database: DataSource, said: string): Promise<MissingPrivilegesError> {
   const [found] = await database.query<{ role: string; schema: string; owner: string | null; creates: boolean }[]>(

@@ -4,8 +4,8 @@ import { QueryFailedError } from 'typeorm';
 export const RETRIES = 3;
 
 /**
- * The longest pause before the first retry (ms), doubled for each further one: far shorter than the
- * deadline of a request.
+ * The longest pause before the first retry (ms), doubled for each further retry: far shorter than
+ * the deadline of a request.
  */
 const FIRST_PAUSE_MS = 20;
 
@@ -18,13 +18,15 @@ const CONFLICTS: readonly unknown[] = ['40001', '40P01'];
 export const isConflict = (error: unknown): boolean =>
   error instanceof QueryFailedError && CONFLICTS.includes((error.driverError as { code?: unknown }).code);
 
-/** lock_not_available: another transaction has locked the row, or what a trigger waits for. */
+/**
+ * lock_not_available: another transaction holds a lock that the statement, or a trigger, waits for.
+ */
 export const isLockTimeout = (error: unknown): boolean =>
   error instanceof QueryFailedError && (error.driverError as { code?: unknown }).code === '55P03';
 
 /**
  * Retries a transaction that conflicts with another one, up to three times, after random pauses, so
- * that the two do not conflict again.
+ * that the two transactions do not conflict again.
  *
  * @param work a whole transaction, or one statement outside of any: never a part of the caller's
  *   transaction

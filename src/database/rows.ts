@@ -15,12 +15,12 @@ export class Rows<Row> {
   constructor(private readonly columns: Readonly<Record<string, Column<Row>>>) {}
 
   /**
-   * The rows, for the FROM clause of a prepared `Statement`, which has no other parameters.
+   * The rows, for the FROM clause of a prepared `Statement`, which must have no other parameters.
    *
    * PostgreSQL keeps the generic plan of a prepared statement only while it is not estimated to be
-   * more expensive than a plan for the values at hand. It estimates an array that it cannot see at
-   * ten elements, and one that it can see at its length, so it would plan each time, and planning
-   * costs several times what these statements do. See docs/performance.md.
+   * more expensive than a plan for the values at hand. It estimates an array of unknown length at
+   * ten elements and a known array at its length, so it would plan each execution, and planning
+   * costs several times as much as running these statements. See docs/performance.md.
    */
   prepared(alias: string): Sql {
     const arrays = Object.values(this.columns).map(([type], index) => opaqueArray(index + 1, type));
@@ -43,5 +43,5 @@ export class Rows<Row> {
   }
 }
 
-/** An array whose length the planner cannot see. */
+/** An array whose length is hidden from the planner. */
 const opaqueArray = (parameter: number, type: string): string => `(SELECT $${String(parameter)}::${type}[])`;

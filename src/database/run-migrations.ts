@@ -11,7 +11,7 @@ import { UnusableDatabaseError } from './unusable-database.js';
 const ENCODING = 'UTF8';
 const OLDEST_VERSION = 130_000;
 
-/** Settings of one transaction, which a pooler allows. */
+/** Sets settings for one transaction, which works through a pooler. */
 const SET_LOCALLY = 'SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS setting (name, value)';
 
 export class PendingMigrationsError extends OperatorError {
@@ -35,10 +35,10 @@ export interface MigrationOptions extends SchemaOptions {
 }
 
 /**
- * Brings the schema up to date. Each migration is a transaction of its own, so that one that reads
- * a whole table does not keep the locks of the one before. Safe to repeat, also after a failure,
- * and to run from many processes at once: with a lock of the transaction, which works through any
- * pooler, one of them runs each migration.
+ * Brings the schema up to date. Each migration runs in its own transaction, so that a migration
+ * that reads a whole table does not hold the locks of an earlier one. Safe to repeat, even after a
+ * failure, and to run in many processes at once: a lock of the transaction, which works through any
+ * pooler, ensures that only one of them runs each migration.
  *
  * @returns the names of the migrations that were run
  * @throws MissingPrivilegesError, UnsuitableSettingsError, or UnusableDatabaseError for an
@@ -109,7 +109,7 @@ async function withDataSource<T>(
   try {
     await refuseUnsupported(url, dataSource);
     await refuseUnsuitableSettings(dataSource);
-    // First, since TypeORM takes a table without rights for one that does not exist.
+    // First, since TypeORM treats a table without rights as one that does not exist.
     await refuseMissingPrivileges(dataSource, tables);
     return await work(dataSource);
   } finally {

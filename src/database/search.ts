@@ -6,32 +6,37 @@ import { type List, MAX_OFFSET, newest, type Plan, planOf, startAfter, wholeFilt
 import { query } from './query.js';
 import { firstOf } from './statement.js';
 
-/** A condition on the rows of a list that none of its indexes has in their order. */
+/** A condition on a list for which none of its indexes returns the rows in order. */
 export interface Search {
   readonly condition: Sql;
   /** A query of the ids of all rows that may meet the condition, which an index finds. */
   readonly candidates: Sql;
-  /** What that index is searched for. */
+  /** The condition with which that index is searched. */
   readonly indexed: { readonly table: string; readonly filter: Sql };
 }
 
-/** Rows that one request collects and sorts: some tens of milliseconds of work. */
+/**
+ * Maximum number of rows that one request collects and sorts: some tens of milliseconds of work.
+ */
 const MAX_COLLECTED = 10_000;
-/** The planner's cost of reading so many rows other than by a bitmap. */
+/** The planner's cost limit for collecting rows without a bitmap scan. */
 const MAX_COST = 2_000;
-/** Rows that one request looks through, in steps: most frequent words are found in the first. */
+/**
+ * Numbers of rows that one request scans, in steps: most frequent words are found in the first
+ * step.
+ */
 const STEPS = [1_000, 9_000, 40_000];
 const REACH = `the newest ${String(STEPS.reduce((sum, step) => sum + step))} rows, through which a search looks at once`;
 
 /**
- * One window of the rows of a list that a search finds, newest rows first. Where its index, or the
- * other conditions, find few rows, these are collected, counted and sorted. Where many match, the
- * list is looked through from its newest row on, at most 50,000 rows in one request: the page may
- * then have fewer rows than its limit, or none, and `resumeAfter` leads on.
+ * One window of the rows of a list that a search finds, newest rows first. If its index, or the
+ * other conditions, find few rows, these are collected, counted and sorted. If many match, the list
+ * is scanned from its newest row on, at most 50,000 rows in one request: the page may then have
+ * fewer rows than its limit, or none, and continues with `resumeAfter`.
  *
  * @param tableRows the estimated number of rows of the table
- * @throws InvalidPageWindowError, or PageOutOfReachError when the rows that a page number skips
- *   were not found among those
+ * @throws InvalidPageWindowError, or PageOutOfReachError when the scanned rows do not include all
+ *   rows that a page number skips
  */
 export async function findMatching<Row extends ObjectLiteral>(
   database: DataSource,
@@ -45,7 +50,8 @@ export async function findMatching<Row extends ObjectLiteral>(
   const byFilter = await planOf(database, list);
   if (isSmall(byFilter)) return collect(database, list, condition, window);
   const bySearch = await planOf(database, indexed);
-  // As an array, which is read first: the planner would join millions of rows for some thousands.
+  // An array, because it is evaluated first: otherwise the planner would join millions of rows to
+  // find some thousands.
   if (isSmall(bySearch)) return collect(database, list, sql`id = ANY (ARRAY(${candidates})) AND ${condition}`, window);
   const share = Math.min(1, byFilter.rows / Math.max(1, tableRows));
   return lookThrough(database, list, condition, window, Math.round(bySearch.rows * share));
@@ -54,7 +60,7 @@ export async function findMatching<Row extends ObjectLiteral>(
 const isSmall = ({ rows, cost, bitmapRows }: Plan): boolean =>
   rows <= MAX_COLLECTED && (bitmapRows === undefined ? cost <= MAX_COST : bitmapRows <= MAX_COLLECTED);
 
-/** All rows that match, whose total is therefore exact. */
+/** Collects all rows that match, so the total is exact. */
 async function collect<Row extends ObjectLiteral>(
   database: DataSource,
   list: List,
@@ -78,9 +84,9 @@ SELECT counted.total, ${columns}
 }
 
 interface Scanned {
-  /** The number of rows that were looked through. */
+  /** The number of rows that were scanned. */
   readonly scanned: number;
-  /** The last of these. */
+  /** The position of the last scanned row. */
   readonly lastCreatedAt: Date | null;
   readonly lastId: string | null;
   readonly id: string | null;
@@ -94,7 +100,7 @@ async function lookThrough<Row extends ObjectLiteral>(
   estimate: number,
 ): Promise<Page<Row>> {
   if (offset > MAX_OFFSET) throw new PageOutOfReachError(REACH);
-  const wanted = offset + limit + 1; // one row more than the window, to see whether there is one
+  const wanted = offset + limit + 1; // one row more than the window, to know whether more follow
   const found: Row[] = [];
   let position: Cursor | null = after;
   let ended = false;
@@ -120,7 +126,7 @@ async function lookThrough<Row extends ObjectLiteral>(
   return isComplete || !position ? page : { ...page, resumeAfter: position };
 }
 
-/** One row at least, with the position of the last row that was looked through. */
+/** At least one row, with the position of the last row that was scanned. */
 function nextMatching(list: List, condition: Sql, step: number, wanted: number, after: Cursor | null): Sql {
   const { columns, order } = list;
   const table = raw(list.table);

@@ -36,7 +36,7 @@ describe('SerialQueue', () => {
   });
   afterEach(() => jest.restoreAllMocks());
 
-  it('begins work on one subject in its order, each when the one before has ended, and other subjects at once', async () => {
+  it('starts work on one key in order, each after the previous one has ended, and work on other keys at once', async () => {
     const all = ['a1', 'a2', 'a3', 'b1'].map((name) => turns.run(name.charAt(0), work.do(name)));
     await settle();
     expect(work.begun).toEqual(['a1', 'b1']);
@@ -54,7 +54,7 @@ describe('SerialQueue', () => {
     expect(await Promise.all([...all, late])).toEqual(['a1', 'a2', 'a3', 'b1', 'a4']);
   });
 
-  it('lets others go on behind a failure of one’s own', async () => {
+  it('continues with the next work after a failure', async () => {
     const bad = turns.run('a', work.do('bad'));
     const good = turns.run('a', work.do('good'));
     const refused = bad.catch((error: unknown) => error);
@@ -66,7 +66,7 @@ describe('SerialQueue', () => {
     expect(await good).toBe('good');
   });
 
-  it('ends the wait of all behind one for which the database was too slow', async () => {
+  it('rejects all queued work after work for which the database was too slow', async () => {
     const all = Promise.allSettled(['1', '2', '3'].map((name) => turns.run('a', work.do(name))));
     work.fail('1', unavailable);
 
@@ -74,9 +74,9 @@ describe('SerialQueue', () => {
     expect(work.begun).toEqual(['1']);
   });
 
-  // Its caller has been told 503 by then: to do it all the same would undo what was acknowledged to
-  // others since.
-  it('never begins what has waited for too long', async () => {
+  // Its caller has already received 503: running it anyway would overwrite changes that were
+  // confirmed since.
+  it('never starts work that has waited too long', async () => {
     const now = jest.spyOn(performance, 'now').mockReturnValue(0);
     const first = turns.run('a', work.do('first'));
     const old = turns.run('a', work.do('old')).catch((error: unknown) => error);
@@ -92,7 +92,7 @@ describe('SerialQueue', () => {
     expect(work.begun).toEqual(['first', 'young']);
   });
 
-  it('begins what has waited for a second, and no longer', async () => {
+  it('starts work that has waited for at most a second', async () => {
     const now = jest.spyOn(performance, 'now').mockReturnValue(0);
     const first = turns.run('a', work.do('first'));
     const second = turns.run('a', work.do('second'));
@@ -104,7 +104,7 @@ describe('SerialQueue', () => {
     expect(await second).toBe('second');
   });
 
-  it('counts the work that runs and the work that waits', async () => {
+  it('counts the work in flight and the queued work', async () => {
     const counts = (): [inFlight: number, queued: number] => [turns.inFlight, turns.queued];
 
     const all = ['a1', 'a2', 'a3', 'b1', 'b2'].map((name) => turns.run(name.charAt(0), work.do(name)));
@@ -125,7 +125,7 @@ describe('SerialQueue', () => {
     ]);
   });
 
-  it('refuses at once what comes behind five hundred', async () => {
+  it('refuses further work at once when five hundred are queued', async () => {
     const all = Array.from({ length: 501 }, (_, n) => turns.run('a', () => Promise.resolve(n)));
 
     await expect(turns.run('a', work.do('one too many'))).rejects.toThrow(DatabaseBusyError);

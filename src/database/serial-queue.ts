@@ -3,8 +3,8 @@ import { QUEUE_WAIT_MS } from '../common/time-limits.js';
 import { DatabaseBusyError } from './bounded-pool.js';
 
 /**
- * Requests that may wait for one key: a second of commits to one row. Further ones are rejected at
- * once.
+ * Maximum number of queued requests for one key: a second of commits to one row. Further ones are
+ * rejected at once.
  */
 const MAX_QUEUED = 500;
 
@@ -19,7 +19,7 @@ interface Waiting {
  * contended row occupies one connection, however many requests wait for it.
  */
 export class SerialQueue {
-  /** The requests that wait, by each key that is being worked on. */
+  /** The queued requests, for each key with work in flight. */
   private readonly queues = new Map<string, Waiting[]>();
 
   /** Requests whose work runs. */
@@ -35,8 +35,8 @@ export class SerialQueue {
   }
 
   /**
-   * @throws what the work throws, or DatabaseBusyError when too many requests wait, or one for too
-   *   long
+   * @throws what the work throws, or DatabaseBusyError when too many requests are queued or this
+   *   one has waited too long
    */
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {
     const waiting = this.queues.get(key);
@@ -62,9 +62,9 @@ export class SerialQueue {
 
   /**
    * Starts the next work on the key. Work that has waited too long is rejected: with its own
-   * statement timeout it would exceed the deadline of its request. If the database was too slow for
-   * the work before, as it is while another transaction locks the row, the others have waited as
-   * long, and are rejected with it.
+   * statement timeout it would exceed the deadline of its request. If the previous work failed
+   * because the database was too slow, for example because another transaction has locked the row,
+   * the others have waited as long and are rejected as well.
    */
   private next(key: string, queue: Waiting[], error?: unknown): void {
     const failed = error !== undefined && isDatabaseUnavailable(error);

@@ -11,15 +11,16 @@ interface Internals {
 }
 
 /**
- * A connection that sets the `sessionSettings` of its configuration as it is opened, and fails with
- * an error, rather than an exception that ends the process, on a message that `pg` cannot read.
+ * A connection that sets the `sessionSettings` of its configuration when it is opened. A message
+ * that `pg` cannot read fails the connection with an error, rather than ending the process with an
+ * exception.
  */
 export class SessionClient extends Client {
   constructor(config?: ClientConfig & { readonly sessionSettings?: SessionSettings }) {
     super(config);
     const { getStartupConf, connection } = this as unknown as Internals;
-    // `pg` has options of its own for some settings only. Its `options` would give way to those of
-    // a URL, and PgBouncer refuses them.
+    // `pg` has its own options for only some settings. Its `options` would be overridden by those
+    // of a URL, and PgBouncer refuses them.
     Object.assign(this, { getStartupConf: () => ({ ...getStartupConf.call(this), ...config?.sessionSettings }) });
 
     const { attachListeners, stream: socket } = connection;
@@ -29,7 +30,7 @@ export class SessionClient extends Client {
         const lengths = new MessageLengths();
         if (stream !== socket) failOnThrowingListener(stream, unreadable); // TLS on the socket
         stream.on('data', (chunk: Buffer) => {
-          lengths.check(chunk); // before the parser, whose listener comes next
+          lengths.check(chunk); // before the parser, whose listener is added next
         });
         attachListeners.call(connection, stream);
       },

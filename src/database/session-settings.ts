@@ -3,16 +3,16 @@ import { OperatorError } from '../common/errors/operator.error.js';
 
 /**
  * Settings that the statements and the parsers of `pg` rely on. A server, database or role may have
- * other values, so each connection sets these in its startup message, which takes no round trip.
+ * other values, so each connection sets them in its startup message, which takes no round trip.
  */
 export const SESSION_SETTINGS: SessionSettings = {
-  DateStyle: 'ISO, MDY', // the only form in which `pg` reads instants
+  DateStyle: 'ISO, MDY', // the only format of timestamps that `pg` parses
   default_transaction_isolation: 'read committed', // a statement that has waited for a lock must see what the other transaction wrote
   array_nulls: 'on', // with "off" the NULL that `pg` writes for null in an array is the text "NULL"
   standard_conforming_strings: 'on', // a backslash in the SQL is an ordinary character
 };
 
-/** The settings that a pooler in transaction mode passes on to the sessions of the server. */
+/** The settings that a pooler in transaction mode forwards to the sessions of the server. */
 export const POOLED_SETTINGS: SessionSettings = { DateStyle: 'ISO, MDY' };
 
 /**
@@ -31,11 +31,11 @@ export type SessionSettings = Readonly<Record<string, string>>;
 
 /**
  * Triggers protect the ledger and the audit trail. "replica" disables them; only superusers may set
- * it, so it is checked only.
+ * it, so it is only checked.
  */
 const REQUIRED: SessionSettings = { ...SESSION_SETTINGS, session_replication_role: 'origin' };
 
-/** The connection has settings with which data would be lost or misread. */
+/** The connection has settings that would cause data to be lost or misread. */
 export class UnsuitableSettingsError extends OperatorError {
   constructor(settings: readonly string[], remedies: readonly string[]) {
     super(
@@ -77,5 +77,7 @@ export async function refuseUnsuitableSettings(database: DataSource): Promise<vo
   );
 }
 
-/** The second part of `ISO, MDY` is for ambiguous dates in parameters, and there are none. */
+/**
+ * The second part of `ISO, MDY` applies only to ambiguous dates in parameters, which do not occur.
+ */
 const firstWord = (setting: string): string | undefined => setting.split(',')[0];

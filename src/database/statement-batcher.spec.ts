@@ -31,7 +31,7 @@ class Database {
   }
 }
 
-/** Until all that is ready to run has run. */
+/** Waits until all pending work of the event loop has run. */
 const turn = (): Promise<void> => sleep(0).then(() => new Promise((done) => setImmediate(done)));
 
 const unavailable = Object.assign(new Error('gone'), { code: '57P01' });
@@ -43,7 +43,7 @@ describe('StatementBatcher', () => {
     database = new Database();
   });
 
-  it('asks together what is asked in one turn, each with its own answer', async () => {
+  it('sends the requests of one turn together, and returns to each its own result', async () => {
     const batch = database.batch();
 
     const asked = [batch.run('a'), batch.run('b')];
@@ -54,7 +54,7 @@ describe('StatementBatcher', () => {
     expect(database.together.map(({ questions }) => questions)).toEqual([['a', 'b']]);
   });
 
-  it('remembers nothing: the same question is asked again', async () => {
+  it('caches nothing: the same request is sent again', async () => {
     const batch = database.batch();
     for (const answer of ['before', 'after']) {
       const asked = batch.run('a');
@@ -64,7 +64,7 @@ describe('StatementBatcher', () => {
     }
   });
 
-  it('lets nobody wait for a question that it cannot decide: that is asked alone', async () => {
+  it('runs a request without a result alone, so that no other request waits for it', async () => {
     const batch = database.batch();
 
     const locked = batch.run('locked');
@@ -78,7 +78,7 @@ describe('StatementBatcher', () => {
     expect(await locked).toBe('late');
   });
 
-  it('lets nobody fail for the data of another: each is asked alone', async () => {
+  it('runs each request alone after a failure by the data of one', async () => {
     const batch = database.batch();
 
     const bad = batch.run('bad');
@@ -99,7 +99,7 @@ describe('StatementBatcher', () => {
     ['a lock', '55P03'],
     ['a conflict', '40001'],
     ['a deadlock', '40P01'],
-  ])('lets nobody fail for %s of another: each is asked alone', async (_, code) => {
+  ])('runs each request alone after a failure by %s of one', async (_, code) => {
     const batch = database.batch();
 
     const asked = [batch.run('waiting'), batch.run('free')];
@@ -112,7 +112,7 @@ describe('StatementBatcher', () => {
     expect(database.alone.map(({ questions }) => questions)).toEqual([['waiting'], ['free']]);
   });
 
-  it('tells all of them when the database is away, and asks nobody alone', async () => {
+  it('fails all requests if the database is unavailable, and runs none alone', async () => {
     const batch = database.batch();
 
     const asked = Promise.allSettled([batch.run('a'), batch.run('b')]);
@@ -123,7 +123,7 @@ describe('StatementBatcher', () => {
     expect(database.alone).toEqual([]);
   });
 
-  it('asks two of one subject one after the other, each by its own statement', async () => {
+  it('runs two requests with one key one after the other, each in its own statement', async () => {
     const batch = database.batch((question) => question.charAt(0));
 
     const asked = [batch.run('a1'), batch.run('a2'), batch.run('b1')];
@@ -137,7 +137,7 @@ describe('StatementBatcher', () => {
     expect(await Promise.all(asked)).toEqual(['A1', 'A2', 'B1']);
   });
 
-  it('lets whoever waits behind one that gave up on a lock give up with it, without asking', async () => {
+  it('rejects requests that are queued behind one that failed by a lock timeout, without running them', async () => {
     const batch = database.batch((question) => question.charAt(0));
 
     const asked = Promise.allSettled([batch.run('a1'), batch.run('a2')]);
@@ -150,7 +150,7 @@ describe('StatementBatcher', () => {
     expect([database.together.length, database.alone.length]).toEqual([1, 1]);
   });
 
-  it('gathers what comes while two statements are under way, and sends it when one ends', async () => {
+  it('collects requests while two statements are in flight, and sends them when one ends', async () => {
     const batch = database.batch();
     const asked: Promise<string>[] = [];
     for (const question of ['a', 'b', 'c', 'd']) {
@@ -165,7 +165,7 @@ describe('StatementBatcher', () => {
     expect(database.together[2]?.questions).toEqual(['c', 'd']);
     asked.push(batch.run('e'));
     await turn();
-    expect(database.together).toHaveLength(3); // two are under way again
+    expect(database.together).toHaveLength(3); // two are in flight again
 
     database.together[2]?.answer(['C', 'D']);
     await turn();
@@ -174,7 +174,7 @@ describe('StatementBatcher', () => {
     expect(await Promise.all(asked)).toEqual(['A', 'B', 'C', 'D', 'E']);
   });
 
-  it('sends a hundred together at most, and tells the size of each batch', async () => {
+  it('sends at most a hundred together, and reports the size of each batch', async () => {
     const batch = database.batch();
 
     const asked = Promise.all(Array.from({ length: 101 }, (_, question) => batch.run(String(question))));
@@ -187,7 +187,7 @@ describe('StatementBatcher', () => {
     expect(database.sizes).toEqual([100, 1]);
   });
 
-  it('counts the questions that are under way and those that wait, by their subject too', async () => {
+  it('counts the requests in flight and the queued ones, also those queued by key', async () => {
     const batch = database.batch((question) => question.charAt(0));
     const counts = (): [inFlight: number, queued: number] => [batch.inFlight, batch.queued];
 
@@ -209,7 +209,7 @@ describe('StatementBatcher', () => {
     ]);
   });
 
-  it('asks together on behalf of all traces, and alone on behalf of one, without being told of sizes', async () => {
+  it('runs a batch in the spans of all its requests, and a single request in its own, without `onBatch`', async () => {
     const served: (readonly Span[])[] = [];
     const batch = new StatementBatcher<string, string>({
       runMany: (questions) => {
@@ -230,7 +230,7 @@ describe('StatementBatcher', () => {
     for (const [index, span] of [one, other, one, other].entries()) expect(served.flat()[index]).toBe(span);
   });
 
-  it('refuses at once what comes behind ten batches that wait', async () => {
+  it('refuses further requests at once when ten batches are queued', async () => {
     const batch = database.batch();
     const outcomes: Promise<unknown>[] = [];
     for (let question = 0; question < 2; question += 1) {
@@ -251,7 +251,7 @@ describe('StatementBatcher', () => {
     const all = await Promise.all(outcomes);
 
     expect(refused).toBeInstanceOf(DatabaseBusyError);
-    // Two in flight, nine full batches, and the first question of the tenth.
+    // Two in flight, nine full batches, and the first request of the tenth.
     expect(all.filter((outcome) => typeof outcome === 'string')).toHaveLength(2 + 9 * 100 + 1);
   });
 });

@@ -7,17 +7,17 @@ import { isConflict, isLockTimeout } from './retry.js';
 import { SerialQueue } from './serial-queue.js';
 
 /**
- * Requests in one statement: enough that its fixed costs are negligible, few enough that none waits
- * for the others.
+ * Maximum number of requests in one statement: enough that its fixed costs are negligible, few
+ * enough that the batch does not delay them.
  */
 const MAX_SIZE = 100;
 
 /**
- * Statements of one batcher at a time: while they are in flight, the next one collects requests.
+ * Maximum number of statements of one batcher in flight: meanwhile, the next one collects requests.
  */
 const MAX_IN_FLIGHT = 2;
 
-/** Batches that wait to be sent. Further requests are rejected at once. */
+/** Maximum number of queued batches. Further requests are rejected at once. */
 const MAX_QUEUED_BATCHES = 10;
 
 export interface BatchHandlers<Request, Result> {
@@ -43,13 +43,13 @@ interface Traced<Request> {
 /**
  * Sends requests that arrive in one turn of the event loop together: one statement, one round trip
  * and, for writes, one commit for all of them. Nothing is cached from one batch to the next.
- * docs/performance.md has what that gains.
+ * docs/performance.md states the gain.
  *
  * - An idle server adds no wait: the first request is sent at the end of its turn of the event
  *   loop.
  * - No request waits for the lock of another, fails for the data of another, or deadlocks with a
- *   duplicate of itself: what a batch cannot decide runs alone, and of two requests with one key
- *   the second runs after the first (`SerialQueue`).
+ *   duplicate of itself: a request without a result in the batch runs alone, and of two requests
+ *   with one key the second runs after the first (`SerialQueue`).
  * - If the database is unavailable, every request of the batch fails with that error.
  */
 export class StatementBatcher<Request, Result> {
@@ -82,7 +82,7 @@ export class StatementBatcher<Request, Result> {
     return this.requestsInFlight;
   }
 
-  /** Requests that wait to be sent. */
+  /** Queued requests. */
   get queued(): number {
     return this.requestsCollected + this.serial.queued;
   }
@@ -100,7 +100,7 @@ export class StatementBatcher<Request, Result> {
     return await this.loader.load(traced);
   }
 
-  /** Each request has a promise of its own, so that none waits for another that runs alone. */
+  /** Each request has its own promise, so that none waits for another that runs alone. */
   private results(batch: readonly Traced<Request>[]): Promise<Result>[] {
     this.requestsCollected -= batch.length;
     const results = this.send(batch);

@@ -4,9 +4,9 @@ import { type DataSource, type EntityManager, type ObjectLiteral, QueryFailedErr
 import { DomainError } from '../common/errors/domain.error.js';
 
 /**
- * A result that lacks a row which its statement promises. The cause is a fault of the application
- * or of a component such as a pooler or a trigger, never the caller. Whether something was written
- * is unknown.
+ * A result lacks a row that its statement guarantees. The cause is a fault of the application or of
+ * a component such as a pooler or a trigger, never the caller. It is unknown whether something was
+ * written.
  */
 export class IncompleteResultError extends DomainError {
   readonly kind = 'unavailable';
@@ -16,7 +16,7 @@ export class IncompleteResultError extends DomainError {
   }
 }
 
-/** @throws IncompleteResultError when there is none */
+/** @throws IncompleteResultError when there is no row */
 export function firstOf<T>([row]: readonly T[]): T {
   if (row === undefined) throw new IncompleteResultError();
   return row;
@@ -25,14 +25,14 @@ export function firstOf<T>([row]: readonly T[]): T {
 const names = new Set<string>();
 
 /**
- * A statement of the request path. It is prepared once for each connection, under its name, and run
- * on the pool itself, since TypeORM's own `query` costs several times as much as the statement.
+ * A statement of the request path. It is prepared once for each connection, under its name, and
+ * runs directly on the pool, since TypeORM's `query` costs several times as much as the statement.
  */
 export class Statement<Row extends ObjectLiteral> {
   private readonly text: string;
 
   /**
-   * @param name unique in the process: a connection knows one text by it
+   * @param name unique in the process: a connection has one text for each name
    * @param text its parameters are those of `Rows.prepared`
    */
   constructor(
@@ -46,8 +46,8 @@ export class Statement<Row extends ObjectLiteral> {
   }
 
   /**
-   * @throws QueryFailedError as TypeORM does, or what the pool throws when it has no connection to
-   *   give
+   * @throws QueryFailedError as TypeORM does, or what the pool throws when no connection is
+   *   available
    */
   async run(database: DataSource, values: unknown[]): Promise<Row[]> {
     const { master: pool } = database.driver as unknown as { readonly master: Pool };
@@ -97,7 +97,7 @@ export class Statement<Row extends ObjectLiteral> {
   }
 }
 
-/** The statement in flight fails by itself. An unhandled 'error' event would end the process. */
+/** The statement in flight fails separately. An unhandled 'error' event would end the process. */
 const ignoreError = (): void => undefined;
 
 /**
@@ -107,9 +107,9 @@ const ignoreError = (): void => undefined;
 const REJECTS_CACHED_PLAN = 'RevalidateCachedQuery';
 
 /**
- * Whether the connection has lost the prepared statement, or a migration has changed what the
- * statement returns. PostgreSQL reports both before it executes anything, so another connection may
- * be used.
+ * Whether the connection has lost the prepared statement, or a migration has changed the type of
+ * its result. PostgreSQL reports both before it executes anything, so the statement may be repeated
+ * on another connection.
  */
 const isStale = (error: unknown): boolean => {
   if (!(error instanceof QueryFailedError)) return false;

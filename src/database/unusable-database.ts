@@ -20,8 +20,8 @@ const UNKNOWN_METHOD = 'Unknown authenticationOk message type';
 const NO_TLS = 'The server does not support SSL connections';
 
 /**
- * The database of `DATABASE_URL` cannot be used. The message has its address and the reason, and no
- * part of the password.
+ * The database of `DATABASE_URL` cannot be used. The message contains its address and the reason,
+ * but no part of the password.
  */
 export class UnusableDatabaseError extends OperatorError {
   constructor(url: string, reason: string, cause?: unknown) {
@@ -29,7 +29,7 @@ export class UnusableDatabaseError extends OperatorError {
   }
 }
 
-/** Whether it may help to wait at a start: the server does not serve yet. */
+/** Whether waiting at startup may help, because the server does not accept connections yet. */
 export const mayRecover = (error: unknown): boolean => {
   const { code, message } = failureOf(error);
   return (
@@ -56,13 +56,13 @@ export function reasonOf(url: string, error: unknown): string {
     return 'it asks for a password, and neither DATABASE_URL nor PGPASSWORD has one'; // the driver reports a "SASL" error
   if (/certificate/i.test(message))
     return `its certificate cannot be verified (${message}). sslrootcert in the URL names the file with the certificate of its authority`;
-  // An `AggregateError`, of a host with several addresses, has a code and no message.
+  // An `AggregateError`, for a host with several addresses, has a code and no message.
   return (namesUser(url) ? message || code : (code ?? message)) ?? 'no reason given';
 }
 
 /**
- * The reason why it does not help to wait for the database, or undefined if it may. A server that
- * closes the connection without a response may be a proxy whose database is not started yet.
+ * The reason why waiting for the database does not help, or undefined if it may. A server that
+ * closes the connection without a response may be a proxy whose database has not started yet.
  */
 export async function lastingReason(url: string, error: unknown): Promise<string | undefined> {
   const saidByServer = failureOf(error) instanceof pg.DatabaseError;
@@ -76,7 +76,7 @@ interface Failure {
   readonly message: string;
 }
 
-/** The error of the driver, inside those of this application and of TypeORM. */
+/** The driver's error, which errors of this application and of TypeORM wrap. */
 function failureOf(error: unknown): Failure {
   if (error instanceof DatabaseUnreachableError && error.cause !== undefined) return failureOf(error.cause);
   const { driverError } = error as { readonly driverError?: unknown };

@@ -2,15 +2,15 @@ import type { ClientBase } from 'pg';
 import type { Sql } from 'sql-template-tag';
 import type { DataSource, ObjectLiteral } from 'typeorm';
 
-/** Milliseconds for a response, for a server that does not respond at all. */
+/** Milliseconds for a response: a timeout for servers that do not respond at all. */
 const RESPONSE_TIMEOUT_MS = 10 * 60_000;
 
 export type Query = <Row extends ObjectLiteral>(statement: Pick<Sql, 'text' | 'values'>) => Promise<Row[]>;
 
 /**
  * Runs statements that may take long on one connection of the pool, without `statement_timeout`,
- * each in a transaction of its own. They read slices: to compile the expressions of each one (JIT)
- * takes longer than to run them.
+ * each in its own transaction. JIT is off: the statements read slices, and compiling their
+ * expressions takes longer than running them.
  */
 export async function withoutTimeouts<T>(database: DataSource, work: (query: Query) => Promise<T>): Promise<T> {
   const runner = database.createQueryRunner();
