@@ -18,7 +18,7 @@ export interface Binaries {
   readonly initdb: string;
   readonly postgres: string;
   readonly pgCtl: string;
-  /** PostgreSQL's major version. A data directory works with one of them only. */
+  /** PostgreSQL's major version. A data directory works with one major version only. */
   readonly major: string;
 }
 
@@ -98,8 +98,8 @@ function describe(home: string, account: ServerAccount | undefined): Binaries {
 }
 
 /**
- * Runs work with an `initdb` whose path is safe in a shell: initdb has a shell run its own path in
- * double quotes. PostgreSQL's other programs do not.
+ * Runs work with an `initdb` whose path is safe in a shell: initdb passes its own path in double
+ * quotes to a shell. PostgreSQL's other programs do not.
  *
  * @throws EmbeddedPostgresError if the path of the directory for temporary files is not safe either
  */

@@ -29,7 +29,7 @@ const LOG_FILE = 'server.log';
 const STOP_SECONDS = '3';
 const PID_FILE_TIMEOUT_MS = 2_000;
 const ABANDONED_AFTER_MS = 10 * 60_000;
-/** SQLSTATE of a server that is starting or stopping (appendix A of PostgreSQL's manual). */
+/** SQLSTATE of a server that is starting or stopping (Appendix A of PostgreSQL's manual). */
 const CANNOT_CONNECT_NOW = '57P03';
 
 /** One data directory and the server on it. */
@@ -37,7 +37,7 @@ export class Cluster {
   private readonly directory: string;
   private child: ChildProcess | undefined;
 
-  /** @param home its real path */
+  /** @param home the real path of the directory */
   constructor(
     private readonly home: string,
     private readonly binaries: Binaries,
@@ -78,8 +78,8 @@ export class Cluster {
   }
 
   /**
-   * Starts the server, in a session of its own: a signal to this process group does not reach it.
-   * It accepts connections later.
+   * Starts the server in a new session, so that a signal to this process group does not reach it.
+   * The server accepts connections later.
    */
   start(port: number): void {
     const log = this.openLog();
@@ -95,9 +95,7 @@ export class Cluster {
     closeSync(log);
   }
 
-  /**
-   * Whether the running server is the one that `start` started, and not that of another process.
-   */
+  /** Whether `start` started the running server, rather than another process. */
   isRunByUs(): boolean {
     return this.child?.pid !== undefined && this.pidFile()?.[0] === String(this.child.pid);
   }
@@ -112,7 +110,7 @@ export class Cluster {
     return `${this.read(LOG_FILE).trim().split('\n').slice(-5).join('\n')}\nIts log is ${log}`;
   }
 
-  /** Stops the server, cleanly if it is fast enough. Synchronous, for the 'exit' event. */
+  /** Stops the server, cleanly if that is fast enough. Synchronous, for the 'exit' event. */
   stop(): void {
     this.stopStarting();
     for (const mode of ['fast', 'immediate']) {
@@ -130,8 +128,8 @@ export class Cluster {
   }
 
   /**
-   * Stops a server that has not written its pid file yet, which pg_ctl needs, or waits until it
-   * has.
+   * Stops a server that has not yet written its pid file, which pg_ctl needs, or waits until it has
+   * written it.
    */
   private stopStarting(): void {
     const pid = this.child?.pid;
@@ -172,7 +170,7 @@ export class Cluster {
     return port === undefined ? null : `postgresql://${SUPERUSER}:${this.password()}@127.0.0.1:${port}/postgres`;
   }
 
-  /** The port of the pid file. After a crash no server listens there. */
+  /** The port in the pid file. After a crash no server listens on it. */
   private port(): string | undefined {
     const port = this.pidFile()?.[3];
     return port === '' ? undefined : port;
@@ -249,7 +247,7 @@ export class Cluster {
 
 /**
  * A child that has ended remains a zombie until the event loop runs. Without /proc this is unknown,
- * and true.
+ * and the result is true.
  */
 function isRunning(pid: number): boolean {
   try {

@@ -12,7 +12,7 @@ export interface DataDirectory {
 }
 
 /**
- * Decides on the directory of the data and the account of the server, and creates the directory.
+ * Chooses the data directory and the account of the server, and creates the directory.
  *
  * A directory that contains a cluster is used, with the account that owns the cluster, or refused:
  * an empty database must never replace an existing one. A new cluster belongs to the owner of the

@@ -26,11 +26,11 @@ export interface OpenDatabase {
   readonly url: string;
   /** The place of the data, to be shown: it contains no password. */
   readonly place: string;
-  /** The process of the server that serves the connection which is held open, if there is one. */
+  /** The server process id of the connection that is held open, if any. */
   readonly sessionPid?: number | undefined;
   /**
-   * Stops the server once no other process uses it. At any other exit of the process it is stopped
-   * at once.
+   * Stops the server once no other process uses it. At any other exit of the process the server is
+   * stopped at once.
    */
   close(): Promise<void>;
 }
@@ -39,14 +39,14 @@ export interface OpenDatabase {
 const OWNER_LOCK_WAIT = '5s'; // long enough for a command that started the server to end
 const TRY_FOR_MS = 60_000;
 const POLL_MS = 50;
-const MAX_FAILURES = 6; // in about three seconds: a killed server may take one to disappear
+const MAX_FAILURES = 6; // within about three seconds: a killed server may take one second to disappear
 
 /**
- * Returns the URL of the PostgreSQL server of the data directory, and starts it unless it runs. A
- * server that was started or adopted is stopped when the process exits, unless the process is
- * killed.
+ * Returns the URL of the PostgreSQL server of the data directory, and starts the server unless it
+ * is running. A server that was started or adopted is stopped when the process exits, unless the
+ * process is killed.
  *
- * @throws EmbeddedPostgresError with the reason and, where there is one, the remedy
+ * @throws EmbeddedPostgresError with the reason and, if there is one, the remedy
  */
 export async function openEmbeddedPostgres({ dataDir, owner, log }: EmbeddedPostgresOptions): Promise<OpenDatabase> {
   dropPostgresVariables();
@@ -116,8 +116,8 @@ async function acquire(cluster: Cluster, home: string, owner: boolean, port: num
     } else {
       const reason = cluster.failed();
       if (reason !== null) {
-        // Another process may have started a server first: it answers soon, and that process stops
-        // it.
+        // Another process may have started a server first. It will accept connections soon, and the
+        // other process stops it.
         cancelStopAtExit(cluster);
         started = false;
         failures += 1;
@@ -131,7 +131,7 @@ async function acquire(cluster: Cluster, home: string, owner: boolean, port: num
 }
 
 /**
- * @returns false if the server stopped during the wait, as the command that had started it has
+ * @returns false if the server stopped during the wait, because the command that had started it has
  *   ended
  */
 async function lock(client: Client, owned: boolean, cluster: Cluster, home: string): Promise<boolean> {

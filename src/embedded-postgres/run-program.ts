@@ -3,11 +3,12 @@ import { EmbeddedPostgresError } from './embedded-postgres.error.js';
 import type { ServerAccount } from './server-account.js';
 
 /**
- * Runs a program of PostgreSQL, and returns what it printed.
+ * Runs a program of PostgreSQL, and returns its output.
  *
- * It runs in a session of its own, so that a Ctrl-C at the terminal, which is sent to every process
- * of the group, does not interrupt it: the signal handlers of this process run right after it. Its
- * working directory is the root, since the account may not be able to enter that of this process.
+ * It runs in a new session, so that a Ctrl-C at the terminal, which is sent to every process of the
+ * group, does not interrupt it: the signal handlers of this process run right after the program.
+ * Its working directory is the root, since the account may not be able to enter the working
+ * directory of this process.
  *
  * @throws EmbeddedPostgresError with the last output
  */

@@ -3,7 +3,9 @@ import { statSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { EmbeddedPostgresError } from './embedded-postgres.error.js';
 
-/** The account that PostgreSQL runs as if the process is root: it refuses to run as root. */
+/**
+ * The account that PostgreSQL runs as if the process is root: PostgreSQL refuses to run as root.
+ */
 export interface ServerAccount {
   readonly uid: number;
   readonly gid: number;
