@@ -1,6 +1,6 @@
 import { Module } from '@nestjs/common';
 import { UsersApiEvents } from './users-api-events.js';
 
-/** Gives every feature the one `UsersApiEvents` of its application. */
+/** Provides the one `UsersApiEvents` of the application to every feature. */
 @Module({ providers: [UsersApiEvents], exports: [UsersApiEvents] })
 export class EventsModule {}

@@ -9,7 +9,7 @@ import { afterCommit } from '../database/after-commit.js';
 export type UsersApiEvent = UserEvent | ApiKeyEvent | CreditsEvent;
 
 interface Change {
-  /** The owner of what was changed. */
+  /** The changed user, or the owner of the changed key or balance. */
   readonly userId: string;
   readonly by: Actor;
 }
@@ -40,11 +40,11 @@ export interface CreditsEvent extends Change {
 }
 
 /**
- * The changes that the services of this process make, after their commit: after the outermost
- * transaction of the caller, if the call joined one. Nothing is published for a transaction that
- * was rolled back, for a repeated request that changed nothing, or for changes of other processes,
- * such as the command line. An event is published at most once, and is lost if the process ends
- * first: the audit trail is the durable record.
+ * Publishes the changes that the services of this process make, after their commit: after the
+ * outermost transaction of the caller, if the call joined one. Nothing is published for a
+ * transaction that was rolled back, for a repeated request that changed nothing, or for changes of
+ * other processes, such as the command line. An event is published at most once, and is lost if the
+ * process ends first: the audit trail is the durable record.
  */
 @Injectable()
 export class UsersApiEvents {
@@ -64,7 +64,7 @@ export class UsersApiEvents {
     });
   }
 
-  /** Publishes what a statement of `withAudit` has recorded. */
+  /** Publishes a change that a statement of `withAudit` has recorded. */
   publishAudited(
     action: 'user.created' | 'user.updated' | ApiKeyEvent['type'],
     { audit_user_id: userId, audit_api_key_id: apiKeyId, audit_changes: changes }: AuditedRow,
