@@ -14,8 +14,8 @@ import { closeListener } from '../common/http/close-listener.js';
 import { pendingResponse, refuseConnection } from '../common/http/refuse-connection.js';
 
 /**
- * Milliseconds for which a process that is told to stop goes on serving, so that proxies see first
- * that it is not ready.
+ * Milliseconds for which a process continues to serve after a stop signal, so that proxies first
+ * see that it is not ready.
  */
 export const DRAIN_MS = Symbol('milliseconds to drain');
 
@@ -23,11 +23,11 @@ export const DRAIN_MS = Symbol('milliseconds to drain');
 const FIRST_BYTE_TIMEOUT_MS = 250;
 
 /**
- * Ends connections gracefully. From the moment that the process is told to stop, `/readyz` returns
- * 503, and each connection is closed with its next response (`Connection: close`), rather than
- * under a request that is on its way. After the drain time the listener closes, once the
- * connections in its queue are accepted. A connection without a request is closed soon after that,
- * and one with an incomplete request gets 408.
+ * Ends connections gracefully. From the stop signal on, `/readyz` returns 503, and each connection
+ * is closed with its next response (`Connection: close`), rather than while a request is in
+ * transit. After the drain time the listener closes, once the connections in its queue are
+ * accepted. A connection without a request is closed soon after that, and one with an incomplete
+ * request gets 408.
  */
 @Injectable()
 export class Drain implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
@@ -44,7 +44,10 @@ export class Drain implements OnApplicationBootstrap, BeforeApplicationShutdown,
     return this.begun;
   }
 
-  /** Undefined in a command, which has no HTTP side; the type of the adapter does not say so. */
+  /**
+   * Undefined in a command, which has no HTTP server; the type of the adapter does not allow for
+   * that.
+   */
   private get server(): Server | undefined {
     return (this.http as { httpAdapter: { getHttpServer(): Server } | null }).httpAdapter?.getHttpServer();
   }
@@ -79,7 +82,7 @@ export class Drain implements OnApplicationBootstrap, BeforeApplicationShutdown,
   }
 
   /**
-   * Calls back once the data that has arrived by then is read: a timer that is late is called
+   * Runs work after a time, once the data that has already arrived is read: a late timer would run
    * before that.
    */
   private after(ms: number, work: () => void): void {

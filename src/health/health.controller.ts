@@ -9,8 +9,8 @@ import { ReadOnlyDatabaseError, StoppingError } from './health.errors.js';
 import { HealthResponse } from './health.response.js';
 
 /**
- * What an orchestrator asks: is the process alive, and can it serve. Needs no key and is never
- * cached.
+ * Health checks for orchestrators: whether the process is alive, and whether it can serve. They
+ * need no key and are never cached.
  */
 @ApiTag('Health')
 @Controller({ version: VERSION_NEUTRAL })
@@ -35,7 +35,7 @@ export class HealthController {
     return { status: 'ok' };
   }
 
-  /** A failing query leaves by the error filter, as 503. */
+  /** The error filter turns a failing query into 503. */
   @Get('readyz')
   @Header('Cache-Control', 'no-store')
   @Operation({
