@@ -29,7 +29,7 @@ describe('BackgroundChecks', () => {
     await new Promise(setImmediate);
   };
 
-  it('run one after the other, in one round however often it is asked for', async () => {
+  it('run one after the other, in one round however often it is requested', async () => {
     checks.startWhenDue();
     checks.startWhenDue();
     expect(begun).toEqual(['first']);
@@ -56,7 +56,7 @@ describe('BackgroundChecks', () => {
     expect(begun).toHaveLength(3);
   });
 
-  it('rest for a hundred times as long as a round that took longer', async () => {
+  it('pause for a hundred times the duration of a round that took longer', async () => {
     checks.startWhenDue();
     await endAt(MINUTE / 2);
     await endAt(MINUTE);

@@ -2,8 +2,8 @@ import { Injectable, Logger } from '@nestjs/common';
 
 const CHECK_EVERY_MS = 10 * 60_000;
 /**
- * The checks read whole tables: however large these grow, they keep the database busy for a
- * hundredth of the time at most.
+ * The pause after a round, as a multiple of its duration. The checks read whole tables: however
+ * large these grow, the checks run for at most a hundredth of the time.
  */
 const REST = 100;
 
@@ -14,8 +14,8 @@ interface Check {
 
 /**
  * Checks that read whole tables, for gauges. A scrape never waits for them: it starts a round when
- * the last one is old, and reads what that found. The checks of a round run one after the other, so
- * that they take one connection of the pool.
+ * the last one is old, and reads the results of the last one. The checks of a round run one after
+ * the other, so that they take one connection of the pool.
  */
 @Injectable()
 export class BackgroundChecks {
@@ -24,12 +24,12 @@ export class BackgroundChecks {
   private isRunning = false;
   private nextRoundAt = 0;
 
-  /** @param run sets a gauge; when it throws, the gauge keeps its value and the log says why */
+  /** @param run sets a gauge; if it throws, the gauge keeps its value and the error is logged */
   add(name: string, run: () => Promise<void>): void {
     this.checks.push({ name, run });
   }
 
-  /** For the `collect` of each gauge: starts a round when it is time for one. */
+  /** Starts a round if one is due. Called by the `collect` of each gauge. */
   startWhenDue(): void {
     if (this.isRunning || performance.now() < this.nextRoundAt) return;
     this.isRunning = true;

@@ -5,7 +5,7 @@ import { DataSource } from 'typeorm';
 import { Counters } from '../common/counters/counters.js';
 import type { BoundedPool } from '../database/bounded-pool.js';
 
-/** Reads the pool at each scrape. */
+/** Reads the state of the pool at each scrape. */
 @Injectable()
 export class DatabaseMetrics {
   constructor({ registry }: Counters, database: DataSource) {

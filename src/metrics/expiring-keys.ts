@@ -4,10 +4,7 @@ import { ApiKeysService } from '../api-keys/api-keys.service.js';
 import { Counters } from '../common/counters/counters.js';
 import { BackgroundChecks } from './background-checks.js';
 
-/**
- * Keys in use that stop working soon: each is a caller that will be refused unless its key is
- * renewed.
- */
+/** Keys in use that expire soon: the callers of each will be refused unless the key is renewed. */
 @Injectable()
 export class ExpiringKeys {
   constructor({ registry }: Counters, apiKeys: ApiKeysService, checks: BackgroundChecks) {

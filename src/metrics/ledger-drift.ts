@@ -4,7 +4,9 @@ import { Counters } from '../common/counters/counters.js';
 import { CreditsService } from '../credits/credits.service.js';
 import { BackgroundChecks } from './background-checks.js';
 
-/** Whether the ledger adds up. Neither metric has a value before the first check has ended. */
+/**
+ * Whether the ledger is consistent. Neither metric has a value before the first check has ended.
+ */
 @Injectable()
 export class LedgerDrift {
   constructor({ registry }: Counters, credits: CreditsService, checks: BackgroundChecks) {

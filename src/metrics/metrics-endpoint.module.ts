@@ -11,7 +11,7 @@ import { OpenHolds } from './open-holds.js';
 import { RequestMetrics } from './request-metrics.middleware.js';
 
 /**
- * What only an application of its own measures, and serves on a port of its own; imported where
+ * Metrics that only the standalone application collects and serves, on a separate port; imported if
  * `METRICS_PORT` is set.
  */
 @Module({

@@ -10,12 +10,12 @@ import { MethodNotAllowedError, NoSuchRouteError } from '../common/http/route-mi
 import { toErrorReply } from '../common/errors/error-reply.js';
 import { Counters } from '../common/counters/counters.js';
 
-/** Milliseconds for scrapes that are in flight when the listener closes. */
+/** Milliseconds for scrapes in flight when the listener closes. */
 const SCRAPE_MS = 250;
 
 /**
- * Serves `GET /metrics` in Prometheus' text format, without a key: never on the port that callers
- * reach.
+ * Serves `GET /metrics` in Prometheus' text format, without a key, and therefore never on the
+ * public port.
  */
 @Injectable()
 export class MetricsServer implements OnApplicationShutdown {
@@ -24,7 +24,7 @@ export class MetricsServer implements OnApplicationShutdown {
 
   constructor(private readonly counters: Counters) {}
 
-  /** @returns the port, which is another than the given one if that is 0 */
+  /** @returns the port; if the given one is 0, any free port */
   async listen(port: number, host: string): Promise<number> {
     collectDefaultMetrics({ register: this.counters.registry }); // memory, file descriptors, event-loop lag and the like
     this.server = createServer({ headersTimeout: 5_000, requestTimeout: 10_000 }, (request, response) => {
@@ -49,7 +49,7 @@ export class MetricsServer implements OnApplicationShutdown {
     response.end(text);
   }
 
-  /** Answers the scrapes that have been sent, and waits for no others. */
+  /** Completes the scrapes that were already sent, and waits for no others. */
   async onApplicationShutdown(): Promise<void> {
     const { server } = this;
     if (!server?.listening) return;

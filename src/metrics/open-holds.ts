@@ -4,7 +4,7 @@ import { Counters } from '../common/counters/counters.js';
 import { CreditsService } from '../credits/credits.service.js';
 import { BackgroundChecks } from './background-checks.js';
 
-/** Work in progress whose price is not known yet. */
+/** Open holds: work in progress whose price is not known yet. */
 @Injectable()
 export class OpenHolds {
   constructor({ registry }: Counters, credits: CreditsService, checks: BackgroundChecks) {

@@ -5,8 +5,9 @@ import { DATABASE_FAILURES } from '../common/errors/database-unavailable.js';
 import { Counters } from '../common/counters/counters.js';
 
 /**
- * Times every request by the route that took it, and counts those that the database failed. A URL
- * is no label: callers write it, and there is no end of them.
+ * Measures the duration of every request by its route, and counts the requests that failed because
+ * of the database. The URL is not a label: callers choose it, so the number of values would be
+ * unbounded.
  */
 @Injectable()
 export class RequestMetrics implements NestMiddleware {
@@ -27,7 +28,7 @@ export class RequestMetrics implements NestMiddleware {
       labelNames: ['reason'],
       registers: [registry],
     });
-    // From the start, so that the first failure is a rise.
+    // Starts at 0, so that the first failure is an increase.
     for (const reason of Object.keys(DATABASE_FAILURES)) this.databaseFailures.inc({ reason }, 0);
   }
 
