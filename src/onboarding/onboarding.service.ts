@@ -41,8 +41,7 @@ export class OnboardingService {
 
   /**
    * @returns the user, its key and the secret of the key
-   * @throws what `UsersService.create` and `ApiKeysService.create` throw, and then neither is
-   *   created
+   * @throws what `UsersService.create` and `ApiKeysService.create` throw; then nothing is created
    */
   createUserWithKey(user: UserRequest, { by, ...key }: FirstKey & AuditOptions = {}): Promise<UserWithKey> {
     const work = async (manager: EntityManager): Promise<UserWithKey> => {
@@ -53,10 +52,10 @@ export class OnboardingService {
   }
 
   /**
-   * Makes the first administrator of a database that has no user yet. Of any number of instances
-   * that start at once, one does it.
+   * Creates the first administrator of a database that has no user yet. Of any number of instances
+   * that start at once, exactly one creates it.
    *
-   * @returns its key, or null when there was a user already
+   * @returns the key, or null when there was already a user
    */
   async createFirstAdministrator(email: string, key: FirstKey = {}): Promise<KeyWithSecret | null> {
     const hasUsers = async (manager: EntityManager): Promise<boolean> =>
