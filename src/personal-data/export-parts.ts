@@ -2,12 +2,12 @@ import { raw } from 'sql-template-tag';
 import { heldCredits } from '../api-keys/held-credits.js';
 import { COLUMNS as USER_COLUMNS } from '../users/users.statements.js';
 
-/** Rows that tell of a user, and what the export has of them. */
+/** Rows about a user, and their exported columns. */
 export interface ExportPart {
   readonly table: string;
-  /** The column that names the user or, of `superseded_secrets`, a key of the user. */
+  /** The column with the id of the user or, in `superseded_secrets`, of a key of the user. */
   readonly by: string;
-  /** The condition of the rows, whose parameter `$1` is the id of the user. */
+  /** The condition of the rows. Its parameter `$1` is the id of the user. */
   readonly rows: string;
   /** Columns that are exported as they are; instants in RFC 3339. */
   readonly columns: readonly string[];
@@ -15,9 +15,9 @@ export interface ExportPart {
   readonly integers?: readonly string[];
   /** Values in SQL, by their names in the export. */
   readonly computed?: Readonly<Record<string, string>>;
-  /** Columns that the export leaves out: digests of secrets, and data of other people. */
+  /** Columns that the export omits: digests of secrets, and data of other people. */
   readonly withheld?: readonly string[];
-  /** By which the rows are sorted. */
+  /** The sort order of the rows. */
   readonly order: string;
 }
 
@@ -27,8 +27,9 @@ const USER_INTEGERS = ['version', 'credits_balance'];
 const HAS_EXPIRED = `status = 'OPEN' AND expires_at <= statement_timestamp()`;
 
 /**
- * Everything that is stored about one user, by its name in the export. A test finds each column
- * `user_id` and `actor_user_id` of the database here, and each column of these tables.
+ * Everything that is stored about one user, by the name in the export. A test checks that each
+ * column `user_id` and `actor_user_id` of the database is listed here, and each column of these
+ * tables.
  */
 export const EXPORT_PARTS: Readonly<Record<string, ExportPart>> = {
   user: {
@@ -68,7 +69,7 @@ export const EXPORT_PARTS: Readonly<Record<string, ExportPart>> = {
     integers: ['credits', 'balance_after'],
     order: OLDEST,
   },
-  /** Movements of others' credits that the user, an administrator, has made. */
+  /** Movements of other users' credits that the user has made as an administrator. */
   credit_entries_made: {
     table: 'credit_entries',
     by: 'actor_user_id',
@@ -89,7 +90,7 @@ export const EXPORT_PARTS: Readonly<Record<string, ExportPart>> = {
     },
     order: OLDEST,
   },
-  /** Holds of others' credits that the user, an administrator, has made. */
+  /** Holds of other users' credits that the user has made as an administrator. */
   credit_holds_made: {
     table: 'credit_holds',
     by: 'actor_user_id',
@@ -105,7 +106,9 @@ export const EXPORT_PARTS: Readonly<Record<string, ExportPart>> = {
     columns: ['id', 'created_at', 'action', 'user_id', 'api_key_id', ...BY, 'changes'],
     order: OLDEST,
   },
-  /** Changes of others that the user, an administrator, has made: the fields, not their values. */
+  /**
+   * Changes of other users that the user has made as an administrator, without the changed values.
+   */
   audit_events_made: {
     table: 'audit_events',
     by: 'actor_user_id',

@@ -12,10 +12,10 @@ import { isLockTimeout } from '../database/retry.js';
 import { LastAdministratorError, UserNotFoundError } from '../users/users.errors.js';
 import { EXPORT_PARTS, exportedRows } from './export-parts.js';
 
-/** The name and the number of the form that `docs/user-export.schema.json` describes. */
+/** The name and the version of the format that `docs/user-export.schema.json` describes. */
 const FORMAT = { format: 'users-api/user-export', format_version: 1 };
 
-/** Rows that are read at once. */
+/** Number of rows that are read at once. */
 const CHUNK = 1_000;
 
 @Injectable()
@@ -23,8 +23,8 @@ export class PersonalDataService {
   constructor(@InjectDatabase() private readonly database: DataSource) {}
 
   /**
-   * Everything that is stored about one user, as parts of one JSON document, in one snapshot. It
-   * reads some rows at a time, however many there are.
+   * Everything that is stored about one user, as parts of one JSON document, in one snapshot. Rows
+   * are read in chunks, however many there are.
    *
    * @throws UserNotFoundError
    */
@@ -52,20 +52,20 @@ export class PersonalDataService {
       }
       yield '}\n';
     } finally {
-      await runner.rollbackTransaction().catch(() => undefined); // it has only read
+      await runner.rollbackTransaction().catch(() => undefined); // the transaction has only read
       await runner.release();
     }
   }
 
   /**
-   * Erases what is stored about a user, but for ids, the ledger and the events themselves: the
-   * user becomes INACTIVE and no administrator, its keys stop working, and placeholders replace
-   * the name, the address and the names of keys, also in the audit trail. Safe to repeat.
+   * Erases the data of a user, except ids, the ledger and the events themselves: the user becomes
+   * INACTIVE and loses the administrator role, its keys stop working, and placeholders replace the
+   * name, the address and the names of keys, also in the audit trail. Safe to repeat.
    *
    * @param by the account of the operator is recorded
-   * @returns false if there was nothing to erase any more
-   * @throws MissingPrivilegesError for every role but the owner of the tables, UserNotFoundError,
-   *   LastAdministratorError, AuditTrailLockedError; nothing is erased then
+   * @returns false if everything was already erased
+   * @throws MissingPrivilegesError for every role except the owner of the tables,
+   *   UserNotFoundError, LastAdministratorError, AuditTrailLockedError; nothing is erased then
    */
   async erase(userId: string, by: Actor): Promise<boolean> {
     await refuseOthersThanOwner(this.database, 'audit_events');
@@ -83,7 +83,7 @@ export class PersonalDataService {
   }
 }
 
-/** The rows of a statement, some at a time. */
+/** Reads the rows of a statement in chunks. */
 async function* chunks(runner: QueryRunner, statement: string, values: unknown[]): AsyncGenerator<ObjectLiteral[]> {
   await runner.query(`DECLARE exported NO SCROLL CURSOR FOR ${statement}`, values);
   for (;;) {
