@@ -5,10 +5,7 @@ import { ENTITIES } from '../entities.js';
 import { dataSourceOptions } from '../database/data-source.options.js';
 import { locateDatabase } from './open-database.js';
 
-/*
- * The data source of TypeORM's command line. It starts the embedded server for as long as it needs
- * it.
- */
+/* The data source of TypeORM's command line. The embedded server runs only while it is needed. */
 
 readDotEnv();
 const config = new AppConfig(process.env);

@@ -5,8 +5,8 @@ import { onStopSignal } from './stop-signal.js';
 
 /*
  * `npm run migration:run`: runs the migrations as the application does at its start, under the same
- * lock. With `--grant-to <role>` the rights that the instances need are then granted to that role.
- * The process is not exited, so that its output is complete.
+ * lock. With `--grant-to <role>`, that role is then granted the rights that the instances need.
+ * `process.exit` is not called, so that the output is complete.
  */
 
 handleFailedOutput();

@@ -6,7 +6,7 @@ import { TABLES } from '../database/privileges.js';
 import { refusePendingMigrations, runMigrations } from '../database/run-migrations.js';
 import { lastingReason, reasonOf, UnusableDatabaseError } from '../database/unusable-database.js';
 
-/** The wait of a start for the database, and the pause between two attempts (ms). */
+/** The wait for the database at startup, and the pause between two attempts (ms). */
 const START_TIMEOUT_MS = 30_000;
 const PAUSE_MS = 1_000;
 
@@ -25,7 +25,8 @@ export async function openDatabase(
   const database = await locateDatabase(config, owner, log);
   const { url } = database;
   const { transactionPooler } = config;
-  // A command may run with less than the application needs, such as a role that only reads.
+  // A command may run with fewer rights than the application needs, such as those of a read-only
+  // role.
   const tables = owner ? TABLES : (['migrations'] as const);
   await retryUntilAvailable(url, log, async () => {
     if (!config.migrationsRun) return refusePendingMigrations(url, { transactionPooler, tables });
@@ -36,7 +37,7 @@ export async function openDatabase(
 }
 
 /**
- * Repeats work at a start while the database is unavailable, for half a minute.
+ * Repeats work at startup while the database is unavailable, for half a minute.
  *
  * @throws UnusableDatabaseError after that, or at once if it does not help to wait; any other error
  *   at once

@@ -10,20 +10,20 @@ import { OnboardingService } from '../onboarding/onboarding.service.js';
 import type { StopSignal } from './stop-signal.js';
 
 /**
- * Opens the database, listens, and creates the first administrator. Ends the process with 1 when
- * that fails.
+ * Opens the database, listens, and creates the first administrator. Exits with status 1 on a
+ * failure.
  */
 export async function start(stop: StopSignal): Promise<void> {
   try {
     await open(stop);
   } catch (error) {
-    if (stop.isStopping) return; // what is being closed may fail, and the process ends by itself
+    if (stop.isStopping) return; // parts that are being closed may fail, and the process exits by itself
     const { message, stack, code } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
-    // What the system or the database says needs no stack either. Nothing else of an error is
-    // printed: it may hold parameters.
+    // Errors of the system or the database need no stack either. Other fields of an error are not
+    // printed: they may contain parameters.
     const isExplained = error instanceof OperatorError || typeof code === 'string';
-    // Only an exit ends what a failed start has left open, and it would discard what a pipe has not
-    // taken yet.
+    // Only an exit closes what a failed start has left open, and it would discard output that a
+    // pipe has not accepted yet.
     process.stderr.write(`${(isExplained ? message : stack) ?? String(error)}\n`, () => process.exit(1));
   }
 }
@@ -57,8 +57,8 @@ async function open(stop: StopSignal): Promise<void> {
     logger.info(`Metrics on port ${String(port)}`);
   }
 
-  // Only now, since a start that fails on a busy port must not use up the one time that the key is
-  // shown.
+  // Only now, because the key is shown once: a start that fails on a busy port must not have
+  // created it.
   const url = await app.getUrl();
   const { bootstrapAdminEmail: email, bootstrapAdminKey: secret, bootstrapAdminKeyDays: days } = config;
   const onboarding = app.get(OnboardingService);
@@ -71,7 +71,7 @@ async function open(stop: StopSignal): Promise<void> {
   logger.info(`Listening on ${url}`);
 }
 
-/** Names the variables that say where to listen, which the system's reason does not. */
+/** Adds the variables of the listening address to the message of the system. */
 const explainedBy =
   (variables: Readonly<Record<string, string | number>>) =>
   (error: unknown): never => {

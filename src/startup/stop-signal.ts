@@ -2,8 +2,8 @@ import { constants } from 'node:os';
 import { SHUTDOWN_GRACE_MS } from '../common/time-limits.js';
 
 /**
- * Milliseconds in which two signals are one: a terminal sends Ctrl-C to npm and to us, and npm
- * passes its own on to us.
+ * Milliseconds within which two signals count as one: a terminal sends Ctrl-C to npm and to this
+ * process, and npm forwards its signal.
  */
 const SAME_SIGNAL_MS = 100;
 
@@ -11,24 +11,24 @@ export interface StopSignal {
   /** True from the first signal that `with` or `interrupting` handles. */
   readonly isStopping: boolean;
   /**
-   * Runs `close` at the first signal, no longer than the grace period, which begins after
-   * `drainMs`; then the process ends.
+   * Runs `close` at the first signal, for at most `drainMs` plus the grace period; then the process
+   * exits.
    */
   with(close: () => Promise<void>, drainMs: number): void;
   /**
-   * Runs work that ends itself in order: the first signal aborts `interrupted` instead of ending
-   * the process. Its reason is the exit status that a shell expects of the signal.
+   * Runs work that stops gracefully: the first signal aborts `interrupted` instead of ending the
+   * process. The abort reason is the exit status that a shell expects for the signal.
    */
   interrupting<T>(work: (interrupted: AbortSignal) => Promise<T>): Promise<T>;
 }
 
 /**
- * Ends the process in order on SIGTERM, SIGINT and SIGHUP, as the methods of the returned object
- * say. Without any of them, and at a second signal, the process ends at once, with 128 and the
- * number of the signal; 'exit' handlers run either way.
+ * Stops the process gracefully on SIGTERM, SIGINT and SIGHUP, as the methods of the returned object
+ * define. If none was called, and at a second signal, the process exits at once with status 128
+ * plus the signal number; 'exit' handlers run in either case.
  *
- * A program calls this before it loads anything else, so this file and those that it imports load
- * no package.
+ * A program calls this before it loads anything else, so this file and the files that it imports
+ * load no package.
  */
 export function onStopSignal(): StopSignal {
   let close: ((status: number) => Promise<void>) | undefined;
