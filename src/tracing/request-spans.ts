@@ -5,15 +5,15 @@ import { inSpans } from '../common/active-spans.js';
 import { PROBES } from '../common/http/probes.js';
 
 /**
- * Gives every request a span, which continues the caller's trace if it says so in `traceparent`,
- * and its id to the log. Like the log, a span has nothing that a caller wrote freely: no URL, no
- * header, no body, not even `tracestate`.
+ * Creates a span for every request, which continues the caller's trace if `traceparent` names one,
+ * and adds the trace id to the log. Like the log, a span contains no text that a caller chooses
+ * freely: no URL, no header, no body, not even `tracestate`.
  */
 export const traceRequests =
   (tracer: Tracer): RequestHandler =>
   (request, response, next) => {
     if (PROBES.has(request.path)) {
-      // their spans would only bury the others
+      // their spans would only hide the others
       next();
       return;
     }

@@ -12,11 +12,11 @@ import { traceRequests } from './request-spans.js';
 import { tracedPoolClient } from './traced-pool-client.js';
 
 /*
- * Imported only where traces are enabled. The SDK reads everything else from its standard variables
+ * Imported only if tracing is enabled. The SDK reads everything else from its standard variables
  * (`OTEL_*`): endpoint, headers, sampler, limits, resource.
  */
 
-const SERVICE_NAME = 'users-api'; // unless OTEL_SERVICE_NAME says otherwise
+const SERVICE_NAME = 'users-api'; // unless OTEL_SERVICE_NAME is set
 
 /** Time to export the last spans on shutdown (ms). */
 const FLUSH_MS = 2_000;
