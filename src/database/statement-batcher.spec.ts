@@ -137,7 +137,7 @@ describe('StatementBatcher', () => {
     expect(await Promise.all(asked)).toEqual(['A1', 'A2', 'B1']);
   });
 
-  it('rejects requests that are queued behind one that failed by a lock timeout, without running them', async () => {
+  it('rejects requests that are queued behind one that failed because the database was unavailable', async () => {
     const batch = database.batch((question) => question.charAt(0));
 
     const asked = Promise.allSettled([batch.run('a1'), batch.run('a2')]);

@@ -3,7 +3,7 @@ import { entityTag } from '../common/http/entity-tag.js';
 import type { User } from './user.entity.js';
 
 /**
- * Responds with a user and its `ETag`. Express sends 304 where that matches the caller's
+ * Responds with a user and its `ETag`. Express sends 304 if the `ETag` matches the caller's
  * `If-None-Match`.
  *
  * @param type the class of the response body

@@ -16,10 +16,10 @@ describe('parseUserName', () => {
     ['  Ada\u3000', 'Ada'],
     ['Ame\u0301lie', 'Am\u00e9lie'],
     ['\ufeffAda', 'Ada'],
-    ['\u2028Ada\u2029', 'Ada'], // what is trimmed off may be anything that is no part of the name
+    ['\u2028Ada\u2029', 'Ada'], // characters that are forbidden in a name may be trimmed off
     ['محمد', 'محمد'],
     ['👩‍👩‍👧', '👩‍👩‍👧'],
-    ['A\u200fB', 'A\u200fB'], // a direction mark shows nothing, but forbids nothing either
+    ['A\u200fB', 'A\u200fB'], // a direction mark is invisible, but allowed
     ["O'Brien; DROP TABLE users;--", "O'Brien; DROP TABLE users;--"],
     ['<b>Ada</b>', '<b>Ada</b>'],
     ['-', '-'],
@@ -27,7 +27,7 @@ describe('parseUserName', () => {
     ['e\u0301'.repeat(255), 'é'.repeat(255)], // 510 code points become 255
     ['😀'.repeat(255), '😀'.repeat(255)],
     [` ${'x'.repeat(255)} `, 'x'.repeat(255)],
-  ])('brings %j into its stored form', (raw, name) => {
+  ])('converts %j to its stored form', (raw, name) => {
     expect(parseUserName(raw)).toBe(name);
   });
 
@@ -66,13 +66,13 @@ describe('A refusal', () => {
       ' ',
       'name must have at least one visible character, and no control characters, line separators, lone surrogates or bidirectional controls',
     ],
-  ])('of %j says why', (raw, message) => {
+  ])('of %j states the reason', (raw, message) => {
     expect(() => parseUserName(raw)).toThrow(new InvalidUserNameError(message));
   });
 });
 
 describe('The length of a name', () => {
-  it('is looked at before NFC, whose work grows with the square of the marks on a letter', () => {
+  it('is checked before NFC, whose time is quadratic in the number of marks on a letter', () => {
     const normalize = jest.spyOn(String.prototype, 'normalize');
 
     expect(() => parseUserName(`a${'\u0301\u0323'.repeat(2_000)}`)).toThrow(InvalidUserNameError);
@@ -80,7 +80,7 @@ describe('The length of a name', () => {
     normalize.mockRestore();
   });
 
-  it('lets every name pass however it is decomposed', () => {
+  it('allows every name in any decomposition', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', minLength: 1 }), (raw) => {
         const name = raw.trim().normalize('NFC');
@@ -95,18 +95,18 @@ describe('The length of a name', () => {
         expect(outcome(name.normalize('NFD'))).toBe(outcome(name));
       }),
     );
-    // The longest decompositions that there are: of four code units, and of six.
+    // The longest decompositions: of four code units, and of six.
     for (const character of ['\u1f82', '\u{16126}'])
       expect(parseUserName(character.repeat(255).normalize('NFD'))).toBe(character.repeat(255));
   });
 });
 
 describe('The exact pattern of the document', () => {
-  it('names a character that stands alone once', () => {
+  it('contains each single character once', () => {
     expect(EXACT_NAME_PATTERN).toContain('\\u0020\\u00a0\\u1680\\u2000-\\u200a');
   });
 
-  it('takes each code point by itself just as the code does', () => {
+  it('accepts the same single code points as the code', () => {
     const isName = (text: string): boolean => {
       try {
         return parseUserName(text) === text;
@@ -118,7 +118,7 @@ describe('The exact pattern of the document', () => {
     const different: string[] = [];
     for (let codePoint = 0; codePoint <= 0x10ffff; codePoint += 1) {
       const text = String.fromCodePoint(codePoint);
-      if (text !== text.trim().normalize('NFC')) continue; // never the form that is stored
+      if (text !== text.trim().normalize('NFC')) continue; // not in the stored form
       if (exact.test(text) !== isName(text) || exact.test(`1${text}1`) !== isName(`1${text}1`))
         different.push(codePoint.toString(16));
     }
@@ -136,20 +136,20 @@ describe('The constraint of the database', () => {
   const inJavaScript = (pattern: string): string =>
     pattern.replace(/\\U([0-9a-f]{8})/g, (_, digits: string) => `\\u{${digits.replace(/^0+/, '')}}`);
 
-  it('has the exact pattern, without NUL and surrogates, which PostgreSQL has in no text', () => {
+  it('has the exact pattern, without NUL and surrogates, which no text in PostgreSQL contains', () => {
     expect(exact).toMatch(/^(\\u[0-9a-f]{4}|\\U[0-9a-f]{8}|[\^[\]*$-])+$/);
     expect(inJavaScript(exact)).toBe(
       EXACT_NAME_PATTERN.replaceAll('\\u0000-', '\\u0001-').replaceAll('\\ud800-\\udfff', ''),
     );
   });
 
-  it('refuses what is trimmed off, at either end and nowhere else', () => {
+  it('refuses the characters that are trimmed off, at either end and nowhere else', () => {
     const atAnEnd = new RegExp(inJavaScript(spaceAtAnEnd), 'u');
     const allowed = new RegExp(EXACT_NAME_PATTERN, 'u');
     const different: string[] = [];
     for (let codePoint = 0; codePoint <= 0xffff; codePoint += 1) {
       const text = String.fromCodePoint(codePoint);
-      if (!allowed.test(`a${text}`)) continue; // which the pattern before refuses anyway
+      if (!allowed.test(`a${text}`)) continue; // the exact pattern already refuses it
       const isTrimmed = text.trim() === '';
       const found = [`${text}a`, `a${text}`, `a${text}a`].map((name) => atAnEnd.test(name));
       if (found.join() !== [isTrimmed, isTrimmed, false].join()) different.push(codePoint.toString(16));
@@ -159,7 +159,7 @@ describe('The constraint of the database', () => {
   });
 });
 
-it('is told in words with each group of characters that is refused', () => {
+it('is described in words, with each group of characters that is refused', () => {
   expect(NAME_RULE).toMatch(
     /White space at both ends .* NFC\. .* 1 to 255 code points, .*U\+007F-U\+009F.*U\+2028, U\+2029.*lone surrogate\. .*`x-exact-pattern`/,
   );

@@ -2,9 +2,9 @@ import { InvalidUserNameError } from './users.errors.js';
 
 /*
  * The rule for a user's name, in one place: the code, the database constraint and the OpenAPI
- * document are all made from the ranges below. They are spelled out as code points, and not as
- * Unicode properties, because Node and PostgreSQL carry different versions of Unicode and would
- * disagree on what a property holds.
+ * document are all derived from the ranges below. They are listed as code points, not as Unicode
+ * properties, because Node and PostgreSQL have different versions of Unicode, in which a property
+ * may contain different characters.
  */
 
 type Range = readonly [first: number, last: number];
@@ -12,8 +12,8 @@ type Range = readonly [first: number, last: number];
 export const MAX_NAME_LENGTH = 255;
 
 /**
- * Refused anywhere in a name: control characters (Cc), line breaks, and what reorders the text on a
- * screen.
+ * Refused anywhere in a name: control characters (Cc), line breaks, and characters that reorder
+ * displayed text.
  */
 const FORBIDDEN: readonly Range[] = [
   [0x0000, 0x001f], // C0 controls, NUL included
@@ -23,10 +23,10 @@ const FORBIDDEN: readonly Range[] = [
   [0x2066, 0x2069], // bidirectional isolates
 ];
 
-/** Never part of a well-formed text, and nothing that PostgreSQL could store. */
+/** Never part of a well-formed text; PostgreSQL cannot store them. */
 const SURROGATES: Range = [0xd800, 0xdfff];
 
-/** What `String.prototype.trim` removes (ECMA-262, WhiteSpace), except what is forbidden anyway. */
+/** What `String.prototype.trim` removes (ECMA-262, WhiteSpace), except forbidden characters. */
 const SPACES: readonly Range[] = [
   [0x0020, 0x0020],
   [0x00a0, 0x00a0],
@@ -39,8 +39,8 @@ const SPACES: readonly Range[] = [
 ];
 
 /**
- * Shows nothing by itself: Default_Ignorable_Code_Point of Unicode 17, blank glyphs, format
- * characters, noncharacters.
+ * Characters that are invisible by themselves: Default_Ignorable_Code_Point of Unicode 17, blank
+ * glyphs, format characters, noncharacters.
  */
 const INVISIBLE: readonly Range[] = [
   [0x00ad, 0x00ad], // soft hyphen
@@ -68,7 +68,7 @@ const INVISIBLE: readonly Range[] = [
 const javaScriptEscape = (codePoint: number): string =>
   codePoint > 0xffff ? `\\u{${codePoint.toString(16)}}` : `\\u${codePoint.toString(16).padStart(4, '0')}`;
 
-/** PostgreSQL's own spelling (9.7.3.3 of its manual). */
+/** The escape in PostgreSQL (section 9.7.3.3 of its manual). */
 const postgresEscape = (codePoint: number): string =>
   codePoint > 0xffff
     ? `\\U${codePoint.toString(16).padStart(8, '0')}`
@@ -85,7 +85,8 @@ function pattern(forbidden: readonly Range[], escape: (codePoint: number) => str
 }
 
 /**
- * In ECMA-262, with the `u` flag. Length aside, it is the whole rule for a name once it is trimmed.
+ * A pattern of ECMA-262, for the `u` flag. Apart from the length, it is the whole rule for a
+ * trimmed name.
  */
 export const EXACT_NAME_PATTERN = pattern([...FORBIDDEN, SURROGATES], javaScriptEscape);
 
@@ -99,9 +100,9 @@ export const NAME_RULE =
   '`pattern` is a simple check that refuses no valid name; `x-exact-pattern` is the whole rule for what remains, in ECMA-262 with the flag `u`.';
 
 /**
- * For the document: refuses no name that a request may have, white space at its ends included, and
- * most control characters. Each dialect of regular expressions can compile it, and an engine that
- * reads bytes gets the same result as one that reads characters.
+ * For the document: accepts every name that a request may have, including white space at its ends,
+ * and refuses most control characters. Each dialect of regular expressions can compile it, and an
+ * engine that reads bytes gets the same result as one that reads characters.
  */
 export const SIMPLE_NAME_PATTERN = '^[^\\x00-\\x08\\x0e-\\x1f\\x7f]+$';
 
@@ -114,17 +115,17 @@ export const NAME_CHECK = [
 ].join(' AND ');
 
 /**
- * Brings a name into the form in which it is stored: trimmed, in Unicode's composed form (NFC),
- * which is all that is changed about it.
+ * Converts a name to the form in which it is stored: trimmed, and in Unicode's composed form (NFC).
+ * Nothing else is changed.
  *
- * @throws InvalidUserNameError unless that has 1 to 255 code points, at least one of them visible,
- *   and no control character, line or paragraph separator, lone surrogate or bidirectional control
+ * @throws InvalidUserNameError unless the result has 1 to 255 code points, at least one of them
+ *   visible, and no control character, line or paragraph separator, lone surrogate or bidirectional
+ *   control
  */
 export function parseUserName(raw: string): string {
   const trimmed = raw.trim();
-  // The length comes first: it bounds the work of the pattern, and that of NFC, which grows with
-  // its square. A character has four code points at most when it is decomposed, of two code units
-  // each.
+  // The length is checked first: it limits the time of the pattern, and that of NFC, which is
+  // quadratic. A decomposed character has at most four code points, of two code units each.
   const name = trimmed.length > 8 * MAX_NAME_LENGTH ? trimmed : trimmed.normalize('NFC');
   if (name.length > 2 * MAX_NAME_LENGTH || Array.from(name).length > MAX_NAME_LENGTH) {
     throw new InvalidUserNameError(`name must be at most ${String(MAX_NAME_LENGTH)} characters long`);

@@ -8,13 +8,13 @@ const REPLACE_EVERY_MS = 60_000;
 
 /**
  * Replaces the texts by which users are found, outside the request path: a change of a name only
- * notes the user, and until the texts are replaced, a search reads the names of these users as
- * well. A failure here never fails a request, and the next minute tries again.
+ * records the user, and until the text is replaced, a search also reads the name of that user. A
+ * failure here never fails a request; the next attempt follows within a minute.
  */
 @Injectable()
 export class UserSearchTexts implements OnModuleInit, OnApplicationShutdown {
   private readonly logger = new Logger(UserSearchTexts.name);
-  /** Earlier processes may have left some. */
+  /** True at first: earlier processes may have left changed users. */
   private hasChanges = true;
   private running: Promise<void> | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -25,12 +25,12 @@ export class UserSearchTexts implements OnModuleInit, OnApplicationShutdown {
     this.timer = setInterval(() => void this.replace(), REPLACE_EVERY_MS).unref();
   }
 
-  /** Says that this process has changed users. */
+  /** Records that this process has changed users. */
   note(): void {
     this.hasChanges = true;
   }
 
-  /** Replaces the texts of all users that were changed before the call, if there are some. */
+  /** Replaces the texts of all users that were changed before the call, if any. */
   replace(): Promise<void> {
     this.running ??= this.run().finally(() => {
       this.running = undefined;

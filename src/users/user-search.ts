@@ -3,13 +3,13 @@ import type { Search } from '../database/search.js';
 
 /** Fewer characters have no trigram, and would match most users. */
 export const MIN_SEARCH_LENGTH = 3;
-/** The longest name. */
+/** The length of the longest name. */
 export const MAX_SEARCH_LENGTH = 255;
 
-/** No control character, since no name and no address has one. */
+/** Without control characters, since no name and no address contains one. */
 export const SEARCH_PATTERN = '^[^\\x00-\\x1f\\x7f-\\x9f]*$';
 
-/** Whether a text may be searched for: its length is that of its NFC, in code points. */
+/** Whether a text may be searched for. Its length is measured in code points, in NFC. */
 export function isSearch(text: unknown): text is string {
   if (typeof text !== 'string' || !text.isWellFormed() || /\p{Cc}/u.test(text)) return false;
   const { length } = Array.from(text.normalize('NFC'));
@@ -17,11 +17,11 @@ export function isSearch(text: unknown): text is string {
 }
 
 /**
- * The users whose name or address contains a text, whatever its letter case. The line feed, which
- * no text to search for has, separates the two.
+ * The users whose name or address contains a text, whatever its letter case. A line feed separates
+ * the two, since no search text contains one.
  *
- * `user_search_texts` is older than the names in `users` for the users in `renamed_users`, so both
- * only tell which users may match.
+ * For the users in `renamed_users`, `user_search_texts` may be outdated, so the two tables only
+ * yield users that may match.
  */
 export function searchFor(text: string): Search {
   const matches = (value: Sql): Sql =>
@@ -37,20 +37,22 @@ export function searchFor(text: string): Search {
 const withoutWildcards = (text: string): string => text.replace(/[\\%_]/g, '\\$&');
 
 /**
- * Whether the index of the texts is there: without the right to create an extension, there is none.
- * Also the number of users, as the planner estimates it.
+ * Whether the index of the texts exists: without the right to create an extension, it does not.
+ * Also the planner's estimate of the number of users.
  */
 export const SEARCHABLE = sql`SELECT reltuples AS users,
        EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('ix_user_search_texts_text') AND indisvalid) AS searchable
   FROM pg_class
  WHERE oid = to_regclass('users')`;
 
-/** Users whose texts one statement replaces: some hundred milliseconds of work. */
+/**
+ * Maximum number of users whose texts one statement replaces: some hundred milliseconds of work.
+ */
 export const REPLACED_TOGETHER = 1_000;
 
 /**
- * Replaces the texts of renamed users. Of two statements for one user, that with the older version
- * changes nothing, so they may run at the same time.
+ * Replaces the texts of renamed users. Of two statements for one user, the one with the older
+ * version changes nothing, so they may run at the same time.
  */
 export const REPLACE_TEXTS = sql`WITH renamed AS (
     DELETE FROM renamed_users
@@ -66,6 +68,6 @@ export const REPLACE_TEXTS = sql`WITH renamed AS (
      WHERE stored.version <= excluded.version AND stored.text <> excluded.text)
   SELECT count(*)::int AS renamed FROM renamed`;
 
-/** The texts of all users, where there are none yet. */
+/** Adds the texts of all users, if there are none yet. */
 export const FILL_SEARCH_TEXTS = sql`INSERT INTO user_search_texts (user_id, version, text)
   SELECT id, version, fold_case(name || chr(10) || email) FROM users`;

@@ -21,7 +21,7 @@ export class User {
   @Column({ name: 'created_at', type: 'timestamptz', precision: 3, default: () => 'statement_timestamp()' })
   readonly createdAt!: Date;
 
-  /** Increases with every change of the row, and only then. */
+  /** Increases with every change of the row, and never otherwise. */
   @Column({ name: 'updated_at', type: 'timestamptz', precision: 3, default: () => 'statement_timestamp()' })
   readonly updatedAt!: Date;
 
@@ -38,7 +38,7 @@ export class User {
   @Column({ type: 'varchar', length: 255 })
   readonly name!: string;
 
-  /** As given; unique without regard to case. */
+  /** Stored as given; unique without regard to case. */
   @Column({ type: 'varchar', length: 254 })
   readonly email!: string;
 
@@ -52,8 +52,8 @@ export class User {
   readonly creditsBalance!: number;
 
   /**
-   * Credits of holds that have not ended, or whose end is still to be written here. No statement on
-   * users reads it: `CreditsService.balance` has what is held.
+   * Credits of open holds, including expired ones that are not released yet. No statement of
+   * `UsersRepository` reads it: `CreditsService.balance` returns the held credits.
    */
   @Column({
     name: 'credits_held',

@@ -12,7 +12,7 @@ export class UserNotFoundError extends DomainError {
   }
 }
 
-/** For a message: not every value can be converted to text. */
+/** Converts an id for a message: not every value can be converted to text. */
 const idFor = (id: unknown): string => (typeof id === 'string' ? id : `(${typeof id})`);
 
 export class InvalidUserNameError extends DomainError {
@@ -55,7 +55,9 @@ export class SearchUnavailableError extends DomainError {
   }
 }
 
-/** `created_after` or `created_before` is no instant, or the first is not before the other. */
+/**
+ * `created_after` or `created_before` is not an instant, or `created_after` is not the earlier one.
+ */
 export class InvalidCreationPeriodError extends DomainError {
   readonly kind = 'invalid';
 

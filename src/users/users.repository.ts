@@ -38,13 +38,13 @@ import {
 
 export interface UserFilter {
   readonly status?: UserStatus | undefined;
-  /** Whatever its case. */
+  /** Compared without regard to case. */
   readonly email?: string | undefined;
-  /** The visible part of one of the keys of the user, whatever became of that key. */
+  /** The visible part of one of the user's keys, which may be expired or revoked. */
   readonly apiKeyPrefix?: string | undefined;
-  /** A part of the name or of the address, of 3 to 255 characters, whatever its case. */
+  /** A part of the name or of the address, of 3 to 255 characters, in any letter case. */
   readonly search?: string | undefined;
-  /** The first instant of creation. */
+  /** The earliest instant of creation. */
   readonly createdAfter?: Date | undefined;
   /** The instant before which a user was created. */
   readonly createdBefore?: Date | undefined;
@@ -56,17 +56,19 @@ interface SearchableRow {
   readonly users: number;
 }
 
-/** As the unique index `uq_users_email` compares addresses. */
+/** Compares addresses as the unique index `uq_users_email` does. */
 const hasEmail = (email: string): Sql => sql`lower(email COLLATE "C") = lower(${email} COLLATE "C")`;
 
 /**
- * The owners of keys with this visible part. As an array, which is read first by the index on
- * prefixes, since the planner cannot know how few they are.
+ * The owners of keys with this visible part. An array, so that it is read first, by the index on
+ * prefixes: the planner cannot estimate how few they are.
  */
 const hasKeyPrefix = (prefix: string): Sql =>
   sql`id = ANY (ARRAY(SELECT user_id FROM api_keys WHERE prefix = ${prefix}))`;
 
-/** Administrators have an index of their own; the lists of all others are merged by status. */
+/**
+ * Administrators have their own index; all other lists are merged from one list for each status.
+ */
 function listOf({ email, status, apiKeyPrefix, createdAfter, createdBefore, isAdmin }: UserFilter): List {
   const statuses = (status === undefined ? USER_STATUSES : [status]).map((value) => sql`status = ${value}`);
   const conditions = [
@@ -89,8 +91,8 @@ function listOf({ email, status, apiKeyPrefix, createdAfter, createdBefore, isAd
 const toUsers = (page: Page<UserRow>): Page<User> => ({ ...page, rows: page.rows.map(toUser) });
 
 /**
- * Every query on users. They are SQL: TypeORM's `find` and `save` cost several times the statement
- * that they run, and `save` cannot return the row that it wrote.
+ * Every query on users. Written in SQL: TypeORM's `find` and `save` cost several times as much as
+ * their statement, and `save` cannot return the row as written.
  */
 @Injectable()
 export class UsersRepository {
@@ -106,7 +108,7 @@ export class UsersRepository {
     this.patches = new StatementBatcher({
       runMany: async (patches) => {
         const written = await this.runPatches(patchUnlockedUsers, patches);
-        return patches.map(({ id }) => written.get(id)); // a missing row may be locked: it is patched alone, and waited for
+        return patches.map(({ id }) => written.get(id)); // a missing row may be locked: its patch runs alone, and waits for the lock
       },
       runOne: (patch) => this.patchAlone(patch, RETRIES - 1),
       keyOf: ({ id }) => id,
@@ -121,7 +123,7 @@ export class UsersRepository {
     counters.watchQueue('find_users', this.reads);
   }
 
-  /** Runs the work in the transaction of `manager`, or else in one of its own. */
+  /** Runs the work in the transaction of `manager`, or else in a new one. */
   inTransaction<T>(manager: EntityManager | undefined, work: (manager: EntityManager) => Promise<T>): Promise<T> {
     return manager?.queryRunner?.isTransactionActive
       ? work(manager)
@@ -134,7 +136,7 @@ export class UsersRepository {
    */
   async findById(id: string, manager?: EntityManager): Promise<User | null> {
     if (!isUuid(id)) return null;
-    if (!manager) return this.reads.run(id.toLowerCase()); // as the database spells it
+    if (!manager) return this.reads.run(id.toLowerCase()); // as PostgreSQL writes it
     return one(await query<UserRow>(manager, sql`SELECT ${SELECTED} FROM users WHERE id = ${id}`));
   }
 
@@ -155,7 +157,7 @@ export class UsersRepository {
   /**
    * The users that match the filter, newest first.
    *
-   * @throws SearchUnavailableError for a search where the database lacks its index
+   * @throws SearchUnavailableError for a search if the database lacks the index for it
    */
   async findPage(filter: UserFilter, window: PageWindow): Promise<Page<User>> {
     const { search } = filter;
@@ -187,21 +189,21 @@ export class UsersRepository {
   }
 
   /**
-   * Writes only the given columns, so two writers never undo each other's fields, and records in
-   * the audit trail what changed, all in one statement, which patches of other users at the same
+   * Writes only the given columns, so that two writers never undo each other's fields, and records
+   * the changes in the audit trail, all in one statement, which patches of other users at the same
    * moment share.
    *
    * `version` and `updated_at` increase only if a value changes; `updated_at` by at least a
    * millisecond, however fast two changes follow each other.
    *
    * @param versions the row is written only while it has one of these; undefined matches any
-   * @returns the row as written, or null when no such user exists or its version is another
+   * @returns the row as written, or null when no such user exists or its version does not match
    * @throws InvalidActorError
    */
   async patch(id: string, changes: UserChanges, actor: Actor, versions?: readonly string[]): Promise<User | null> {
     if (!isUuid(id)) return null;
     checkActor(actor);
-    const patch = { id: id.toLowerCase(), changes, actor, versions }; // as the database spells it
+    const patch = { id: id.toLowerCase(), changes, actor, versions }; // as PostgreSQL writes it
     return isBatched(changes) ? this.patches.run(patch) : this.patchAlone(patch, RETRIES);
   }
 

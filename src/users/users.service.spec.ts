@@ -7,7 +7,7 @@ import type { UserChanges } from './users.statements.js';
 
 const ADA = { id: 'a', name: 'Ada', version: '3' } as User;
 
-/** One row in memory, which counts what is asked of it. */
+/** One row in memory, which counts its writes. */
 class FakeRepository implements Pick<UsersRepository, 'findById' | 'patch'> {
   writes = 0;
 
@@ -31,11 +31,11 @@ const given = (row: User | null) => {
 };
 
 describe('UsersService', () => {
-  it('getById throws UserNotFoundError for an id nobody holds', async () => {
+  it('getById throws UserNotFoundError for an unknown id', async () => {
     await expect(given(null).users.getById('x')).rejects.toThrow(UserNotFoundError);
   });
 
-  it('updateProfile stores the name in its settled form', async () => {
+  it('updateProfile stores the name in its normalized form', async () => {
     expect(await given(ADA).users.updateProfile('a', { name: ' Ada L. ' })).toMatchObject({ name: 'Ada L.' });
   });
 
@@ -46,7 +46,7 @@ describe('UsersService', () => {
     expect(rows.writes).toBe(0);
   });
 
-  it('updateProfile writes nothing for a name that is not one', async () => {
+  it('updateProfile writes nothing for a name that is not valid', async () => {
     const { rows, users } = given(ADA);
 
     await expect(users.updateProfile('a', { name: ' ' })).rejects.toThrow(InvalidUserNameError);

@@ -34,7 +34,7 @@ import type { NewUser, UserChanges } from './users.statements.js';
 
 export type { UserFilter };
 
-/** What users may change about themselves. */
+/** The fields that users may change in their own profile. */
 export interface ProfileChanges {
   /** Up to 255 characters; stored trimmed and in NFC. */
   readonly name?: string | undefined;
@@ -51,7 +51,8 @@ export interface UserRequest {
 
 export interface UpdateOptions extends AuditOptions {
   /**
-   * The change is made only while the user's `version` is one of these; by default, whatever it is.
+   * The change is made only while the user's `version` is one of these; by default, for any
+   * version.
    */
   readonly ifVersions?: readonly string[] | undefined;
   /**
@@ -61,11 +62,11 @@ export interface UpdateOptions extends AuditOptions {
   readonly unlessVersions?: readonly string[] | '*' | undefined;
 }
 
-/** Called with a user that is being created, and the transaction. */
+/** Called with a user that is being created, and with the transaction. */
 export type CreatedListener = (user: User, manager: EntityManager) => Promise<void>;
 
 /**
- * The row of a request.
+ * Checks a request and returns its row.
  *
  * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, InvalidRateLimitError
  */
@@ -140,7 +141,10 @@ export function checkFilter({
   if (isAdmin !== undefined && typeof isAdmin !== 'boolean') throw new InvalidUserRoleError();
 }
 
-/** Whether a change takes an actor whose key has no scopes: it may give a user more rights. */
+/**
+ * Whether a change requires an actor whose key has no scopes, because it may give a user more
+ * rights.
+ */
 const needsAllScopes = ({ status, email, isAdmin }: UserChanges): boolean =>
   status === 'ACTIVE' || email !== undefined || isAdmin !== undefined;
 
@@ -176,7 +180,7 @@ export class UsersService {
     return user;
   }
 
-  /** The user with this address, whatever its case, or null. */
+  /** The user with this address, without regard to case, or null. */
   async findByEmail(email: string): Promise<User | null> {
     return isAscii(email) ? this.users.findByEmail(email) : null;
   }
@@ -186,8 +190,8 @@ export class UsersService {
    *
    * @throws InvalidUserStatusError, InvalidEmailError, InvalidKeyPrefixError, InvalidSearchError,
    *   InvalidCreationPeriodError, InvalidUserRoleError, InvalidPageWindowError,
-   *   PageOutOfReachError, and SearchUnavailableError for a search where the database lacks its
-   *   index
+   *   PageOutOfReachError, and SearchUnavailableError for a search if the database lacks the index
+   *   for it
    */
   async list(filter: UserFilter, window: PageWindow): Promise<Page<User>> {
     checkFilter(filter);
@@ -195,8 +199,8 @@ export class UsersService {
   }
 
   /**
-   * Adds an active user without keys, and without credits but for what `onCreated` listeners give.
-   * Not safe to repeat: a second call is refused for its e-mail address.
+   * Creates an active user without keys, and without credits except those that `onCreated`
+   * listeners add. Not safe to repeat: a second call is refused because of its e-mail address.
    *
    * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, InsufficientScopeError
    *   for an administrator created with a key that has scopes, EmailTakenError
@@ -218,11 +222,11 @@ export class UsersService {
 
   /**
    * Creates many users of an import in one transaction, except those whose address is taken. Safe
-   * to repeat. In the audit trail each of them is `user.created_by_import`.
+   * to repeat. The audit trail records each of them as `user.created_by_import`.
    *
    * @returns the created users, as they were before `onCreated` listeners ran
-   * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, InsufficientScopeError,
-   *   and then none is created
+   * @throws InvalidUserNameError, InvalidEmailError, InvalidUserRoleError, InsufficientScopeError;
+   *   then no user is created
    */
   async createMissing(
     requests: readonly UserRequest[],
@@ -255,11 +259,11 @@ export class UsersService {
    * Applies a partial change: an absent field keeps its value, and an empty change is only a read.
    * Safe to repeat.
    *
-   * @returns the user as stored by this very call
+   * @returns the user as stored by this call
    * @throws InvalidUserNameError, InvalidVersionsError, UserNotFoundError, UserChangedError when
    *   the version is not one of `ifVersions`, or UserMatchesError when it is one of
-   *   `unlessVersions`, and then nothing is written; IncompleteResultError when the result of
-   *   the database lacks the row
+   *   `unlessVersions`, and then nothing is written; IncompleteResultError when the result of the
+   *   database lacks the row
    */
   updateProfile(id: string, { name }: ProfileChanges, options?: UpdateOptions): Promise<User> {
     return this.change(id, { name } satisfies Record<keyof ProfileChanges, unknown>, options);
@@ -298,8 +302,8 @@ export class UsersService {
   }
 
   /**
-   * Needs no lock: versions only rise, so a user whose version is none of these any more never has
-   * one of them again.
+   * Needs no lock: versions only increase, so a user whose version is no longer one of these never
+   * has one of them again.
    */
   private async refuseVersions(id: string, versions: readonly string[] | '*'): Promise<void> {
     const { version } = await this.getById(id);
@@ -308,8 +312,8 @@ export class UsersService {
 }
 
 /**
- * Maps constraint violations to domain errors. PostgreSQL decides: its Unicode may be newer than
- * Node's, and only it sees every administrator.
+ * Maps constraint violations to domain errors. PostgreSQL decides: its Unicode version may be newer
+ * than Node's, and only the database sees every administrator.
  */
 function refusal(error: unknown): unknown {
   if (violates(error, 'ck_users_name')) return new InvalidUserNameError('name is not one that can be stored');

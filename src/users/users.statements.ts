@@ -8,7 +8,7 @@ import { type Column, Rows } from '../database/rows.js';
 import { Statement } from '../database/statement.js';
 import type { User, UserStatus } from './user.entity.js';
 
-/* The SQL of `UsersRepository`; test/sql has it as it is sent. */
+/* The SQL of `UsersRepository`; test/sql contains the text that is sent. */
 
 export interface NewUser {
   readonly name: string;
@@ -41,8 +41,8 @@ export const COLUMNS = {
 } as const satisfies Columns<Omit<User, 'creditsHeld'>>;
 
 /**
- * The columns that `patch` may change: their types, and how PostgreSQL stores the value of a
- * request.
+ * The columns that `patch` may change: their types, and the stored value as an expression of the
+ * requested one.
  */
 const CHANGEABLE = {
   // PostgreSQL's Unicode may be newer than Node's, and the constraint uses PostgreSQL's.
@@ -57,7 +57,7 @@ const CHANGEABLE = {
 export type UserRow = Omit<User, 'creditsBalance'> & { readonly creditsBalance: string };
 export type ChangedUserRow = UserRow & AuditedRow;
 
-/** Copies the named columns only: the statements return more than the row. */
+/** Copies only the named columns: the statements return more than the row. */
 export const toUser = (row: UserRow): User => ({
   id: row.id,
   createdAt: row.createdAt,
@@ -84,15 +84,15 @@ type Field = keyof UserChanges;
 const FIELDS = Object.keys(CHANGEABLE) as Field[];
 
 /**
- * The fields whose changes share a statement. A change of any other may wait for a lock: that of
- * another administrator, or of a user with the same address.
+ * The fields whose changes share a statement. A change of any other field may wait for a lock: that
+ * of another administrator, or of a user with the same address.
  */
 const BATCHED: readonly Field[] = ['name', 'rateLimitPerMinute'];
 
 export const isBatched = (changes: UserChanges): boolean =>
   FIELDS.every((field) => changes[field] === undefined || BATCHED.includes(field));
 
-/** An absent field and one that is null differ by `<column>_given`. */
+/** `<column>_given` distinguishes an absent field from a null one. */
 const patchRows = (fields: readonly Field[]): Rows<Patch> =>
   new Rows<Patch>({
     id: ['uuid', ({ id }) => id],
@@ -108,14 +108,14 @@ const patchRows = (fields: readonly Field[]): Rows<Patch> =>
 
 export const SELECTED = selectList(COLUMNS, 'users');
 
-/** Notes the users whose text for the search is to be replaced (migration prepare-user-search). */
+/** Records the users whose search text must be replaced (migration prepare-user-search). */
 const RENAMED = sql`INSERT INTO renamed_users (user_id)
     SELECT audit_user_id FROM changed WHERE audit_changes ?| ARRAY['name', 'email']`;
 
 /**
  * A statement that changes some of these fields in each row.
  *
- * @param locked what to do about rows that other transactions have locked: wait, or skip them
+ * @param locked how to treat rows that other transactions have locked: wait, or skip them
  */
 function patchedUsers(fields: readonly Field[], rows: Rows<Patch>, locked: Sql): Sql {
   const each = (text: (column: string, field: Field) => string): Sql =>
@@ -155,7 +155,9 @@ function patchedUsers(fields: readonly Field[], rows: Rows<Patch>, locked: Sql):
   );
 }
 
-/** Changes users; which fields, and whether it waits for locks, depends on the statement. */
+/**
+ * Changes users. The statement determines which fields it changes, and whether it waits for locks.
+ */
 export type RunPatches = (database: DataSource, patches: readonly Patch[]) => Promise<ChangedUserRow[]>;
 
 function patchStatement(name: string, fields: readonly Field[], locked: Sql): RunPatches {
@@ -166,7 +168,7 @@ function patchStatement(name: string, fields: readonly Field[], locked: Sql): Ru
 
 /** Changes any field, and waits for locks. */
 export const patchUsers = patchStatement('patch_users', FIELDS, empty);
-/** Changes the fields of `isBatched` alone, and skips locked rows. */
+/** Changes only the fields of `isBatched`, and skips locked rows. */
 export const patchUnlockedUsers = patchStatement('patch_unlocked_users', BATCHED, sql`SKIP LOCKED`);
 
 const NEW_USERS = new Rows<NewUser>({
@@ -195,7 +197,7 @@ export const insertUsers = (
     { by },
   );
 
-/** The event of an import, which is of no one user. */
+/** The event of an import, which belongs to no single user. */
 export const insertImport = (
   created: number,
   by: Actor,
@@ -205,10 +207,7 @@ SELECT 'users.imported', ${auditSnapshot({ users: 'import.created' })}, ${actorV
 
 export const IDS = new Rows<string>({ id: ['uuid', (id) => id] });
 
-/**
- * One row for each id, with nulls where no user has it: a missing row is a fault, and not an
- * unknown user.
- */
+/** One row for each id, with nulls for an unknown user: a missing row is therefore a fault. */
 export const FIND = new Statement<
   (UserRow & { readonly requestedId: string }) | { readonly requestedId: string; readonly id: null }
 >(

@@ -16,11 +16,11 @@ import { Rows } from '../database/rows.js';
 import { firstOf, IncompleteResultError, Statement } from '../database/statement.js';
 import { StatementBatcher } from '../database/statement-batcher.js';
 
-/** What became of a transaction id of the owner of a key. */
+/** The earlier use of a transaction id by the owner of a key. */
 export interface EarlierTransaction {
-  /** The entry of the same charge by the same key; null where the id stands for anything else. */
+  /** The entry of the same charge by the same key; null if the id belongs to anything else. */
   readonly charge: CreditEntry | null;
-  /** The same hold by the same key while it is open; null where the id stands for anything else. */
+  /** The same hold by the same key while it is open; null if the id belongs to anything else. */
   readonly hold: CreditHold | null;
 }
 
@@ -29,7 +29,7 @@ interface Lookup {
   readonly transactionId: string;
 }
 
-/** The entry of the transaction id, or else its hold. All columns are null where there is none. */
+/** The entry of the transaction id, or else its hold. All columns are null if there is neither. */
 type LookupRow = { readonly digest: Buffer; readonly requestedId: string; readonly keyId: string | null } & (
   | ({ readonly table: 'credit_entries' } & EntryRow)
   | ({ readonly table: 'credit_holds' } & HoldRow)
@@ -41,13 +41,13 @@ const LOOKUPS = new Rows<Lookup>({
   transaction_id: ['text', ({ transactionId }) => transactionId],
 });
 
-/** With `BETWEEN … ORDER BY` one index only has the order: see `moveAll` in the ledger. */
+/** With `BETWEEN … ORDER BY` only one index has the order: see `moveAll` in the ledger. */
 const REQUESTED: Sql = sql`WHERE user_id = k.user_id
                                AND transaction_id BETWEEN request.transaction_id AND request.transaction_id
                              ORDER BY transaction_id
                              LIMIT 1`;
 
-/** Finds the key in every state: a charge is told of also where its key works no longer. */
+/** Finds the key in every state: a charge is reported even if its key no longer works. */
 export const FIND_TRANSACTIONS = new Statement<LookupRow>(
   'find_transactions',
   sql`SELECT request.digest, request.transaction_id AS "requestedId", k.id AS "keyId", earlier.*
@@ -96,11 +96,11 @@ export class EarlierTransactions {
   }
 
   /**
-   * What became of the transaction id of a charge, of the owner of a key that may work no longer.
-   * Lookups of the same moment share a statement, and a text of another shape costs no SQL.
-   * A prefix that is not listed any more is one of the reasons for which a key works no longer.
+   * Finds the earlier use of a charge's transaction id by the owner of a key, which may no longer
+   * work, for example because its prefix is no longer listed. Lookups of the same moment share a
+   * statement, and a text in another format costs no SQL.
    *
-   * @returns null where a charge of that id can still be made, or the key is unknown
+   * @returns null if a charge with that id can still be made, or the key is unknown
    */
   async findCharge(
     key: string,
@@ -116,9 +116,10 @@ export class EarlierTransactions {
   }
 
   /**
-   * The same of the transaction id of a hold. A hold that has ended is no more what was asked for.
+   * Like `findCharge`, for the transaction id of a hold. A hold that has ended does not count as
+   * the same hold.
    *
-   * @returns null where a hold of that id can still be made, or the key is unknown
+   * @returns null if a hold with that id can still be made, or the key is unknown
    */
   async findHold(
     key: string,
@@ -142,7 +143,7 @@ export class EarlierTransactions {
   }
 }
 
-/** The id stands for anything other than what was asked for. */
+/** The id belongs to another charge or hold than the requested one. */
 const TAKEN: EarlierTransaction = { charge: null, hold: null };
 
 const identify = (digest: Buffer, transactionId: string): string => `${digest.toString('latin1')} ${transactionId}`;

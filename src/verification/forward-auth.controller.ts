@@ -8,7 +8,10 @@ import { isScope, mayUse, type Scopes } from '../api-keys/scopes.js';
 import { ApiTag } from '../common/docs/tags.js';
 import { ApiRequiredScopes, requiredScopes } from './required-scopes.js';
 
-/** The identity that a proxy passes on. A value is never empty: proxies take that for no header. */
+/**
+ * The identity that a proxy forwards. A value is never empty: proxies treat an empty value as no
+ * header.
+ */
 const IDENTITY = {
   'X-User-Id': 'The owner of the key',
   'X-Api-Key-Id': 'The key',

@@ -5,7 +5,7 @@ import { MAX_SCOPE_LENGTH, SCOPE } from '../api-keys/scopes.js';
 import { HEADER_LIMIT } from '../common/docs/responses.js';
 import { parametersOf } from '../common/validation/request-validation.js';
 
-/** Documents where a proxy may name scopes. */
+/** Documents the query parameter and the header in which a proxy may name scopes. */
 export const ApiRequiredScopes = (): MethodDecorator =>
   applyDecorators(
     ApiQuery({
@@ -29,8 +29,8 @@ export const ApiRequiredScopes = (): MethodDecorator =>
   );
 
 /**
- * What a proxy requires, in the query or in a header. A caller of the proxy may have added to
- * either; each can only refuse more.
+ * The scopes that a proxy requires, from the query and from a header. A caller of the proxy may
+ * have added scopes to either, which can only lead to more refusals.
  */
 export function requiredScopes(request: Request): string[] {
   const { 'x-required-scope': headers = [] } = request.headersDistinct;

@@ -22,23 +22,26 @@ import { type EarlierTransaction, EarlierTransactions } from './earlier-transact
 import { ChargeAndHoldError } from './verification.errors.js';
 
 export interface VerificationRequest {
-  /** What a caller sent as its API key, of any shape. */
+  /** The text that a caller sent as its API key, in any format. */
   readonly key: string;
   /** The scopes that the key must have; none by default. */
   readonly scopes?: readonly string[] | undefined;
   /**
-   * Credits to spend where everything else allows the call. The transaction id is unique per user:
+   * Credits to spend if everything else allows the call. The transaction id is unique per user: use
    * one for each unit of work, never one that the caller chose.
    */
   readonly charge?: Transaction | undefined;
   /**
-   * Credits to hold, in place of a charge, for work whose price is known afterwards; see
-   * `CreditsService.capture` and `release`. The same is true of its transaction id.
+   * Credits to hold, instead of a charge, for work whose price is known only afterwards; see
+   * `CreditsService.capture` and `release`. The same rule applies to its transaction id.
    */
   readonly hold?: HoldTransaction | undefined;
 }
 
-/** Why a key is not allowed to do something. The last three are told together with its identity. */
+/**
+ * Why a key is not allowed to do something. The last three are returned together with the identity
+ * of the key.
+ */
 export type VerificationRefusal =
   'malformed' | SecretRefusal | 'insufficient_scope' | 'rate_limited' | 'insufficient_credits';
 
@@ -49,36 +52,36 @@ export interface VerifiedKey {
   readonly apiKeyName: string;
   readonly scopes: Scopes;
   readonly expiresAt: Date;
-  /** The end of the overlap, where a rotation has replaced the secret. */
+  /** The end of the overlap, if a rotation has replaced the secret. */
   readonly supersededUntil: Date | null;
-  /** What the owner can spend after this call: the balance without what is held. */
+  /** The credits that the owner can spend after this call: the balance minus held credits. */
   readonly creditsAvailable: number;
 }
 
 export interface Verification {
   /** The only field to decide by. */
   readonly allowed: boolean;
-  /** Null where it is allowed. */
+  /** Null if the call is allowed. */
   readonly reason: VerificationRefusal | null;
   /** Null for a key that does not work. */
   readonly identity: VerifiedKey | null;
-  /** Seconds to wait, where a rate limit is exceeded. */
+  /** Seconds to wait if a rate limit is exceeded. */
   readonly retryAfter: number | null;
-  /** The entry of the charge; of an earlier call too, where the key does not work any more. */
+  /** The entry of the charge, even that of an earlier call if the key no longer works. */
   readonly charge: CreditEntry | null;
-  /** The hold, which is open; of an earlier call too, where the key does not work any more. */
+  /** The open hold, even that of an earlier call if the key no longer works. */
   readonly hold: CreditHold | null;
-  /** Whether an earlier call made the charge or the hold; null where there is neither. */
+  /** Whether an earlier call made the charge or the hold; null without either. */
   readonly replayed: boolean | null;
 }
 
 /**
- * Answers for other services whether a key may do something, and charges its owner for it or holds
- * credits.
+ * Decides for other services whether a key is allowed to make a call, and charges its owner or
+ * holds credits.
  */
 @Injectable()
 export class VerificationService {
-  /** A repeat waits for the request that it repeats, and finds its entry or its hold. */
+  /** A repeated request waits for the first one, and then finds its entry or its hold. */
   private readonly transactions = new SerialQueue();
 
   constructor(
@@ -92,13 +95,13 @@ export class VerificationService {
   }
 
   /**
-   * Verifies a key: its shape, its state, its rate limits, its scopes and then the credits of its
-   * owner, each before the next one costs anything. Nothing is cached, so a revoked key is refused
-   * by the next call. Nothing is charged or held unless everything else allows the call.
+   * Verifies a key: its format, its state, its rate limits, its scopes and then the credits of its
+   * owner. Each check must pass before the next one is made. Nothing is cached, so a revoked key is
+   * refused by the next call. Nothing is charged or held unless everything else allows the call.
    *
    * Safe to repeat: the same charge again returns the same entry, and the same hold again returns
-   * the hold while it is open. A repeat takes no unit of a rate limit, and tells of the charge or
-   * the hold also where the key has stopped working since.
+   * the hold while it is open. A repeated call takes no unit of a rate limit, and returns the
+   * charge or the hold even if the key has stopped working since.
    *
    * @throws InvalidRequiredScopesError, ChargeAndHoldError, InvalidAmountError,
    *   InvalidTransactionIdError, InvalidTransactionTypeError, InvalidHoldDurationError,
@@ -155,7 +158,7 @@ export class VerificationService {
     }
   }
 
-  /** Charges the owner of the key, or holds credits, where the request asks for it. */
+  /** Charges the owner of the key, or holds credits, if the request asks for it. */
   private async make(
     { charge, hold }: Pick<VerificationRequest, 'charge' | 'hold'>,
     { userId, keyId: apiKeyId }: LiveSecret,
@@ -178,7 +181,7 @@ const NOTHING: Verification = {
   replayed: null,
 };
 
-/** Undefined where nothing was made before, or anything other than what is asked for. */
+/** Undefined if nothing was made before, or something other than what is requested. */
 const repeatOf = (earlier: EarlierTransaction | null): Partial<Verification> | undefined =>
   earlier?.charge || earlier?.hold ? { ...earlier, replayed: true } : undefined;
 

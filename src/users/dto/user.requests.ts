@@ -17,11 +17,11 @@ import type { UserRequest } from '../users.service.js';
 import type { UserChanges } from '../users.statements.js';
 import { EXACT_NAME_PATTERN, MAX_NAME_LENGTH, NAME_RULE, SIMPLE_NAME_PATTERN } from '../user-name.js';
 
-/* `UsersService` holds the rules for names and addresses; the document repeats them. */
+/* `UsersService` checks names and addresses; the document repeats the rules. */
 
 /**
- * The length and the exact pattern are for the stored form; a name in a request is first trimmed
- * and normalized, as the operations say.
+ * The length and the exact pattern apply to the stored form: a name in a request is first trimmed
+ * and normalized, as the operations state.
  */
 const NAME = {
   minLength: 1,
@@ -40,7 +40,7 @@ const RATE_LIMIT = {
     'Requests a minute of all keys of the user together, which then have no limit of their own unless one is set; null for no limit',
 } as const;
 
-/** What users may change in their own row. */
+/** The fields that users may change in their own row. */
 export class UserUpdate {
   @ApiPropertyOptional({ ...NAME, description: 'The updated name of the user' })
   @Omittable()

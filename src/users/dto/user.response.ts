@@ -54,7 +54,7 @@ export class UserResponse {
   }
 }
 
-/** What administrators read about a user. */
+/** The fields of a user that administrators can read. */
 export class AdminUserResponse extends UserResponse {
   @ApiProperty({ description: 'Whether the user is an administrator', example: false })
   readonly is_admin!: boolean;

@@ -7,7 +7,7 @@ import { CREDIT_ENTRY_SCHEMAS, CreditEntryResponse } from '../../credits/dto/cre
 import { HOLD_SCHEMAS, HoldResponse } from '../../credits/holds/dto/hold.response.js';
 import type { Verification, VerificationRefusal } from '../verification.service.js';
 
-/** With the meaning of each. */
+/** The reasons of a refusal, each with its meaning. */
 const REASONS = {
   malformed: 'not of the shape of a key',
   unknown: 'no key has this secret',
@@ -89,7 +89,7 @@ export class VerificationResponse {
   })
   readonly retry_after!: number | null;
 
-  /** Not a reference to the schema of an entry: in OpenAPI 3.0 that could not be null. */
+  /** Not a reference to the schema of an entry: in OpenAPI 3.0 a reference cannot be nullable. */
   @ApiProperty({
     type: 'object',
     properties: CREDIT_ENTRY_SCHEMAS,
