@@ -2,9 +2,9 @@ import type { MigrationInterface } from 'typeorm';
 import { UnsuitableHostError } from '../src/common/errors/unsuitable-host.error.js';
 
 /**
- * Refuses a schema in which another application has a table with one of our names, before the first
- * statement that would fail for it. Changes nothing, so it also passes where the tables are ours: a
- * table of ours has the named constraint.
+ * Refuses a schema in which another application has a table with the name of one of these tables,
+ * before a later statement would fail because of it. Changes nothing, and also passes if the tables
+ * belong to this application: they are recognized by their named constraints.
  */
 export class RefuseOtherTables1767225540000 implements MigrationInterface {
   async up(runner: { query(statement: string): Promise<unknown> }): Promise<void> {

@@ -1,8 +1,9 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /*
- * The pattern in ck_users_name is the rule of src/users/user-name.ts: no control character and no bidirectional control
- * anywhere, and at least one character that shows. A text in PostgreSQL holds neither NUL nor surrogates.
+ * The pattern in ck_users_name is the rule of src/users/user-name.ts: no control character and no
+ * bidirectional control anywhere, and at least one visible character. A text in PostgreSQL contains
+ * neither NUL nor surrogates.
  */
 const FORBIDDEN = String.raw`\u0001-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069`;
 const SPACES = String.raw`\u0020\u00a0\u1680\u2000-\u200a\u2028-\u2029\u202f\u205f\u3000\ufeff`;
@@ -41,7 +42,8 @@ export class CreateUsers1767225600000 implements MigrationInterface {
     await runner.query('CREATE UNIQUE INDEX uq_users_email ON users (lower(email COLLATE "C"))');
     await runner.query('CREATE INDEX ix_users_newest ON users (created_at DESC, id DESC)');
 
-    // Deactivations of administrators take turns, so that each sees what the others left.
+    // Deactivations of administrators run one after another, so that each sees the result of the
+    // others.
     await runner.query(`CREATE FUNCTION refuse_to_lose_the_last_administrator() RETURNS trigger LANGUAGE plpgsql AS $$
       BEGIN
         PERFORM pg_advisory_xact_lock(7573004);

@@ -19,7 +19,7 @@ export class CreateApiKeys1767225660000 implements MigrationInterface {
     )`);
     await runner.query('CREATE INDEX ix_api_keys_newest ON api_keys (user_id, created_at DESC, id DESC)');
 
-    // Secrets that a rotation replaced, for as long as they live on beside the new one.
+    // Secrets that a rotation replaced, for as long as they remain valid together with the new one.
     await runner.query(`CREATE TABLE superseded_secrets (
       digest        bytea          CONSTRAINT pk_superseded_secrets PRIMARY KEY
         CONSTRAINT ck_superseded_secrets_digest CHECK (octet_length(digest) = 32),
@@ -29,7 +29,8 @@ export class CreateApiKeys1767225660000 implements MigrationInterface {
     )`);
     await runner.query('CREATE INDEX ix_superseded_secrets_api_key_id ON superseded_secrets (api_key_id)');
 
-    // The owner's row is locked first, so that creations at the same time take turns and each counts the others.
+    // The owner's row is locked first, so that concurrent creations run one after another and each
+    // counts the others.
     await runner.query(`CREATE FUNCTION refuse_too_many_active_api_keys() RETURNS trigger LANGUAGE plpgsql AS $$
       BEGIN
         PERFORM FROM users WHERE id = NEW.user_id FOR NO KEY UPDATE;

@@ -2,7 +2,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 export class CreateAuditEvents1767225720000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
-    // No foreign keys: a trail must not depend on what it tells of.
+    // No foreign keys: the audit trail must not depend on the rows that it describes.
     await runner.query(`CREATE TABLE audit_events (
       id            uuid           CONSTRAINT pk_audit_events PRIMARY KEY DEFAULT gen_random_uuid(),
       created_at    timestamptz(3) NOT NULL DEFAULT clock_timestamp(),

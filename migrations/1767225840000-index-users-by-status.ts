@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** The list of users of a status that few have would otherwise walk over all the others. */
+/** Without this index, the list of users with a rare status would scan all other users. */
 export class IndexUsersByStatus1767225840000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query('CREATE INDEX ix_users_status_newest ON users (status, created_at DESC, id DESC)');

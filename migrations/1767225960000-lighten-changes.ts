@@ -4,7 +4,7 @@ const TABLES = ['users', 'api_keys', 'audit_events', 'credit_entries'];
 
 const ACTIONS = `action IN ('user.created', 'user.updated', 'api_key.created', 'api_key.updated', 'api_key.rotated', 'api_key.revoked')`;
 
-/** The last three are of a version between two releases. */
+/** The last three were created by a version between two releases. */
 const REPLACED = [
   'ix_users_newest',
   'ix_audit_events_newest',
@@ -15,14 +15,17 @@ const REPLACED = [
 ];
 
 /**
- * What a change costs on a large database; docs/performance-history.md has the figures.
+ * Reduces the cost of a change on a large database; docs/performance-history.md has the figures.
  *
- * - A row with a random id falls on a page of the primary key of its own: read from the disk once the index has outgrown the cache, and
- *   written to the log whole. A change of a user writes an event, so each change paid for it.
- * - Each index less is a write less: the lists of all users and of all events are merged from others (src/database/list.ts).
- * - A changed row that finds no room on its page goes to another, and into every index anew.
+ * - A row with a random id dirties a different page of the primary key: the page is read from the
+ *   disk once the index has outgrown the cache, and written to the write-ahead log as a whole. Each
+ *   change of a user writes an event, so each change had this cost.
+ * - Fewer indexes mean fewer writes: the lists of all users and of all events are merged from other
+ *   lists (src/database/list.ts).
+ * - A changed row that does not fit on its page moves to another page, and is added to every index
+ *   again.
  *
- * Whoever has a large database makes the index beforehand, CONCURRENTLY: docs/operations.md.
+ * On a large database, create the index beforehand, CONCURRENTLY: docs/operations.md.
  */
 export class LightenChanges1767225960000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
@@ -38,24 +41,29 @@ export class LightenChanges1767225960000 implements MigrationInterface {
         'Drop ix_audit_events_user_id_action_created_at: it was not completed, or is not as it should be',
       );
     }
-    // So that the total of a user's events of one action is about right where they are many.
+    // So that the estimated number of a user's events of one action is about right if there are
+    // many.
     await runner.query('CREATE STATISTICS st_audit_events_user_id_action (mcv) ON user_id, action FROM audit_events');
-    // Version 7 of RFC 9562: 48 bits of milliseconds, the version, and random bits. PostgreSQL has its own from 18 on only.
+    // A version 7 UUID (RFC 9562): 48 bits of milliseconds, the version, and random bits.
+    // PostgreSQL has such a function only from version 18 on.
     await runner.query(`CREATE FUNCTION time_ordered_uuid() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
       SELECT (lpad(to_hex(floor(date_part('epoch', clock_timestamp()) * 1000::float8)::bigint), 12, '0')
         || '7' || substr(gen_random_uuid()::text, 16))::uuid
     $$`);
-    await runner.query('GRANT EXECUTE ON FUNCTION time_ordered_uuid() TO PUBLIC'); // as it is by default, like PostgreSQL's own
+    await runner.query('GRANT EXECUTE ON FUNCTION time_ordered_uuid() TO PUBLIC'); // the default, as for PostgreSQL's own functions
     for (const table of TABLES) await runner.query(`ALTER TABLE ${table} ALTER id SET DEFAULT time_ordered_uuid()`);
-    // Room for the keys that are used within a minute, which is how often their last use is written.
+    // Leaves room for the keys that are used within one minute, the interval at which their last
+    // use is written.
     await runner.query('ALTER TABLE api_keys SET (fillfactor = 80)');
     await runner.query('ALTER TABLE users SET (fillfactor = 90)');
 
-    // The lists of events are merged from those of each action, so there must be no other. Those that are there are not read again.
+    // The lists of events are merged from one list per action, so the constraint must list every
+    // action. Stored events are not checked again.
     await runner.query(`ALTER TABLE audit_events DROP CONSTRAINT ck_audit_events_action,
       ADD CONSTRAINT ck_audit_events_action CHECK (${ACTIONS}) NOT VALID`);
 
-    // By their tables: another schema of the search path may have one of the same name.
+    // Found by their tables: another schema of the search path may have an index with the same
+    // name.
     const replaced = (await runner.query(
       `SELECT indexrelid::regclass::text AS name FROM pg_index JOIN pg_class ON oid = indexrelid
         WHERE indrelid IN ('users'::regclass, 'audit_events'::regclass) AND relname = ANY ($1)`,
@@ -83,8 +91,9 @@ export class LightenChanges1767225960000 implements MigrationInterface {
 }
 
 /**
- * All that is needed, before anything is held for long: who has read a table and waits for us would deadlock with a lock that grows. A
- * dump that is under way holds us up, and we all others, so we give up.
+ * Takes all locks at their final strength before any of them is held for long: upgrading a lock
+ * could deadlock with a transaction that has read a table and waits for this one. A running dump
+ * would block this transaction, which would block all others, so the wait has a timeout.
  */
 async function lock(runner: QueryRunner): Promise<void> {
   await runner.query(`SET LOCAL lock_timeout = '5s'`);

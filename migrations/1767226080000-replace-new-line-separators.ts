@@ -1,12 +1,13 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * The first of four steps after which no name contains a line or paragraph separator (U+2028, U+2029). Every movement of
- * credits updates the row of a user, and an update checks every constraint of the row: a name that the new constraint
- * refuses would stop charges. So the names change first, and the constraint follows.
+ * The first of four steps after which no name contains a line or paragraph separator (U+2028,
+ * U+2029). Every movement of credits updates the row of a user, and an update checks every
+ * constraint of the row: a name that the new constraint refuses would stop charges. So the names
+ * change first, and the constraint follows.
  *
- * This step replaces the separators in whatever is written from now on, also by instances of an earlier version. It takes
- * a lock only for the moment in which the trigger is created.
+ * This step replaces the separators in names that are written from now on, also by instances of an
+ * earlier version. It holds a lock only while the trigger is created.
  */
 export class ReplaceNewLineSeparators1767226080000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {

@@ -3,8 +3,9 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 const ROWS_AT_ONCE = 500;
 
 /**
- * The second step: names that are stored already. Each changed row gets its audit event, `version` and `updated_at`, as by
- * any other change. The names are searched for without a lock; only the rows that change are locked, until the commit.
+ * The second step: names that are already stored. Each changed row gets an audit event and a new
+ * `version` and `updated_at`, as with any other change. The names are searched for without a lock;
+ * only the rows that change are locked, until the commit.
  */
 export class ReplaceStoredLineSeparators1767226140000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
@@ -29,7 +30,7 @@ export class ReplaceStoredLineSeparators1767226140000 implements MigrationInterf
     }
   }
 
-  /** The names stay as they are: the audit trail has what they were. */
+  /** The names are not changed back: the audit trail contains the earlier ones. */
   async down(): Promise<void> {
     return Promise.resolve();
   }

@@ -3,8 +3,9 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 const LISTED = `transaction_type IN ('MANUAL_ADJUSTMENT', 'NEW_USER_CREDIT', 'FINE_TUNING_JOB', 'STRIPE_CHECKOUT')`;
 
 /**
- * An API product names its own types of movements. The new constraint reads no stored entry (`NOT VALID`), so the table is
- * locked for a moment only; every entry that the old one allowed passes it, which the next step verifies.
+ * An API product may choose its own types of movements. The new constraint reads no stored entry
+ * (`NOT VALID`), so the table is locked only briefly. Every entry that the old constraint allowed
+ * passes it, which the next step verifies.
  */
 export class FreeTransactionTypes1767226320000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
@@ -14,7 +15,7 @@ export class FreeTransactionTypes1767226320000 implements MigrationInterface {
         CHECK (transaction_type COLLATE "C" ~ '^[A-Z][A-Z0-9_]{0,31}$') NOT VALID`);
   }
 
-  /** Entries are never changed, so those of other types stay; only new ones are then refused. */
+  /** Entries are never changed, so those of other types stay; only new entries are then refused. */
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`SET LOCAL lock_timeout = '5s'`);
     await runner.query(`ALTER TABLE credit_entries DROP CONSTRAINT ck_credit_entries_transaction_type,

@@ -1,8 +1,8 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * Adds the scopes of keys; null is everything. Instances of version 1 would ignore them, so the
- * column that their lookup reads gets another name: a forgotten one authenticates no caller.
+ * Adds the scopes of keys; null allows everything. Instances of version 1 would ignore scopes, so
+ * the column that their lookup reads is renamed: a forgotten instance authenticates no caller.
  */
 export class AddScopes1767226440000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {

@@ -1,8 +1,8 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * Adds the key for which credits were spent. The index has only entries of keys, of which there are
- * none yet.
+ * Adds the key for which credits were spent. The index contains only entries with a key, of which
+ * there are none yet.
  */
 export class AddKeysOfCreditEntries1767226560000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {

@@ -1,8 +1,8 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * Finds the owner of the visible part of a key. Changes of keys wait while the index is built; on a
- * large database it is made beforehand, CONCURRENTLY: docs/operations.md.
+ * Indexes keys by their visible part, to find their owners. Changes of keys wait while the index is
+ * built; on a large database, create it beforehand, CONCURRENTLY: docs/operations.md.
  */
 export class IndexKeyPrefixes1767226800000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {

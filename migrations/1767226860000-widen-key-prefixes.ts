@@ -4,10 +4,10 @@ const BEFORE = '^ua_[0-9A-Za-z]{5}$';
 const AFTER = '^[a-z][a-z0-9]{0,11}(_[a-z0-9]{1,8})?_[0-9A-Za-z]{5}$';
 
 /**
- * Makes room for prefixes other than `ua_`. A wider `varchar` rewrites no row and the new constraint
- * reads none (`NOT VALID`), so the table is locked for a moment only. Every stored prefix passes the
- * new constraint, which the next step verifies. The old constraint is dropped in the same statement:
- * PostgreSQL would otherwise compare it with every row again, for the new type.
+ * Makes room for prefixes other than `ua_`. A wider `varchar` rewrites no row and the new
+ * constraint reads none (`NOT VALID`), so the table is locked only briefly. Every stored prefix
+ * passes the new constraint, which the next step verifies. The old constraint is dropped in the
+ * same statement: PostgreSQL would otherwise compare it with every row again, for the new type.
  */
 export class WidenKeyPrefixes1767226860000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
@@ -18,8 +18,9 @@ export class WidenKeyPrefixes1767226860000 implements MigrationInterface {
   }
 
   /**
-   * Refuses while a live key has another prefix: older versions do not accept it. For keys that have
-   * ended, the wider column and constraint stay, since every change of a row checks them.
+   * Refuses while a live key has another prefix: older versions do not accept it. The wider column
+   * and constraint stay for expired and revoked keys, since every change of a row checks the
+   * constraint.
    */
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`SET LOCAL lock_timeout = '5s'`);

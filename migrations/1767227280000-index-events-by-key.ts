@@ -1,10 +1,10 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * Finds the events of the key that made the change, but for users who change their own profile:
- * the most frequent change would write to a further index. These are found by their user. Changes
- * wait while the index is built; on a large database it is made beforehand, CONCURRENTLY:
- * docs/operations.md.
+ * Indexes events by the key that made the change, except changes that users make to their own
+ * profile: the most frequent change would otherwise write to a further index. Those events are
+ * found by their user. Changes wait while the index is built; on a large database, create it
+ * beforehand, CONCURRENTLY: docs/operations.md.
  */
 export class IndexEventsByKey1767227280000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {

@@ -1,8 +1,9 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * Adds holds, and the credits that they hold of each account. A column with a constant default
- * rewrites no row, and the constraint is validated by the next migration: the locks last moments.
+ * Adds holds, and the held credits of each account. A column with a constant default rewrites no
+ * row, and the constraint is validated by the next migration, so the tables are locked only
+ * briefly.
  */
 export class AddHolds1767227340000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
@@ -43,8 +44,8 @@ export class AddHolds1767227340000 implements MigrationInterface {
   }
 
   /**
-   * Forgets all holds. Entries of captured ones stay. Refused while a hold is open: the credits
-   * that it holds could be spent then.
+   * Deletes all holds. Entries of captured holds stay. Refused while a hold is open, because its
+   * credits could then be spent.
    */
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`SET LOCAL lock_timeout = '5s'`);

@@ -1,19 +1,19 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * Keeps the text by which each user is found in a table of its own, beside `users`: an index of
- * names on `users` itself would be written with each change of a name, and so would all other
- * indexes of that table.
+ * Stores the text by which each user is found in a separate table: an index of names on `users`
+ * itself would be written at each change of a name, and so would all other indexes of that table.
  *
  * - A new user gets its text at once. A change of a name or address only adds the user to
  *   `renamed_users`, which has no index; the application replaces the texts later, and a search
  *   reads both.
- * - Statements that raise the version of a user, as those of the application do, add the user
- *   themselves: one INSERT for a batch costs a fourth of a trigger that runs for each row. The
- *   trigger is for changes by hand.
- * - `fold_case` has a collation of its own, so that the collation of the database does not matter:
- *   that of Unicode which PostgreSQL 17 brings along, or ICU's, or else the database's own.
- * - The tables are filled by a later migration, so that the locks last moments.
+ * - Statements that raise the version of a user, as those of the application do, must add the user
+ *   themselves: one INSERT for a batch costs a quarter of a trigger that runs for each row. The
+ *   trigger is for manual changes.
+ * - `fold_case` uses a fixed collation, so that its result does not depend on the collation of the
+ *   database: PostgreSQL 17's built-in Unicode collation, else that of ICU, else that of the
+ *   database.
+ * - A later migration fills the tables, so that tables are locked only briefly.
  */
 export class PrepareUserSearch1767227700000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
@@ -30,9 +30,10 @@ export class PrepareUserSearch1767227700000 implements MigrationInterface {
           CREATE FUNCTION fold_case(value text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
             AS $$ SELECT replace(lower(value %s), U&'\\03c2', U&'\\03c3') $$ $f$, folding);
       END $do$`);
-    await runner.query('GRANT EXECUTE ON FUNCTION fold_case(text) TO PUBLIC'); // as it is by default, like PostgreSQL's own
+    await runner.query('GRANT EXECUTE ON FUNCTION fold_case(text) TO PUBLIC'); // the default, as for PostgreSQL's own functions
 
-    // With more values than by default, a word that one user in a thousand has is known to be rare.
+    // With a higher statistics target, the planner knows that a word of one user in a thousand is
+    // rare.
     await runner.query(`CREATE TABLE user_search_texts (
       user_id uuid   CONSTRAINT pk_user_search_texts PRIMARY KEY,
       version bigint NOT NULL,

@@ -24,15 +24,15 @@ const INDEXES = {
 };
 
 /**
- * Finds events by the user who made the change, by the key that changed and by the request, and
+ * Indexes events by the user who made the change, by the changed key and by the request, and
  * entries by their type.
  *
- * - The indexes of events leave out users who change their own profile, the most frequent change,
- *   which would write to each of them. These events are found by their user, or by the time of the
- *   request.
- * - A change from the command line tells the account of the operator. An import is an event of no
- *   one user.
- * - Changes wait while the indexes are built; on a large database they are made beforehand,
+ * - The indexes of events omit changes that users make to their own profile, the most frequent
+ *   change, which would otherwise write to each of them. Those events are found by their user, or
+ *   by the time of the request.
+ * - A change from the command line records the account of the operator. The event of an import
+ *   belongs to no single user.
+ * - Changes wait while the indexes are built; on a large database, create them beforehand,
  *   CONCURRENTLY: docs/operations.md.
  */
 export class ExplainChanges1767227760000 implements MigrationInterface {
@@ -55,7 +55,7 @@ export class ExplainChanges1767227760000 implements MigrationInterface {
         CHECK (action IN (${listOf(NEW_ACTIONS)}) AND (user_id IS NOT NULL OR action = 'users.imported')) NOT VALID`);
   }
 
-  /** Events of imports stay, so the column cannot be NOT NULL again where there are some. */
+  /** Events of imports stay, so the column becomes NOT NULL again only if there are none. */
   async down(runner: QueryRunner): Promise<void> {
     await runner.query('LOCK TABLE audit_events, credit_entries, credit_holds IN ACCESS EXCLUSIVE MODE');
     const imports = (await runner.query('SELECT FROM audit_events WHERE user_id IS NULL LIMIT 1')) as object[];

@@ -1,13 +1,13 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * Adds the texts of all users, and indexes them. Requests go on meanwhile; only the creation of
- * users waits. The index needs pg_trgm, which is a trusted extension: the right to create in the
- * database is enough. Without that right there is no index, and `search` is refused with the remedy.
- * With `fastupdate`, the creation of one user in some thousands would take the time for all of them,
- * more than a statement has.
+ * Adds the texts of all users, and indexes them. Requests are served meanwhile; only the creation
+ * of users waits. The index needs pg_trgm, which is a trusted extension: the right to create in the
+ * database is enough. Without that right there is no index, and `search` is refused with the
+ * remedy. `fastupdate` is off: with it, one in some thousands of creations would process all
+ * pending entries, which takes longer than the statement timeout.
  *
- * Administrators get an index as well, since they are few among all users.
+ * Administrators also get an index, since they are few among all users.
  */
 export class IndexUserSearch1767227820000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
@@ -30,7 +30,7 @@ export class IndexUserSearch1767227820000 implements MigrationInterface {
     await runner.query('CREATE INDEX ix_users_administrators ON users (created_at DESC, id DESC) WHERE is_admin');
   }
 
-  /** Leaves the extension, which may be used by others. The tables are dropped by the step before. */
+  /** Keeps the extension, which others may use. Undoing the previous step drops the tables. */
   async down(runner: QueryRunner): Promise<void> {
     await runner.query('DROP INDEX ix_users_administrators');
     await runner.query('DROP INDEX IF EXISTS ix_user_search_texts_text');

@@ -13,13 +13,16 @@ const ACTIONS = [
 
 const listOf = (actions: readonly string[]): string => actions.map((action) => `'${action}'`).join(', ');
 
-/** The list is a new one: the stored events are not read again, and the lock lasts a moment. */
+/** Replaces the constraint without reading stored events, so the table is locked only briefly. */
 const replacement = (actions: readonly string[], ofNoUser: readonly string[]): string => `ALTER TABLE audit_events
   DROP CONSTRAINT ck_audit_events_action,
   ADD CONSTRAINT ck_audit_events_action
     CHECK (action IN (${listOf(actions)}) AND (user_id IS NOT NULL OR action IN (${listOf(ofNoUser)}))) NOT VALID`;
 
-/** Allows the events of an erased user, and of an archive of events, which is of no one user. */
+/**
+ * Allows the event of an erased user, and that of an archive of events, which belongs to no single
+ * user.
+ */
 export class AllowErasuresAndArchives1767228000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`SET LOCAL lock_timeout = '5s'`);
@@ -28,7 +31,9 @@ export class AllowErasuresAndArchives1767228000000 implements MigrationInterface
     );
   }
 
-  /** Events are never changed, so those of the two actions stay; only new ones are then refused. */
+  /**
+   * Events are never changed, so those of the two actions stay; only new events are then refused.
+   */
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`SET LOCAL lock_timeout = '5s'`);
     await runner.query(replacement(ACTIONS, ['users.imported']));

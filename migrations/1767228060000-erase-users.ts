@@ -4,11 +4,12 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
  * `erase_user` replaces the name, the address and the names of the keys of a user, in the rows, in
  * the texts of the search and in the audit trail.
  *
- * - It runs with the rights of its caller, and turns a trigger of `audit_events` off, so only the
- *   owner of the table can run it, whatever else is granted.
+ * - It runs with the rights of its caller, and disables a trigger of `audit_events`, so only the
+ *   owner of the table can run it, whatever rights are granted.
  * - The lock on `audit_events` comes first: a change that has begun ends before the rows are
- *   locked, and a change that begins later waits until the trigger is on again. Reads go on.
- * - The trigger is on again in the same transaction, however that ends.
+ *   locked, and a change that begins later waits until the trigger is enabled again. Reads
+ *   continue.
+ * - The trigger is enabled again in the same transaction, however the transaction ends.
  */
 export class EraseUsers1767228060000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {

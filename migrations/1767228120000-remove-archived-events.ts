@@ -2,8 +2,8 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
  * `remove_archived_events` removes audit events whose archive is itself recorded by an event. Like
- * `erase_user`, it can be run by the owner of the table alone, and turns the trigger off for its
- * own transaction. The events of archives are never removed.
+ * `erase_user`, only the owner of the table can run it, and it disables the trigger for its own
+ * transaction. Events that record archives are never removed.
  */
 export class RemoveArchivedEvents1767228120000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
