@@ -1,6 +1,6 @@
 /*
- * Loaded before the application (`--import`): every request to the database is a statement of its
- * own, without batches.
+ * Loaded before the application (`--import`): every request to the database is a separate
+ * statement, without batches.
  */
 import { type BatchHandlers, StatementBatcher } from '../src/database/statement-batcher.js';
 

@@ -1,21 +1,20 @@
 import pg from 'pg';
 
-/** Rows of each statement: often enough for a sign of life. */
+/** Rows of each statement: few enough that progress is reported often. */
 const CHUNK = 500_000;
 
 /**
- * One user has as many entries and events as this share of all: lists of one user must be quick as
- * well.
+ * One user has 1/`HEAVY_SHARE` of all entries and events: lists of one user must be fast as well.
  */
 const HEAVY_SHARE = 10;
 export const HEAVY_USER = '00000000-0000-4000-8000-000000000001';
 
 /**
- * Fills a migrated database with users, and as many keys, audit events and credit entries that add
- * up. Constraints and indexes are taken off and put back behind the rows, and triggers do not fire:
- * a tenth of the time.
+ * Fills a migrated database with users and the same number of keys, audit events and consistent
+ * credit entries. Constraints and indexes are dropped before and created again after the rows, and
+ * triggers do not fire, which takes a tenth of the time.
  *
- * @param say is told what is being done
+ * @param say called with progress messages
  */
 export async function fill(url: string, users: number, say: (message: string) => void): Promise<void> {
   const client = new pg.Client({ connectionString: url });
@@ -50,7 +49,7 @@ export async function fill(url: string, users: number, say: (message: string) =>
       await run(ROWS, [from, Math.min(from + CHUNK - 1, users), users]);
       say(`${String(Math.min(from + CHUNK - 1, users))} of ${String(users)} users`);
     }
-    // The triggers that keep them have not run.
+    // The triggers that maintain the texts have not run.
     await run(`INSERT INTO user_search_texts SELECT id, version, fold_case(name || chr(10) || email) FROM users`);
     structures.reverse();
     for (const [index, { create }] of structures.entries()) {
@@ -65,12 +64,12 @@ export async function fill(url: string, users: number, say: (message: string) =>
   }
 }
 
-/** Twenty, so that each is frequent. */
+/** Twenty names, so that each is frequent. */
 const FIRST_NAMES =
   'Ada Alan Barbara Claude Dorothy Edsger Frances Grace Hedy Ivan Joan Katherine Linus Margaret Niklaus Olga Peter Radia Sophie Tim'.split(
     ' ',
   );
-/** Surnames are three of them: 27,000, so that each is rare. */
+/** Surnames consist of three syllables: 27,000 surnames, so that each is rare. */
 const SYLLABLES =
   'ba ce di fo gu ha je ki lo mu na pe qui ro su ta ve wi xo zu bra cle dri flo gru kle pri sto tra vul'.split(' ');
 
@@ -97,8 +96,8 @@ const ROWS = `
   SELECT id, 1, 1, 'new-user-credit', 'NEW_USER_CREDIT', 'APPLICATION', created_at FROM made`;
 
 /**
- * In the order in which they are taken off; put back in the opposite one: foreign keys need the
- * primary keys of others.
+ * Constraints and indexes in the order in which they are dropped. They are created again in reverse
+ * order: foreign keys need the primary keys of other tables.
  */
 export const STRUCTURES = `
   SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS drop,

@@ -12,7 +12,7 @@ import { runMigrations } from '../src/database/run-migrations.js';
 import { STRUCTURES } from './fill.js';
 import { query } from './seed.js';
 
-/** Users, who have the rows in equal shares; and the months that the rows are from. */
+/** Number of users, who have equal shares of the rows, and of months that the rows cover. */
 const USERS = 10_000;
 const MONTHS = 36;
 
@@ -20,14 +20,15 @@ const CHUNK = 500_000;
 const CHANGES = 3_000;
 const LISTS = 30;
 
-/** Rows that are copied to see what a logical backup of them takes. */
+/** Number of rows that are copied to measure the size of a logical backup. */
 const BACKED_UP = 200_000;
 
 /**
- * What data that only grows costs, and whether partitions by month would help: `rows` audit events
- * and as many credit entries, beside the same events in partitions and beside a small database.
+ * Measures the cost of append-only data, and whether partitions by month would help: compares
+ * `rows` audit events and the same number of credit entries with the same events in partitions, and
+ * with a small database.
  *
- * @param serverUrl of a server whose databases are the caller's to create
+ * @param serverUrl of a server on which the caller may create databases
  */
 export async function measureGrowth(serverUrl: string, rows: number): Promise<void> {
   const create = async (name: string, template = 'template1'): Promise<string> => {
@@ -90,11 +91,11 @@ const GROWN = `
   INSERT INTO credit_entries (id, user_id, credits, balance_after, transaction_id, transaction_type, actor, actor_user_id, actor_key_id, request_id, created_at)
   SELECT id_at(created_at), user_id, 1, n / $4::int + 1, gen_random_uuid()::text, 'VERIFICATION', 'API_KEY', user_id, user_id, gen_random_uuid()::text, created_at
     FROM made`.replaceAll(
-  'id_at(created_at)', // as `time_ordered_uuid`, of an earlier time
+  'id_at(created_at)', // like `time_ordered_uuid`, but for an earlier time
   `(lpad(to_hex((date_part('epoch', created_at) * 1000)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid`,
 );
 
-/** The trial: the events in partitions of a month. @returns the milliseconds that it took */
+/** Moves the events into partitions of one month. @returns the duration in milliseconds */
 async function partition(url: string): Promise<number> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
@@ -117,7 +118,7 @@ async function partition(url: string): Promise<number> {
   await client.query(`SET maintenance_work_mem = '512MB'`);
   await client.query('INSERT INTO audit_events SELECT * FROM plain_events');
   await client.query('DROP TABLE plain_events');
-  // The key of partitions must be a part of every unique constraint.
+  // The partition key must be a part of every unique constraint.
   await client.query('ALTER TABLE audit_events ADD CONSTRAINT pk_audit_events PRIMARY KEY (id, created_at)');
   for (const { definition } of indexes) await client.query(definition);
   await client.query('CREATE STATISTICS st_audit_events_user_id_action (mcv) ON user_id, action FROM audit_events');
@@ -128,7 +129,7 @@ async function partition(url: string): Promise<number> {
   return performance.now() - start;
 }
 
-/** As a `PATCH` of a name: the user and its event in one statement, prepared. */
+/** Like a `PATCH` of a name: the user and its event in one prepared statement. */
 const CHANGE = `
   WITH changed AS (UPDATE users SET name = $2, version = version + 1, updated_at = clock_timestamp() WHERE id = $1 RETURNING id)
   INSERT INTO audit_events (action, user_id, actor, actor_user_id, actor_key_id, request_id, changes)
@@ -179,7 +180,7 @@ interface Plan {
   readonly 'QUERY PLAN': readonly [{ readonly 'Planning Time': number; readonly 'Execution Time': number }];
 }
 
-/** The first statement of each list: that of the rows, and not the count. */
+/** Compares the first statement of each list, which reads the rows, without the count. */
 async function compareLists(databases: Readonly<Record<string, string>>): Promise<void> {
   const user = (await query<{ id: string }>(databases.plain ?? '', `SELECT md5('user 77')::uuid AS id`))[0]?.id ?? '';
   const lists: readonly (readonly [string, AuditEventFilter])[] = [

@@ -1,6 +1,6 @@
 /*
- * `npm run bench -- --holds`: a hold and its capture, beside two charges. Both are two requests,
- * which count as one unit.
+ * `npm run bench -- --holds`: a hold and its capture, compared with two charges. Both are two
+ * requests, which count as one unit.
  */
 import type autocannon from 'autocannon';
 import type { Load } from './load.js';

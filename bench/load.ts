@@ -1,8 +1,7 @@
 /*
- * The load, in a process of its own: each connection has users of its own and renames them in turn,
- * so that the last name of each is known, spends or holds a credit of one account after the other,
- * or has keys verified. Takes its orders as JSON in its only argument, and prints what it saw as
- * JSON.
+ * The load generator, in a separate process: each connection renames its own users in turn, so that
+ * the last name of each is known, or spends or holds a credit of one account after the other, or
+ * verifies keys. Takes a `Load` as JSON in its only argument, and prints a `Seen` as JSON.
  */
 import autocannon from 'autocannon';
 import { type Holding, holdings } from './holds.js';
@@ -14,17 +13,20 @@ export interface Load {
   readonly kind: 'GET' | 'PATCH' | 'charge' | Holding | Verification;
   /** One for each user. */
   readonly keys: readonly string[];
-  /** Users whose credits are spent or held, with the first key. */
+  /** Users whose credits are spent or held, in requests with the first key. */
   readonly accounts: readonly string[];
   readonly connections: number;
-  /** Units of all connections together: requests, or pairs of them where the kind names two. */
+  /**
+   * Number of units of all connections together: requests, or pairs of requests if the kind names
+   * two.
+   */
   readonly amount: number;
   /**
-   * So many of them first, which are not measured: meanwhile the generator's own code is being
-   * compiled.
+   * Number of units before these that are not measured, because the generator's own code is being
+   * compiled meanwhile.
    */
   readonly unmeasured: number;
-  /** Tells the names and transactions of one run from those of another. */
+  /** Distinguishes the names and transactions of one run from those of another. */
   readonly run: string;
 }
 
@@ -32,13 +34,19 @@ export interface Seen {
   readonly perSecond: number;
   readonly p50: number;
   readonly p99: number;
-  /** Answers other than 200 and 201 or that did not allow it, and units without all of them. */
+  /**
+   * The number of responses other than 200 and 201 or that refused the call, and of units with
+   * missing responses.
+   */
   readonly failed: number;
-  /** By key: the name that was sent last. */
+  /** The name that was sent last, by key. */
   readonly names: Readonly<Record<string, string>>;
 }
 
-/** Names that each user gets in turn: consecutive ones differ, so every request is a change. */
+/**
+ * Number of names that each user gets in turn: consecutive names differ, so every request is a
+ * change.
+ */
 const NAMES = 4;
 
 async function load(order: Load): Promise<Seen> {
@@ -52,9 +60,9 @@ async function load(order: Load): Promise<Seen> {
   const durations: number[] = [];
 
   let start = 0;
-  let end = 0; // of the last answer: the generator itself looks up only once a second whether it is done
+  let end = 0; // of the last response: the generator itself checks only once a second whether it is done
   const result = await autocannon({
-    url: urls as unknown as string, // one connection each in turn, of which its types know nothing
+    url: urls as unknown as string, // one for each connection in turn, which its types do not allow
     connections,
     amount: amount * unit,
     setupClient: (client) => {
@@ -99,7 +107,7 @@ interface Turn {
   readonly name: string;
 }
 
-/** What one connection sends, again and again. */
+/** The requests that one connection sends repeatedly. */
 function requests(
   order: Load,
   own: readonly string[],

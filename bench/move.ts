@@ -10,10 +10,11 @@ import { query } from './seed.js';
 const POLL_MS = 100;
 
 /**
- * `users-api move` of so many users, with as many keys, events and entries: killed after half of
- * its time, repeated, and run undisturbed, each into a database of its own.
+ * Measures `users-api move` of this number of users, with the same number of keys, events and
+ * entries: killed after half of its duration and repeated, and run without interruption, each into
+ * a separate database.
  *
- * @param serverUrl of a server whose databases are the caller's to create
+ * @param serverUrl of a server on which the caller may create databases
  */
 export async function measureMove(serverUrl: string, users: number): Promise<void> {
   const create = async (name: string): Promise<string> => {
@@ -36,7 +37,7 @@ export async function measureMove(serverUrl: string, users: number): Promise<voi
 
 interface Moved {
   readonly seconds: number;
-  /** The most resident memory that the command had. */
+  /** The maximum resident memory of the command. */
   readonly MB: number;
 }
 

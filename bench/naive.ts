@@ -1,4 +1,4 @@
-/* The second reference: the same route as the tutorials of NestJS and TypeORM would have it. */
+/* The second reference: the same route, written as in the tutorials of NestJS and TypeORM. */
 import 'reflect-metadata';
 import { createHash } from 'node:crypto';
 import {

@@ -12,8 +12,8 @@ interface Profile {
 const TOP = 40;
 
 /**
- * Prints where a process spent its own time, by package and by function, in percent of the time
- * that it was busy.
+ * Prints the self time of a process, by package and by function, in percent of the time that it was
+ * busy.
  */
 export function summarize(json: string): void {
   const { nodes, samples, timeDeltas } = JSON.parse(json) as Profile;

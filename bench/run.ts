@@ -1,27 +1,29 @@
 /*
- * `npm run bench`: ours against a bare server and a naive one, in alternating rounds of one run.
- * See docs/performance.md.
+ * `npm run bench`: compares this application ("ours") with a bare server and a naive one, in
+ * alternating rounds of one run. See docs/performance.md.
  *
- * - `--rounds 5`: how often each is measured.
- * - `--seconds 8`: about how long each time, after a second of warming up.
+ * - `--rounds 5`: how many times each is measured.
+ * - `--seconds 8`: the approximate duration of each measurement, after a warm-up of one second.
  * - `--only PATCH`: one method.
  * - `--no-naive`: without the naive server.
  *
- * What is compared instead:
+ * Other comparisons:
  * - `--against v1.0.0`: ours, the version of another git revision, and the bare server. Against
  *   HEAD it is an A/A run, whose spread is the tolerance of this machine.
- * - `--users 10000000`: ours on a small database and on one of so many users, and the lists of the
- *   large one.
+ * - `--users 10000000`: ours on a small database and on one with this number of users, and the
+ *   lists of the large one.
  * - `--ledger`: charges over many accounts and of one, also with two processes of ours; with
- *   `--against`, `--batches`, `--instances` and `--profile`, what these compare.
- * - `--holds`: a hold and its capture beside two charges.
- * - `--verify`: forward-auth and verify beside GET, and a verify that charges beside two requests.
- * - `--growth 10000000`: what so many events and entries cost, and events in partitions.
- * - `--move 1000000`: how long `users-api move` of so many users takes.
- * - `--instances 2`: one process of ours, and so many.
- * - `--batches`: ours with each question to the database alone, and with batches.
- * - `--traces`: ours without traces, and with a trace of every request.
- * - `--profile`: where the time of ours goes.
+ *   `--against`, `--batches`, `--instances` or `--profile`, the contenders of that option.
+ * - `--holds`: a hold and its capture, compared with two charges.
+ * - `--verify`: forward-auth and verify compared with GET, and a verify that charges compared with
+ *   two requests.
+ * - `--growth 10000000`: the cost of this number of events and entries, and of events in
+ *   partitions.
+ * - `--move 1000000`: the duration of `users-api move` of this number of users.
+ * - `--instances 2`: one process of ours, and this number of processes.
+ * - `--batches`: ours with a separate statement for each request to the database, and with batches.
+ * - `--traces`: ours without tracing, and with a trace of every request.
+ * - `--profile`: a CPU profile of ours.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -49,18 +51,18 @@ import { buildRevision, versionIn } from './version.js';
 const CONNECTIONS = 32;
 
 /**
- * For each load: both its generator, which is a new process each time, and a server that has rested
- * are slow at first.
+ * Before each load: both its generator, which is a new process each time, and an idle server are
+ * slow at first.
  */
 const WARM_UP_SECONDS = 1;
 
 const METHODS = ['PATCH', 'GET'] as const;
 
-/** What is requested: a request for each caller in turn, or a charge of each account in turn. */
+/** The requests of a load: one for each caller in turn, or a charge of each account in turn. */
 interface Task {
   readonly title: string;
   readonly kind: Load['kind'];
-  /** By default all. */
+  /** Number of accounts; all by default. */
   readonly accounts?: number | undefined;
 }
 
@@ -89,7 +91,7 @@ const { values: options } = parseArgs({
   },
 });
 
-/** What to measure: a program, on a database of its own. */
+/** A program to measure, on its own database. */
 interface Contender {
   readonly name: string;
   readonly program: string;
@@ -97,15 +99,15 @@ interface Contender {
   readonly env?: NodeJS.ProcessEnv;
   /** Processes that share the load; 1 by default. */
   readonly instances?: number;
-  /** Users beside those who call; none by default. */
+  /** Number of users in addition to the callers; none by default. */
   readonly users?: number;
-  /** True for another version of ours, which creates its own schema at a first start. */
+  /** True for another version of ours, which creates its own schema at its first start. */
   readonly migratesItself?: boolean;
 }
 
-/** With the flags of `npm start` and of the image. */
+/** Ours with the flags of `npm start` and of the container image. */
 const OURS = versionIn('.');
-/** The same, not bundled: a profile then shows modules, and single ones can be replaced. */
+/** Ours without bundling: a profile then shows modules, and single modules can be replaced. */
 const UNBUNDLED = { ...OURS, program: resolve('dist/src/main.js') };
 
 const BARE = join(import.meta.dirname, 'bare.js');
@@ -149,13 +151,13 @@ class Server {
     return new Server(name, urls, databaseUrl, keys, accounts, startMs, children);
   }
 
-  /** Resident memory in MB, of all its processes. */
+  /** Resident memory of all processes, in MB. */
   memory(): number {
     const status = this.children.map(({ pid }) => readFileSync(`/proc/${String(pid)}/status`, 'utf8'));
     return status.reduce((sum, text) => sum + Number(/VmRSS:\s+(\d+)/.exec(text)?.[1]) / 1024, 0);
   }
 
-  /** @param run begins with no other run */
+  /** @param run a name that does not start with the name of another run */
   async load({ kind, accounts }: Task, amount: number, run: string, unmeasured = 0): Promise<Measured> {
     const { urls, keys } = this;
     const charged = this.accounts.slice(0, accounts);
@@ -187,8 +189,8 @@ class Server {
   }
 
   /**
-   * CPU time until now: of its processes, and of its sessions in the database. A session that the
-   * pool closes after 10 idle seconds is one of another load.
+   * CPU time until now, of the processes and of their sessions in the database. A session that the
+   * pool closes after 10 idle seconds belongs to another load.
    */
   private async cpu(): Promise<{ readonly processMs: number; readonly databaseMs: number }> {
     const sessions = await query<{ pid: number }>(
@@ -206,20 +208,23 @@ class Server {
   }
 }
 
-/** What a load has seen, and the CPU time that each of its requests took. */
+/** The results of a load, and the CPU time of each of its requests. */
 interface Measured extends Seen {
   readonly processMs: number;
   readonly databaseMs: number;
 }
 
-/** User and system time of a process, of which Linux counts hundredths of a second; 0 for none. */
+/**
+ * User and system time of a process, which Linux counts in hundredths of a second; 0 without a
+ * process.
+ */
 function cpuMs(pid: number | undefined): number {
   try {
     const [, fields = ''] = readFileSync(`/proc/${String(pid)}/stat`, 'utf8').split(') ');
     const [user, system] = fields.split(' ').slice(11, 13);
     return (Number(user) + Number(system)) * 10;
   } catch {
-    return 0; // it has ended
+    return 0; // the process has ended
   }
 }
 
@@ -236,7 +241,7 @@ async function run({ name, program, flags = [], env = {} }: Contender, databaseU
       PATH: process.env.PATH,
       PORT: '0',
       DATABASE_URL: databaseUrl,
-      // Counted, as in production, but never reached.
+      // Requests are counted, as in production, but never exceed the limit.
       RATE_LIMIT_PER_MINUTE: '999999999',
       ...env,
     },
@@ -339,7 +344,7 @@ else if (options.users !== undefined) {
 }
 process.exit(0);
 
-/** Takes traces, on the cores that all share, and counts their bytes. */
+/** A collector that receives traces on the same CPU cores, and counts their bytes. */
 async function startCollector(): Promise<{ readonly url: string; readonly received: () => number }> {
   let received = 0;
   const server = createServer((request, response) => {
@@ -352,7 +357,7 @@ async function startCollector(): Promise<{ readonly url: string; readonly receiv
   return { url: `http://127.0.0.1:${String(port)}`, received: () => received };
 }
 
-/** The first is what the others are compared with. */
+/** Compares contenders with the first of them. */
 async function compare(contenders: readonly Contender[]): Promise<void> {
   const servers = await startAll(contenders);
   for (const task of tasks)
@@ -365,14 +370,14 @@ async function compare(contenders: readonly Contender[]): Promise<void> {
   for (const server of servers) await server.stop();
 }
 
-/** Kinds of requests that are compared with the first of them. */
+/** Kinds of requests that are compared with the first kind. */
 interface Kinds {
   readonly title: string;
   readonly kinds: readonly Load['kind'][];
   readonly accounts?: number;
 }
 
-/** Compares kinds of requests to one server, those of each group with the first of it. */
+/** Compares kinds of requests to one server, within each group with its first kind. */
 async function compareKinds(groups: readonly Kinds[]): Promise<void> {
   const [server] = await startAll([{ name: 'ours', ...OURS }]);
   if (!server) return;
@@ -393,14 +398,14 @@ async function startAll(contenders: readonly Contender[]): Promise<readonly Serv
   return servers;
 }
 
-/** What is measured in turn with others. */
+/** A measurement that alternates with others. */
 interface Series {
   readonly name: string;
   readonly server: Server;
   readonly task: Task;
 }
 
-/** Measures them in alternating rounds, and prints each beside the first. */
+/** Measures all series in alternating rounds, and prints each compared with the first. */
 async function measure(title: string, series: readonly Series[]): Promise<void> {
   const rates = new Map<string, number>(); // units in a second
   for (const { name, server, task } of series) {
@@ -410,7 +415,7 @@ async function measure(title: string, series: readonly Series[]): Promise<void> 
   }
   const seen = new Map<string, Measured[]>(series.map(({ name }) => [name, []]));
   for (let round = 0; round < Number(options.rounds); round += 1) {
-    // Each begins as often as the others.
+    // Each series starts a round equally often.
     const turn = series.map((_, index) => series[(index + round) % series.length]);
     for (const one of turn) {
       if (!one) continue;
@@ -455,7 +460,7 @@ async function measure(title: string, series: readonly Series[]): Promise<void> 
   );
 }
 
-/** Pages of the lists of a large database, each asked for 50 times. */
+/** Measures pages of the lists of a large database, each requested 50 times. */
 async function lists({ urls: [url = ''], keys: [key = ''], databaseUrl }: Server): Promise<void> {
   await query(databaseUrl, `UPDATE users SET is_admin = true WHERE email = 'caller-1@example.com'`);
   const headers = { 'x-api-key': key };

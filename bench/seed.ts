@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import pg from 'pg';
 import { generateApiKey } from '../src/common/api-key-format.js';
 
-/** Users whose keys the load uses; the rest of a large database is made by the database itself. */
+/** Number of users whose keys the load uses; SQL creates the other users of a large database. */
 export const CALLERS = 960;
 
-/** Makes active users with a key each. @returns the keys */
+/** Creates active users with a key each. @returns the keys */
 export async function seedCallers(url: string): Promise<string[]> {
   const keys = Array.from({ length: CALLERS }, () => generateApiKey());
   const column = await digestColumn(url);
@@ -39,10 +39,10 @@ export async function seedAccounts(url: string): Promise<string[]> {
 }
 
 /**
- * Compares the ledger with what was answered: an entry for each, balances that are the sums of the
- * entries, and each `balance_after` the sum up to it.
+ * Compares the ledger with the responses: there must be an entry for each, balances must be the
+ * sums of the entries, and each `balance_after` the sum up to its entry.
  *
- * @param run the begin of the transaction ids
+ * @param run the prefix of the transaction ids
  * @throws when anything differs
  */
 export async function checkLedger(url: string, run: string, answered: number): Promise<void> {
@@ -64,7 +64,7 @@ export async function checkLedger(url: string, run: string, answered: number): P
     throw new Error(`${String(answered)} movements were answered, and the ledger has ${JSON.stringify(row)}`);
 }
 
-/** The column of the digests, which has another name in versions before 2.0. */
+/** The name of the column of digests, which differs in versions before 2.0. */
 async function digestColumn(url: string): Promise<string> {
   const [row] = await query<{ name: string }>(
     url,

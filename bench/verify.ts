@@ -1,11 +1,14 @@
 /*
- * `npm run bench -- --verify`: what gateways and services ask, beside `GET /v1/users/me` and beside
- * the two requests that a charge would take otherwise.
+ * `npm run bench -- --verify`: the requests of gateways and services, compared with `GET
+ * /v1/users/me` and with the two requests that a charge would otherwise take.
  */
 import type autocannon from 'autocannon';
 import type { Load } from './load.js';
 
-/** The requests of a unit; all but the last two have one, and charge nothing. */
+/**
+ * The requests of a unit. Only the last two kinds charge credits, and only `verify, then charge`
+ * has two requests.
+ */
 export type Verification = 'forward-auth' | 'verify' | 'verify, then charge' | 'verify with a charge';
 
 /** Tasks that are compared with the first of their group. */

@@ -3,13 +3,13 @@ import { mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync } from 'no
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
-/** A built version of the server: what `npm run start:prod` runs there. */
+/** A built version of the server, as `npm run start:prod` runs it. */
 export interface Version {
   readonly program: string;
   readonly flags: readonly string[];
 }
 
-/** The version in a directory, with the flags that its own package.json starts it with. */
+/** The version in a directory, with the flags of the start script in its package.json. */
 export function versionIn(directory: string): Version {
   const { scripts } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as {
     scripts: Record<string, string>;
@@ -19,7 +19,7 @@ export function versionIn(directory: string): Version {
 }
 
 /**
- * Checks a revision of this repository out into a directory of its own and builds it there. The
+ * Checks out a revision of this repository into a temporary directory and builds it there. The
  * directory is removed when the process exits.
  *
  * @param revision anything that `git rev-parse` takes
