@@ -1,4 +1,4 @@
-# The programs, built with everything that building needs.
+# Builds the programs, with all build dependencies.
 FROM node:26-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
@@ -8,7 +8,7 @@ COPY migrations migrations
 COPY src src
 RUN npm run build
 
-# What production runs: no development tools, and no embedded PostgreSQL, so DATABASE_URL must be set.
+# The production image: no development tools, and no embedded PostgreSQL, so DATABASE_URL must be set.
 FROM node:26-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
@@ -23,5 +23,5 @@ COPY package.json ./
 USER node
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 3000}/livez`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-# What the flag is for: docs/performance-history.md, "Start and size".
+# The purpose of the flag: docs/performance-history.md, "Start and size".
 CMD ["node", "--no-allocation-site-pretenuring", "dist/app/main.js"]

@@ -4,16 +4,16 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /*
- * Compiles src and migrations into dist, and bundles the application. With --if-changed only if
- * something that goes into that is not what it was at the last build: contents are compared, since
- * `git checkout` and copies set any time.
+ * Compiles src and migrations into dist, and bundles the application. With --if-changed, only if an
+ * input has changed since the last build: contents are compared, since `git checkout` and copies
+ * change modification times.
  */
 
 const STAMP = 'dist/sources.sha256'; // nest build empties dist first, so a build that fails leaves none
 const INPUTS = [
   ...['src', 'migrations'],
   ...['build.js', 'esbuild.config.js', 'nest-cli.json', 'package.json', 'tsconfig.json', 'tsconfig.build.json'],
-  'node_modules/.package-lock.json', // what npm installed: the bundle has parts of it
+  'node_modules/.package-lock.json', // the installed packages: the bundle contains parts of them
 ];
 
 function digest() {
@@ -32,7 +32,7 @@ function digest() {
   return hash.digest('hex');
 }
 
-const sources = digest(); // before the build: what changes during it is built next time
+const sources = digest(); // before the build: changes made during it are built next time
 const isBuilt = existsSync('dist/app/main.js') && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === sources;
 if (!isBuilt || !process.argv.includes('--if-changed')) {
   const { status } = spawnSync('nest build', { shell: true, stdio: 'inherit' });

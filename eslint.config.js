@@ -4,8 +4,8 @@ import jest from 'eslint-plugin-jest';
 import tseslint from 'typescript-eslint';
 
 /**
- * The folders of src from the lowest layer up. A folder imports lower layers only, and none of its
- * own layer.
+ * The folders of src from the lowest layer up. A folder may import only lower layers, and no other
+ * folder of its own layer.
  */
 const LAYERS = [
   ['common'],
@@ -22,13 +22,13 @@ const LAYERS = [
   ['cli'],
 ];
 
-/** The client is a package of its own: neither depends on the other. */
+/** The client is a separate package: neither depends on the other. */
 const CLIENT = {
   group: ['**/clients/**', '@users-api/client', 'openapi-fetch'],
   message: 'The server never depends on its client.',
 };
 
-/** Files at the root of src that put the features together: for startup and cli. */
+/** Files at the root of src that combine the features. Only startup and cli may import them. */
 const COMPOSITION = ['app.module', 'app.setup', 'entities', 'users-api.module', 'host-application', 'index'];
 
 const layerRules = LAYERS.flatMap((folders, level) =>
@@ -74,31 +74,30 @@ export default defineConfig(
     extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
-      // A Nest module is a class with nothing in it but its decorator.
+      // A Nest module is a class that has only a decorator.
       '@typescript-eslint/no-extraneous-class': ['error', { allowWithDecorator: true }],
       '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'inline-type-imports' }],
       '@typescript-eslint/explicit-module-boundary-types': 'error',
-      // Entities and responses are shapes: their mappers write them as object literals.
+      // Entities and responses are plain shapes: their mappers create them as object literals.
       '@typescript-eslint/no-unsafe-class-instance-assignment': 'off',
       '@typescript-eslint/no-misused-spread': 'off',
-      'no-control-regex': 'off', // refusing control characters is what some of ours are for
+      'no-control-regex': 'off', // some regular expressions refuse control characters
     },
   },
   {
     files: ['**/*.spec.ts', '**/*.e2e-spec.ts', 'test/**/*.ts'],
     rules: {
-      // Jest's matchers (`expect.any`) are typed `any`, and its `each` hands over what it was
-      // given.
+      // Jest's matchers (`expect.any`) and the arguments of its `each` are typed `any`.
       '@typescript-eslint/no-unsafe-assignment': 'off',
       '@typescript-eslint/explicit-module-boundary-types': 'off',
     },
   },
   {
     files: ['**/*.spec.ts', 'test/**/*-spec.ts'],
-    ignores: ['test/leaks/**'], // which are started and left
+    ignores: ['test/leaks/**'], // fixtures that leave programs running on purpose
     plugins: { jest },
     rules: {
-      // No test that cannot fail.
+      // Refuses tests that cannot fail.
       'jest/expect-expect': ['error', { assertFunctionNames: ['expect', 'expect*', '**.expect'] }],
       'jest/no-conditional-expect': 'error',
       'jest/no-disabled-tests': 'error',
@@ -139,7 +138,7 @@ export default defineConfig(
     rules: { 'local/comment-width': 'error' },
   },
   {
-    // The checks and the responses of a route are declared by @Operation, and nowhere else.
+    // Only @Operation may declare the checks and the responses of a route.
     files: ['src/**/*.controller.ts'],
     rules: {
       'no-restricted-imports': [

@@ -17,13 +17,13 @@ const shared = {
   },
 };
 
-/** Of tests that call servers. */
+/** Options of tests that call servers. */
 const calling = { ...shared, testEnvironment: '<rootDir>/test/support/failing-requests.environment.js' };
 
 /** @type {import('jest').Config} */
 export default {
   collectCoverageFrom: ['src/**/*.ts', '!src/**/*.spec.ts', 'clients/typescript/src/*.ts'],
-  // A process that must be started, killed and started again takes its time on a busy machine.
+  // Starting, killing and restarting a process takes long on a busy machine.
   testTimeout: Math.max(60_000, 2_000 * Number(process.env.CHAOS_SECONDS ?? 60)),
   maxWorkers: '100%',
   projects: [

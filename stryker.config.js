@@ -3,10 +3,10 @@ import jestConfig from './jest.config.js';
 
 /*
  * `npm run test:mutation`: Stryker changes one expression after the other in the modules that are
- * listed here, and runs the unit tests of the module. docs/testing.md says what for.
+ * listed here, and runs the unit tests of the module. docs/testing.md explains the purpose.
  *
- * `common/time-limits.ts` is not listed: it has numbers, which Stryker leaves as they are, and
- * assertions about them, without which they are the same.
+ * `common/time-limits.ts` is not listed: it contains numbers, which Stryker does not change, and
+ * assertions about them, whose removal changes no value.
  */
 
 const { projects, testTimeout } = jestConfig;
@@ -43,7 +43,7 @@ export default {
   plugins: ['@stryker-mutator/jest-runner'],
   coverageAnalysis: 'perTest',
   concurrency: 1,
-  // Without jest.config.js, whose other projects the copy does not have.
+  // Excludes jest.config.js, because the copy does not contain its other projects.
   ignorePatterns: ['/jest.config.js', '/.data', '/dist', '/coverage'],
   tempDirName: '.data/mutation/copies',
   reporters: ['clear-text', 'dots', 'html'],

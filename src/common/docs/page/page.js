@@ -1,10 +1,10 @@
 /*
  * The script of the page at /docs: replaces the outline by Swagger UI, with the document that the
- * page contains. It is served as it stands here.
+ * page contains. Served without a build step.
  */
 
 const spec = JSON.parse(document.getElementById('document').textContent);
-// Requests go to the place of the page, which a proxy may have put below a prefix.
+// Requests are relative to the page, which a proxy may serve below a prefix.
 spec.servers = [{ url: new URL('.', location.href).pathname.replace(/(?<=.)\/$/, '') }];
 
 const darkScheme = matchMedia('(prefers-color-scheme: dark)');
@@ -20,7 +20,7 @@ const isFound = (operation, tag, words) => {
   return words.every((word) => text.includes(word));
 };
 
-/** A search for operations: the filter of Swagger UI finds tags only. */
+/** A search for operations: Swagger UI's own filter finds only tags. */
 const search = ({ React: { createElement } }) => ({
   fn: {
     opsFilter: (tags, phrase) => {
@@ -54,7 +54,10 @@ const search = ({ React: { createElement } }) => ({
   },
 });
 
-/** Links to the operations beside the buttons that open them; Swagger UI puts them into these. */
+/**
+ * Puts the links to the operations next to the buttons that open them; Swagger UI puts the links
+ * inside the buttons.
+ */
 const permalinks = ({ React: { createElement, Fragment } }) => ({
   components: {
     OperationSummaryPath: ({ operationProps }) =>
@@ -82,7 +85,10 @@ const permalinks = ({ React: { createElement, Fragment } }) => ({
   },
 });
 
-/** Names for elements that Swagger UI leaves without one, or with one that lacks their text. */
+/**
+ * Accessible names for elements to which Swagger UI gives none, or one that lacks their visible
+ * text.
+ */
 const NAMES = [
   ['.close-modal', () => 'Close'],
   ['[aria-label="Apply credentials"]', () => 'Authorize: apply credentials'],
@@ -112,6 +118,6 @@ if (typeof SwaggerUIBundle === 'undefined') {
     tryItOutEnabled: true,
     validatorUrl: null,
   });
-  // Swagger UI reads the link of an operation only when it is loaded.
+  // Swagger UI reads the fragment of the URL only when it is loaded.
   window.addEventListener('hashchange', () => layoutActions.parseDeepLinkHash(location.hash));
 }
