@@ -129,7 +129,7 @@ export const MUTANTS = [
     from: 'name.length > 2 * MAX_NAME_LENGTH',
     to: 'name.length > MAX_NAME_LENGTH',
     killedBy: 'src/users/user-name.spec.ts',
-    title: 'into its stored form',
+    title: 'to its stored form',
   },
   {
     file: 'src/users/user-name.ts',
@@ -297,14 +297,14 @@ export const MUTANTS = [
     from: 'isExceeded: count > quota,',
     to: 'isExceeded: count >= quota,',
     killedBy: 'src/api-keys/rate-limits.service.spec.ts',
-    title: 'compares the count, which has no bound',
+    title: 'compares the count, which has no upper bound',
   },
   {
     file: 'src/api-keys/rate-limits.service.ts',
     from: 'a.resetSeconds >= b.resetSeconds ? a : b',
     to: 'a.resetSeconds >= b.resetSeconds ? b : a',
     killedBy: 'src/api-keys/rate-limits.service.spec.ts',
-    title: 'names the exceeded limit',
+    title: 'returns the exceeded limit',
   },
   {
     file: 'src/api-keys/rate-limit-rules.ts',
@@ -542,7 +542,7 @@ export const MUTANTS = [
     from: '    this.stop.abort();\n',
     to: '',
     killedBy: 'src/credits/holds/expired-holds.spec.ts',
-    title: 'at the shutdown stops the run in progress',
+    title: 'at shutdown stops the run in progress',
   },
   // credits
   {
