@@ -54,6 +54,27 @@ describe('The sweep of expired holds', () => {
     expect(await left()).toEqual({ accounts: 0, held: 0 });
   });
 
+  // Fifty thousand holds in one statement took longer than `statement_timeout`: no sweep ended any.
+  it('ends no more than 500 holds in one statement, of however many accounts', async () => {
+    await expired(4, 400);
+    await app.given.sql('CREATE TABLE ended_together (holds int)');
+    await app.given.sql(`CREATE FUNCTION count_ended() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        INSERT INTO ended_together SELECT count(*) FROM changed;
+        RETURN NULL;
+      END
+    $$`);
+    await app.given.sql(`CREATE TRIGGER tr_count_ended AFTER UPDATE ON credit_holds
+      REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_ended()`);
+
+    await sweep();
+
+    expect(await app.rows('SELECT holds FROM ended_together WHERE holds > 0 ORDER BY holds')).toEqual(
+      [100, 500, 500, 500].map((holds) => ({ holds })),
+    );
+    expect(await left()).toEqual({ accounts: 0, held: 0 });
+  });
+
   // A hundred accounts are those that one statement takes: others must not wait for them.
   it('leaves out accounts that are locked, even a hundred at the front, ends, and releases them the next time', async () => {
     await expired(150, 2);

@@ -308,22 +308,22 @@ export class CreditsRepository {
       let remain = true;
       // A locked account, or one with holds that expire meanwhile, is left to the next run.
       while (remain && !stop?.aborted) {
-        const released = await this.release(sql`SELECT unnest(${ids}::uuid[])`, sql`SKIP LOCKED`);
-        remain = released.some(({ holds }) => holds === RELEASED_TOGETHER.holds);
+        remain = (await this.release(sql`SELECT unnest(${ids}::uuid[])`, sql`SKIP LOCKED`)) === RELEASED_TOGETHER.holds;
       }
       after = ids.at(-1) ?? null;
     }
   }
 
-  /** @returns the number of ended holds for each account that had any */
-  private async release(accounts: Sql, locked: Sql, manager?: EntityManager): Promise<readonly ReleasedRow[]> {
+  /** @returns the number of ended holds */
+  private async release(accounts: Sql, locked: Sql, manager?: EntityManager): Promise<number> {
     const statement = release(accounts, locked);
     const run = (on: DataSource | EntityManager): Promise<ReleasedRow[]> => query(on, statement);
     const rows = await (manager ? run(manager) : retryingConflicts(() => run(this.database)));
+    const ended = rows.reduce((sum, { holds }) => sum + holds, 0);
     afterCommit(manager, () => {
-      this.counters.expiredHolds.inc(rows.reduce((sum, { holds }) => sum + holds, 0));
+      this.counters.expiredHolds.inc(ended);
     });
-    return rows;
+    return ended;
   }
 
   private async findByTransactionIds(userId: string, transactionIds: readonly string[]): Promise<CreditEntry[]> {

@@ -145,7 +145,8 @@ WITH account AS (
                      WHERE user_id = account.id AND status = 'OPEN' AND expires_at <= clock_timestamp()
                      ORDER BY expires_at, id
                      LIMIT 500
-                       FOR NO KEY UPDATE) AS hold),
+                       FOR NO KEY UPDATE) AS hold
+     LIMIT 500),
   ended AS (
     UPDATE credit_holds
        SET status = 'EXPIRED', settled_at = expires_at

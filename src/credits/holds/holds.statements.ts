@@ -83,14 +83,19 @@ export const FIND_HOLDS = new Statement<
 );
 
 /**
- * The maximum number of accounts whose expired holds one statement releases, and of holds of each.
+ * The maximum number of accounts whose expired holds one statement releases, and of holds of all
+ * these accounts together. The statement takes some tens of milliseconds: movements of the accounts
+ * wait for it, and `statement_timeout` would undo all of it.
  */
 export const RELEASED_TOGETHER = { accounts: 100, holds: 500 } as const;
 
+const HOLDS_TOGETHER = raw(String(RELEASED_TOGETHER.holds));
+
 /**
- * Ends holds that have expired, the oldest first, and lowers the held credits of their accounts.
- * The balance does not change, because nothing was taken. The accounts are locked first, and then
- * their holds: a hold that was captured or voided meanwhile is read again, and not changed.
+ * Ends holds that have expired, the oldest of each account first, and lowers the held credits of
+ * their accounts. The balance does not change, because nothing was taken. The accounts are locked
+ * first, and then their holds: a hold that was captured or voided meanwhile is read again, and not
+ * changed.
  *
  * @param accounts a query of the ids of the accounts
  * @param locked how to treat accounts that other transactions have locked: wait, or skip them
@@ -106,8 +111,9 @@ export const release = (accounts: Sql, locked: Sql): Sql =>
                       FROM credit_holds
                      WHERE user_id = account.id AND status = 'OPEN' AND expires_at <= clock_timestamp()
                      ORDER BY expires_at, id
-                     LIMIT ${raw(String(RELEASED_TOGETHER.holds))}
-                       FOR NO KEY UPDATE) AS hold),
+                     LIMIT ${HOLDS_TOGETHER}
+                       FOR NO KEY UPDATE) AS hold
+     LIMIT ${HOLDS_TOGETHER}),
   ended AS (
     UPDATE credit_holds
        SET status = 'EXPIRED', settled_at = expires_at
