@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { DataSource } from 'typeorm';
 import {
+  ApiKeyNotFoundError,
   ApiKeySecretTakenError,
   ApiKeysService,
   CreditsService,
@@ -192,6 +193,15 @@ describe('The exported services', () => {
     const request = { userId: ada.id, name: 'second', expiresAt: FUTURE, secret: ada.key };
 
     await expect(keys().create(request)).rejects.toThrow(ApiKeySecretTakenError);
+  });
+
+  // Such a key was created, but could neither authenticate nor be rotated.
+  it('refuse a secret that a rotation has replaced', async () => {
+    await keys().rotate(ada.id, 'first-key', { expiresAt: FUTURE, overlapSeconds: 0 });
+    const request = { userId: ada.id, name: 'second', expiresAt: FUTURE, secret: ada.key };
+
+    await expect(keys().create(request)).rejects.toThrow(ApiKeySecretTakenError);
+    await expect(keys().getByName(ada.id, 'second')).rejects.toThrow(ApiKeyNotFoundError);
   });
 
   // In the queue it would wait for the creation ahead of it, which waits for the lock of this

@@ -225,7 +225,7 @@ export class ApiKeySecretTakenError extends DomainError {
   readonly kind = 'conflict';
 
   constructor() {
-    super('There is already an API key with this secret');
+    super('There is already an API key that has this secret, or had it before a rotation');
   }
 }
 

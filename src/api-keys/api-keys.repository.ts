@@ -79,6 +79,11 @@ export class ApiKeysRepository {
     return (await query(on, sql`SELECT FROM users WHERE id = ${userId}`)).length > 0;
   }
 
+  /** Whether a rotation has replaced the secret with this digest, and its key still knows of it. */
+  async isSuperseded(digest: Buffer, on: DataSource | EntityManager = this.database): Promise<boolean> {
+    return (await query(on, sql`SELECT FROM superseded_secrets WHERE digest = ${digest}`)).length > 0;
+  }
+
   /** Whether an instant has passed, by the database's clock. */
   async hasPassed(instant: Date, on: DataSource | EntityManager = this.database): Promise<boolean> {
     const [row] = await query<{ passed: boolean }>(

@@ -118,6 +118,9 @@ export class ApiKeysService {
     refuseSuperseded(by);
     const refusal = this.creationRefusal(request, row, by);
     if (refusal) throw await this.afterOtherChecks(refusal, row, manager);
+    // A constraint compares the current secrets only. One that was generated here is new.
+    if (request.secret !== undefined && (await this.apiKeys.isSuperseded(row.digest, manager)))
+      throw new ApiKeySecretTakenError();
     const key = await this.apiKeys.insert(row, by, manager).catch((error: unknown) => {
       if (violates(error, 'uq_api_keys_user_id_name')) throw new ApiKeyNameTakenError(name);
       if (violates(error, 'uq_api_keys_digest')) throw new ApiKeySecretTakenError();
