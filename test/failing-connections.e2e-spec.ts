@@ -349,6 +349,24 @@ describe('A server that refuses a write as read-only', () => {
 describe('A pool of which one connection is unresponsive', () => {
   const open = (): BoundedPool => new BoundedPool({ connectionString: database.directUrl, max: 4, Client: PoolClient });
 
+  /** Closes a connection as after a timeout, while the server executes its statement. */
+  const abandonOne = async (pool: BoundedPool): Promise<void> => {
+    const client = await pool.connect();
+    const { processID, connection } = client as unknown as { processID: number; connection: { stream: Duplex } };
+    const statement = client.query('SELECT pg_sleep(600)').catch(() => undefined);
+    const active = `SELECT FROM pg_stat_activity WHERE pid = ${String(processID)} AND query LIKE 'SELECT pg_sleep%'`;
+    while ((await administer(active, database.directUrl)).length === 0);
+    connection.stream.destroy();
+    (client as unknown as EventEmitter).emit(UNRESPONSIVE);
+    await statement;
+    client.release(true);
+  };
+  const endAbandoned = async (pool: BoundedPool): Promise<void> => {
+    await administer(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(600)'
+                        AND datname = '${new URL(database.directUrl).pathname.slice(1)}'`);
+    while (pool.abandonedCount > 0) await new Promise(setImmediate);
+  };
+
   it('lends no idle connection that it is about to close', async () => {
     const pool = open();
     const [slow, idle] = await Promise.all([pool.connect(), pool.connect()]);
@@ -370,17 +388,7 @@ describe('A pool of which one connection is unresponsive', () => {
 
   it('refuses changes from half a pool of abandoned statements on, and takes them again once these have ended', async () => {
     const pool = open();
-    const abandon = async (): Promise<void> => {
-      const client = await pool.connect();
-      const { processID, connection } = client as unknown as { processID: number; connection: { stream: Duplex } };
-      const statement = client.query('SELECT pg_sleep(600)').catch(() => undefined);
-      const active = `SELECT FROM pg_stat_activity WHERE pid = ${String(processID)} AND query LIKE 'SELECT pg_sleep%'`;
-      while ((await administer(active, database.directUrl)).length === 0);
-      connection.stream.destroy(); // as after a timeout
-      (client as unknown as EventEmitter).emit(UNRESPONSIVE);
-      await statement;
-      client.release(true);
-    };
+    const abandon = (): Promise<void> => abandonOne(pool);
     const outcome = async (text: string): Promise<string> => {
       const client = await pool.connect();
       try {
@@ -400,9 +408,7 @@ describe('A pool of which one connection is unresponsive', () => {
     const withTwo = [await outcome(change), await outcome('SELECT FROM users LIMIT 1')];
     await Promise.all([abandon(), abandon()]);
     const withFour = [await outcome(change), await outcome('SELECT FROM users LIMIT 1'), pool.abandonedCount];
-    await administer(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(600)'
-                        AND datname = '${new URL(database.directUrl).pathname.slice(1)}'`);
-    while (pool.abandonedCount > 0) await new Promise(setImmediate);
+    await endAbandoned(pool);
     const afterwards = await outcome(change);
 
     const refused = 'The service is temporarily unavailable';
@@ -410,6 +416,29 @@ describe('A pool of which one connection is unresponsive', () => {
     expect(withTwo).toEqual([refused, 'done']);
     expect(withFour).toEqual([refused, refused, 4]);
     expect(afterwards).toBe('done');
+    await pool.end();
+  });
+
+  // Otherwise the connection goes back to the pool with the open transaction: the next movement of
+  // credits on it was acknowledged, and lost.
+  it('refuses no rollback, however many statements are abandoned', async () => {
+    const pool = open();
+    const client = await pool.connect();
+    await client.query('BEGIN');
+    await client.query('SAVEPOINT first');
+    for (let abandoned = 0; abandoned < 4; abandoned += 1) await abandonOne(pool);
+
+    const commit = await client.query('COMMIT').catch((error: unknown) => (error as Error).message);
+    const { command: rollbackOfSavepoint } = await client.query('ROLLBACK TO SAVEPOINT first');
+    const { command: rollback } = await client.query('ROLLBACK');
+    client.release();
+    await endAbandoned(pool);
+
+    expect([commit, rollbackOfSavepoint, rollback]).toEqual([
+      'The service is temporarily unavailable',
+      'ROLLBACK',
+      'ROLLBACK',
+    ]);
     await pool.end();
   });
 });

@@ -1437,6 +1437,13 @@ export const MUTANTS = [
     title: 'refuses changes from half a pool of abandoned statements on',
   },
   {
+    file: 'src/database/abandoned-connections.ts',
+    from: ' || ROLLBACK.test(text)',
+    to: '',
+    killedBy: 'test/failing-connections.e2e-spec.ts',
+    title: 'refuses no rollback',
+  },
+  {
     file: 'src/database/message-lengths.ts',
     from: 'const SHORTEST = 4;',
     to: 'const SHORTEST = 0;',
