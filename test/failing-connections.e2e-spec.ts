@@ -386,6 +386,21 @@ describe('A pool of which one connection is unresponsive', () => {
     await pool.end();
   });
 
+  it('lends a request that waits another connection, not the one that was closed just before', async () => {
+    const pool = open();
+    const [slow, ...others] = await Promise.all([pool.connect(), pool.connect(), pool.connect(), pool.connect()]);
+    const waiting = pool.connect();
+
+    await slow.query({ text: 'SELECT pg_sleep(5)', query_timeout: 1 } as pg.QueryConfig).catch(() => undefined);
+    slow.release();
+    const next = await waiting;
+    const { rows } = await next.query('SELECT 1 AS one');
+
+    expect(rows).toEqual([{ one: 1 }]);
+    for (const client of [next, ...others]) client.release();
+    await pool.end();
+  });
+
   it('refuses changes from half a pool of abandoned statements on, and takes them again once these have ended', async () => {
     const pool = open();
     const abandon = (): Promise<void> => abandonOne(pool);

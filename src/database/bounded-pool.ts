@@ -47,6 +47,12 @@ type Lent = NodeJS.EventEmitter &
 const lent = (client: pg.PoolClient): Lent => client as unknown as Lent;
 
 /**
+ * Whether the connection was closed after a timeout. The driver is told of it moments later, and
+ * until then `pg.Pool` would lend the connection to the next request that waits.
+ */
+const isClosed = ({ connection }: Lent): boolean => connection.stream.destroyed;
+
+/**
  * A `pg.Pool` with a bounded queue that abandons unusable servers:
  *
  * - When one connection is unresponsive, the idle ones are closed, since a failover or a lost NAT
@@ -73,7 +79,7 @@ export class BoundedPool extends pg.Pool {
       this.watch(lent(client));
     });
     this.on('release', (_error, client) => {
-      if (this.isOverdue(lent(client))) this.internals._expired.add(client);
+      if (isClosed(lent(client)) || this.isOverdue(lent(client))) this.internals._expired.add(client);
     });
     this.on('remove', (client) => this.readOnly.delete(lent(client)));
   }
