@@ -13,8 +13,8 @@ const INTERVAL_MS = 250;
  */
 const WRITES = /\b(?:INSERT|UPDATE|DELETE)\b/i;
 
-/** Ends a transaction or goes back to a savepoint, which never waits for a standby. */
-const ROLLBACK = /^\s*(?:ROLLBACK|ABORT)\b/i;
+/** Statements of an open transaction that write nothing, and so never wait for a standby. */
+const SAVEPOINTS = /^\s*(?:ROLLBACK|ABORT|SAVEPOINT|RELEASE)\b/i;
 
 /**
  * Ids of the server's processes that still execute a statement. Every role may see the state of its
@@ -31,10 +31,15 @@ type Borrow = <T>(work: (client: ClientBase) => Promise<T>) => Promise<T>;
  * connection, until the standby is back: without a limit these would take all of the server's
  * connections, and reads would fail with the writes.
  *
- * From half a pool on writes are refused, and from a whole pool on every statement except ROLLBACK:
- * the pool would lend the connection again with its transaction still open, and later writes on it
- * would be acknowledged without a commit. The statements are not cancelled: a commit that is
- * cancelled while it waits for a standby makes data visible that the standby does not have.
+ * From half a pool on writes are refused, and from a whole pool on every statement except:
+ *
+ * - ROLLBACK: without it, the pool would lend the connection again with its transaction still open,
+ *   and later writes on it would be acknowledged without a commit;
+ * - savepoints: if one cannot be set, TypeORM ends the whole transaction, and what its caller writes
+ *   next is in no transaction.
+ *
+ * The statements are not cancelled: a commit that is cancelled while it waits for a standby makes
+ * data visible that the standby does not have.
  */
 export class AbandonedConnections {
   private readonly processIds = new Set<number>();
@@ -57,7 +62,7 @@ export class AbandonedConnections {
   /** @returns an error for a statement that must not be sent now */
   refusal(text: string): Error | undefined {
     const { size } = this.processIds;
-    if (size < this.poolSize / 2 || text === STILL_ACTIVE || ROLLBACK.test(text)) return undefined;
+    if (size < this.poolSize / 2 || text === STILL_ACTIVE || SAVEPOINTS.test(text)) return undefined;
     if (size < this.poolSize && !WRITES.test(text)) return undefined;
     return new DatabaseUnreachableError(new Error('Statements that timed out still run in the database'), 'timeout');
   }

@@ -1438,10 +1438,10 @@ export const MUTANTS = [
   },
   {
     file: 'src/database/abandoned-connections.ts',
-    from: ' || ROLLBACK.test(text)',
+    from: ' || SAVEPOINTS.test(text)',
     to: '',
     killedBy: 'test/failing-connections.e2e-spec.ts',
-    title: 'refuses no rollback',
+    title: 'refuses neither a rollback nor a savepoint',
   },
   {
     file: 'src/database/message-lengths.ts',
