@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { ADVISORY_LOCKS } from '../src/database/advisory-locks.js';
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
+import { until } from './support/metrics.js';
 import { Programs } from './support/server-process.js';
 
 const run = promisify(execFile);
@@ -276,6 +277,38 @@ describe('users-api audit archive', () => {
     expect(again.stdout).toMatch(/^User \S+ had been erased already: nothing was changed\.\n$/);
     const unknown = await programs.cli([...words, '--yes'], { DATABASE_URL: database.url });
     expect(unknown.stderr).toBe('users-api: User with e-mail address ada@example.com not found\n');
+  });
+
+  // PostgreSQL has `transaction_timeout` from 17 on.
+  it('is not ended by a timeout that the database sets, and neither is an erasure', async () => {
+    await fill(20);
+    const env = { DATABASE_URL: database.url };
+    await programs.cli(['users', 'create', '--email', 'ada@example.com', '--name', 'Ada'], env);
+    const client = new Client({ connectionString: database.directUrl }); // has no timeouts
+    await client.connect();
+    await rows(`DO $$
+      DECLARE timeout text;
+      BEGIN
+        FOR timeout IN SELECT name FROM pg_settings
+             WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout') LOOP
+          EXECUTE format('ALTER DATABASE %I SET %I = 700', current_database(), timeout);
+        END LOOP;
+      END $$`);
+    for (const work of [
+      () => done('2021-01-01'),
+      () => programs.cli(['users', 'erase', '--email', 'ada@example.com', '--yes'], env),
+    ]) {
+      await client.query('BEGIN; LOCK TABLE audit_events IN ROW EXCLUSIVE MODE');
+      const running = work();
+      await until(
+        () => client.query(`SELECT FROM pg_locks WHERE NOT granted AND relation = 'audit_events'::regclass`),
+        ({ rowCount }) => rowCount === 1,
+      );
+      await client.query('SELECT pg_sleep(1)');
+      await client.query('COMMIT');
+      expect(await running).not.toMatchObject({ code: 1 });
+    }
+    await client.end();
   });
 
   it('users export prints one JSON document, which ends where the reader goes away', async () => {

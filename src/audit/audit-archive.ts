@@ -11,6 +11,7 @@ import { AuditTrailLockedError } from '../database/audit-trail-locked.error.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { selectList } from '../database/columns.js';
 import { longTransaction } from '../database/long-transaction.js';
+import { NO_TIMEOUTS_OR_IDLE_TIMEOUT } from '../database/no-timeouts.js';
 import { refuseOthersThanOwner } from '../database/privileges.js';
 import { query } from '../database/query.js';
 import { isLockTimeout } from '../database/retry.js';
@@ -57,7 +58,7 @@ export class AuditArchive {
   async exclusively<T>(work: () => Promise<T>): Promise<T> {
     await refuseOthersThanOwner(this.database, 'audit_events');
     return this.database.transaction(async (manager) => {
-      await query(manager, sql`SELECT set_config('idle_in_transaction_session_timeout', '0', true)`);
+      await manager.query(NO_TIMEOUTS_OR_IDLE_TIMEOUT);
       const lock = await query<{ locked: boolean }>(
         manager,
         sql`SELECT pg_try_advisory_xact_lock(${ADVISORY_LOCKS.auditArchive}) AS locked`,

@@ -32,6 +32,8 @@ export type RowCounts = Readonly<Record<string, number>>;
 const SETTINGS = {
   ...COMMAND_SETTINGS,
   idle_in_transaction_session_timeout: '0',
+  idle_session_timeout: '0', // PostgreSQL has it from 14 on,
+  transaction_timeout: '0', // and this from 17 on
   TimeZone: 'UTC',
   IntervalStyle: 'postgres',
   extra_float_digits: '1',
@@ -61,10 +63,11 @@ export async function connect(url: string): Promise<Client> {
   client.on('error', () => undefined); // the current or the next statement fails
   try {
     await client.connect();
-    await client.query('SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS s (name, value)', [
-      Object.keys(SETTINGS),
-      Object.values(SETTINGS),
-    ]);
+    await client.query(
+      `SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS wanted (name, value)
+         JOIN pg_settings USING (name)`,
+      [Object.keys(SETTINGS), Object.values(SETTINGS)],
+    );
     return client;
   } catch (error) {
     await client.end().catch(() => undefined);

@@ -3,6 +3,7 @@ import { OperatorError } from '../common/errors/operator.error.js';
 import { DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
 import { ADVISORY_LOCKS } from './advisory-locks.js';
 import { dataSourceOptions } from './data-source.options.js';
+import { NO_TIMEOUTS } from './no-timeouts.js';
 import { grantsTo, NOT_ALLOWED, refuseMissingPrivileges, refusedMigrations, type Table } from './privileges.js';
 import { COMMAND_SETTINGS, refuseUnsuitableSettings } from './session-settings.js';
 import { UnusableDatabaseError } from './unusable-database.js';
@@ -66,6 +67,7 @@ export function runMigrations(url: string, options: MigrationOptions = {}): Prom
 const locked = <T>(dataSource: DataSource, work: (manager: EntityManager) => Promise<T>): Promise<T> =>
   dataSource.transaction(async (manager) => {
     await manager.query(SET_LOCALLY, [Object.keys(COMMAND_SETTINGS), Object.values(COMMAND_SETTINGS)]);
+    await manager.query(NO_TIMEOUTS);
     await manager.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCKS.migration]);
     return work(manager);
   });

@@ -1,6 +1,7 @@
 import type { ClientBase } from 'pg';
 import type { Sql } from 'sql-template-tag';
 import type { DataSource, ObjectLiteral } from 'typeorm';
+import { NO_TIMEOUTS } from './no-timeouts.js';
 
 /** Milliseconds for a response: a timeout for servers that do not respond at all. */
 const RESPONSE_TIMEOUT_MS = 10 * 60_000;
@@ -8,9 +9,9 @@ const RESPONSE_TIMEOUT_MS = 10 * 60_000;
 export type Query = <Row extends ObjectLiteral>(statement: Pick<Sql, 'text' | 'values'>) => Promise<Row[]>;
 
 /**
- * Runs statements that may take long on one connection of the pool, without `statement_timeout`,
- * each in its own transaction. JIT is off: the statements read slices, and compiling their
- * expressions takes longer than running them.
+ * Runs statements that may take long on one connection of the pool, without timeouts, each in its
+ * own transaction. JIT is off: the statements read slices, and compiling their expressions takes
+ * longer than running them.
  */
 export async function withoutTimeouts<T>(database: DataSource, work: (query: Query) => Promise<T>): Promise<T> {
   const runner = database.createQueryRunner();
@@ -18,7 +19,7 @@ export async function withoutTimeouts<T>(database: DataSource, work: (query: Que
     const client = (await runner.connect()) as ClientBase;
     return await work(async <Row extends ObjectLiteral>({ text, values }: Pick<Sql, 'text' | 'values'>) => {
       await runner.startTransaction();
-      await runner.query('SET LOCAL statement_timeout = 0; SET LOCAL jit = off');
+      await runner.query(`SET LOCAL jit = off; ${NO_TIMEOUTS}`);
       const statement = { text, values, query_timeout: RESPONSE_TIMEOUT_MS };
       const { rows } = await client.query<Row>(statement);
       await runner.commitTransaction();

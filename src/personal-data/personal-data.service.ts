@@ -6,6 +6,7 @@ import { violates } from '../common/errors/constraint.js';
 import { AuditTrailLockedError } from '../database/audit-trail-locked.error.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { longTransaction } from '../database/long-transaction.js';
+import { NO_TIMEOUTS_OR_IDLE_TIMEOUT } from '../database/no-timeouts.js';
 import { refuseOthersThanOwner } from '../database/privileges.js';
 import { query } from '../database/query.js';
 import { isLockTimeout } from '../database/retry.js';
@@ -33,8 +34,7 @@ export class PersonalDataService {
     await runner.startTransaction('REPEATABLE READ');
     try {
       await runner.query('SET TRANSACTION READ ONLY');
-      await runner.query('SET LOCAL statement_timeout = 0');
-      await runner.query('SET LOCAL idle_in_transaction_session_timeout = 0'); // the reader may be slow
+      await runner.query(NO_TIMEOUTS_OR_IDLE_TIMEOUT); // the reader may be slow
       const { user: userPart, ...lists } = EXPORT_PARTS;
       const [user] = userPart ? ((await runner.query(exportedRows(userPart), [userId])) as ObjectLiteral[]) : [];
       if (!user) throw new UserNotFoundError({ id: userId });

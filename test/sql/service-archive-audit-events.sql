@@ -3,11 +3,11 @@ SELECT quote_ident(current_user) AS role, relowner::regrole::text AS owner, pg_h
 
 START TRANSACTION;
 
-SELECT set_config('idle_in_transaction_session_timeout', '0', true);
+SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout');
 
 SELECT pg_try_advisory_xact_lock($1) AS locked;
 
-SELECT set_config('statement_timeout', '0', true);
+SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout');
 
 SELECT audit_events.id, audit_events.created_at AS "createdAt", audit_events.action, audit_events.user_id AS "userId", audit_events.api_key_id AS "apiKeyId", audit_events.actor, audit_events.actor_user_id AS "actorUserId", audit_events.actor_key_id AS "actorKeyId", audit_events.request_id AS "requestId", audit_events.actor_account AS "actorAccount", audit_events.changes
   FROM ((SELECT * FROM audit_events WHERE action = $1 AND created_at < $2 AND (created_at, id) > ($3, $4) ORDER BY created_at, id LIMIT $5)

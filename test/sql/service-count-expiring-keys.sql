@@ -1,6 +1,6 @@
 START TRANSACTION;
 
-SET LOCAL statement_timeout = 0; SET LOCAL jit = off;
+SET LOCAL jit = off; SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout');
 
 SELECT count(*) AS keys
   FROM api_keys

@@ -3,7 +3,7 @@ SELECT quote_ident(current_user) AS role, relowner::regrole::text AS owner, pg_h
 
 START TRANSACTION;
 
-SELECT set_config('statement_timeout', '0', true);
+SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout');
 
 SELECT erase_user($1, $2) AS erased;
 

@@ -4,9 +4,7 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 
 SET TRANSACTION READ ONLY;
 
-SET LOCAL statement_timeout = 0;
-
-SET LOCAL idle_in_transaction_session_timeout = 0;
+SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout');
 
 SELECT id, created_at, updated_at, status, is_admin, name, email, rate_limit_per_minute, version::float8 AS version, credits_balance::float8 AS credits_balance, (CASE WHEN users.credits_held = 0 THEN 0
               ELSE users.credits_held - (SELECT coalesce(sum(amount), 0) FROM credit_holds
