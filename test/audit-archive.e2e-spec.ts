@@ -226,6 +226,24 @@ describe('users-api audit archive', () => {
     expect(recorded).toEqual([]);
   });
 
+  // Killed after the file had its name, and before an event recorded it.
+  it('continues an archive of which no event tells with its own day only', async () => {
+    await fill(20);
+    await rows(`CREATE TRIGGER tr_unrecorded BEFORE INSERT ON audit_events
+      FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_history()`);
+    const unrecorded = await archive('2021-01-01');
+    await rows('DROP TRIGGER tr_unrecorded ON audit_events');
+    const all = await stored();
+
+    const other = await archive('2021-01-02');
+    expect([unrecorded.code, other.code]).toEqual([1, 1]);
+    expect(other.stderr).toMatch(
+      /old\.jsonl ends at 2020-12-31T23:59:59\.999Z, and later events are from before that day: choose another file\n$/,
+    );
+    expect(await stored()).toEqual(all);
+    expect(await done('2021-01-01')).toMatchObject({ events: 20, removed: 20 });
+  });
+
   it('is refused while another command archives', async () => {
     await fill(20);
     const all = await stored();

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import sql, { empty, join } from 'sql-template-tag';
+import sql, { empty, join, type Sql } from 'sql-template-tag';
 import { DataSource } from 'typeorm';
 import type { Actor } from '../audit-trail/actor.js';
 import { actorColumnNames, actorValues } from '../audit-trail/actor-columns.js';
@@ -46,6 +46,12 @@ export class ArchivingError extends OperatorError {
 /** Events that record archives stay, so that the audit trail itself shows what was removed. */
 const REMOVABLE = AUDIT_ACTIONS.filter((action) => action !== 'audit.archived');
 
+/** The greatest UUID. */
+const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+
+const recordOf = (sha256: string): Sql =>
+  sql`SELECT id, changes FROM audit_events WHERE action = 'audit.archived' AND changes -> 'sha256' ->> 'after' = ${sha256}`;
+
 @Injectable()
 export class AuditArchive {
   constructor(@InjectDatabase() private readonly database: DataSource) {}
@@ -90,6 +96,16 @@ export class AuditArchive {
     );
   }
 
+  /** Whether there are events after one instant and before another, but for those of archives. */
+  async hasEvents(after: Date, before: Date): Promise<boolean> {
+    return (await this.findOldest(before, { createdAt: after, id: LAST_ID })).length > 0;
+  }
+
+  /** Whether an event records an archive of this content. */
+  async isRecorded(sha256: string): Promise<boolean> {
+    return (await query(this.database, recordOf(sha256))).length > 0;
+  }
+
   /**
    * Records an archive as an event, before the archived events are removed. Safe to repeat: an
    * archive with the same content is recorded once.
@@ -104,7 +120,7 @@ export class AuditArchive {
     const rows = await query<{ id: string; before: Date }>(
       this.database,
       sql`WITH found AS (
-    SELECT id, changes FROM audit_events WHERE action = 'audit.archived' AND changes -> 'sha256' ->> 'after' = ${sha256}),
+    ${recordOf(sha256)}),
   recorded AS (
     INSERT INTO audit_events (action, changes, ${actorColumnNames})
     SELECT 'audit.archived', ${JSON.stringify(changes)}::jsonb, ${actorValues(by)}

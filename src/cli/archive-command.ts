@@ -54,7 +54,8 @@ async function archiveEvents(
   file: string,
   interrupted: AbortSignal,
 ): Promise<Archived> {
-  if (!(await exists(file))) {
+  const isContinued = await exists(file);
+  if (!isContinued) {
     const events = await withProgress('Writing', (onProgress) =>
       writeArchive(file, oldestFirst(archive, before, onProgress, interrupted)),
     );
@@ -63,6 +64,10 @@ async function archiveEvents(
   const written = await verifyArchive(file);
   const { count, last, sha256 } = written;
   if (last >= before) throw new Error(`${file} has later events than those before that day: choose another file`);
+  if (isContinued && !(await archive.isRecorded(sha256)) && (await archive.hasEvents(last, before)))
+    throw new Error(
+      `${file} ends at ${last.toISOString()}, and later events are from before that day: choose another file`,
+    );
   const recorded = await archive.record({ ...written, file: basename(file), before }, COMMAND_LINE);
   if (recorded.before.getTime() !== before.getTime())
     throw new Error(
