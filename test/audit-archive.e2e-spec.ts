@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { appendFile, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { appendFile, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
@@ -343,5 +343,20 @@ describe('users-api audit archive', () => {
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ format: 'users-api/user-export', user: { email: 'ada@example.com' } });
     expect({ stdout: piped.stdout, stderr: piped.stderr }).toEqual({ stdout: '{', stderr: 'status 141\n' });
+
+    const slow = programs.shell(
+      '{ $CLI users export --email ada@example.com; echo "status $?" >&2; } | { until [ -e go ]; do sleep 0.1; done; cat; }',
+      env,
+    );
+    const fetching = `pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'FETCH%'`;
+    await until(
+      () => rows(`SELECT ${fetching} AND state = 'idle in transaction' AND state_change < now() - interval '1 s'`),
+      ({ length }) => length === 1,
+    );
+    await rows(`SELECT pg_terminate_backend(pid) FROM (SELECT ${fetching}) AS export`);
+    await writeFile(join(programs.cwd, 'go'), '');
+    const lost = await slow;
+    expect(lost.stderr).toBe('users-api: The connection to the database was lost.\nstatus 1\n');
+    expect(() => JSON.parse(lost.stdout) as unknown).toThrow(SyntaxError);
   });
 });

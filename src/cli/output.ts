@@ -1,5 +1,6 @@
 import { fstatSync, writeFileSync } from 'node:fs';
 import Table from 'cli-table3';
+import { QueryRunnerAlreadyReleasedError } from 'typeorm';
 import { redactKeys } from '../common/api-key-format.js';
 import { OperatorError } from '../common/errors/operator.error.js';
 import { visible, visibleLines } from './visible.js';
@@ -98,6 +99,8 @@ export const noteMoreRows = (limit: number): void => {
  * message a line feed is part of a value.
  */
 export function messageOf(error: unknown): string {
+  // TypeORM releases the query runner of a connection that is lost between two statements.
+  if (error instanceof QueryRunnerAlreadyReleasedError) return 'The connection to the database was lost.';
   const message = redactKeys(error instanceof Error ? error.message : String(error));
   return error instanceof OperatorError ? message : visible(message);
 }
