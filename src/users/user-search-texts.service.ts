@@ -2,20 +2,20 @@ import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } fro
 import { DataSource } from 'typeorm';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { withoutTimeouts } from '../database/without-timeouts.js';
-import { REPLACE_TEXTS, REPLACED_TOGETHER } from './user-search.js';
+import { query } from '../database/query.js';
+import { HAS_RENAMED, REPLACE_TEXTS, REPLACED_TOGETHER } from './user-search.js';
 
 const REPLACE_EVERY_MS = 60_000;
 
 /**
  * Replaces the texts by which users are found, outside the request path: a change of a name only
- * records the user, and until the text is replaced, a search also reads the name of that user. A
- * failure here never fails a request; the next attempt follows within a minute.
+ * records the user, and until the text is replaced, a search also reads the name of that user. The
+ * change may be made by any process, or by hand. A failure here never fails a request; the next
+ * attempt follows within a minute.
  */
 @Injectable()
 export class UserSearchTexts implements OnModuleInit, OnApplicationShutdown {
   private readonly logger = new Logger(UserSearchTexts.name);
-  /** True at first: earlier processes may have left changed users. */
-  private hasChanges = true;
   private running: Promise<void> | undefined;
   private timer: NodeJS.Timeout | undefined;
 
@@ -23,11 +23,6 @@ export class UserSearchTexts implements OnModuleInit, OnApplicationShutdown {
 
   onModuleInit(): void {
     this.timer = setInterval(() => void this.replace(), REPLACE_EVERY_MS).unref();
-  }
-
-  /** Records that this process has changed users. */
-  note(): void {
-    this.hasChanges = true;
   }
 
   /** Replaces the texts of all users that were changed before the call, if any. */
@@ -39,15 +34,14 @@ export class UserSearchTexts implements OnModuleInit, OnApplicationShutdown {
   }
 
   private async run(): Promise<void> {
-    if (!this.hasChanges) return;
-    this.hasChanges = false;
     try {
-      await withoutTimeouts(this.database, async (query) => {
+      const [found] = await query<{ readonly renamed: boolean }>(this.database, HAS_RENAMED);
+      if (!found?.renamed) return;
+      await withoutTimeouts(this.database, async (replaceSome) => {
         for (let renamed = REPLACED_TOGETHER; renamed === REPLACED_TOGETHER;)
-          renamed = (await query<{ readonly renamed: number }>(REPLACE_TEXTS))[0]?.renamed ?? 0;
+          renamed = (await replaceSome<{ readonly renamed: number }>(REPLACE_TEXTS))[0]?.renamed ?? 0;
       });
     } catch (error) {
-      this.hasChanges = true;
       this.logger.warn({ err: error }, 'The texts by which renamed users are found could not be replaced');
     }
   }

@@ -45,6 +45,9 @@ export const SEARCHABLE = sql`SELECT reltuples AS users,
   FROM pg_class
  WHERE oid = to_regclass('users')`;
 
+/** Whether the texts of some users are to be replaced. Writes nothing. */
+export const HAS_RENAMED = sql`SELECT EXISTS (SELECT FROM renamed_users) AS renamed`;
+
 /**
  * Maximum number of users whose texts one statement replaces: some hundred milliseconds of work.
  */

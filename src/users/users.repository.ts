@@ -15,7 +15,6 @@ import { firstOf, IncompleteResultError } from '../database/statement.js';
 import { StatementBatcher } from '../database/statement-batcher.js';
 import { type User, USER_STATUSES, type UserStatus } from './user.entity.js';
 import { SEARCHABLE, searchFor } from './user-search.js';
-import { UserSearchTexts } from './user-search-texts.service.js';
 import { SearchUnavailableError } from './users.errors.js';
 import {
   type ChangedUserRow,
@@ -102,7 +101,6 @@ export class UsersRepository {
   constructor(
     @InjectDatabase() private readonly database: DataSource,
     private readonly events: UsersApiEvents,
-    private readonly searchTexts: UserSearchTexts,
     counters: Counters,
   ) {
     this.patches = new StatementBatcher({
@@ -213,7 +211,6 @@ export class UsersRepository {
 
   private async runPatches(run: RunPatches, patches: readonly Patch[]): Promise<Map<string, User>> {
     const rows = await run(this.database, patches);
-    this.searchTexts.note();
     const actors = new Map(patches.map(({ id, actor }) => [id, actor]));
     for (const row of rows) this.events.publishAudited('user.updated', row, actors.get(row.id) ?? APPLICATION);
     return new Map(rows.map((row) => [row.id, toUser(row)]));

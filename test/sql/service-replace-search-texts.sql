@@ -1,3 +1,5 @@
+SELECT EXISTS (SELECT FROM renamed_users) AS renamed;
+
 START TRANSACTION;
 
 SET LOCAL jit = off; SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout');
