@@ -28,6 +28,7 @@ import { IndexUserSearch1767227820000 } from '../../migrations/1767227820000-ind
 import { AllowErasuresAndArchives1767228000000 } from '../../migrations/1767228000000-allow-erasures-and-archives.js';
 import { EraseUsers1767228060000 } from '../../migrations/1767228060000-erase-users.js';
 import { RemoveArchivedEvents1767228120000 } from '../../migrations/1767228120000-remove-archived-events.js';
+import { FoldDottedCapitalI1767228180000 } from '../../migrations/1767228180000-fold-dotted-capital-i.js';
 
 /** Every migration, oldest first. A test compares this list with the folder. */
 export const MIGRATIONS = [
@@ -61,4 +62,5 @@ export const MIGRATIONS = [
   AllowErasuresAndArchives1767228000000,
   EraseUsers1767228060000,
   RemoveArchivedEvents1767228120000,
+  FoldDottedCapitalI1767228180000,
 ];
