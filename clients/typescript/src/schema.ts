@@ -3795,7 +3795,7 @@ export interface operations {
                  */
                 api_key_id?: string;
                 /**
-                 * @description Only what the request with this `X-Request-Id` changed. An id that the API has made has the time of its request, and is enough; with one that the caller has chosen, add `user_id`, `actor_user_id` or `actor_key_id`, or a `start_date` and an `end_date` that are at most one day apart, unless changes of users are left out
+                 * @description Only what the request with this `X-Request-Id` changed. An id that the API has made has the time of its request, and is enough; with one that the caller has chosen, add `user_id`, `actor_user_id` or `actor_key_id`, or a `start_date` and an `end_date` that are at most one day apart, unless changes of users are left out. A UUID of version 7 counts as one that the API has made
                  * @example 0198c5a2-7b1e-7d21-a3f4-9d8e7c6b5a40
                  */
                 request_id?: string;
