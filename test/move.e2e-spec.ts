@@ -4,6 +4,7 @@ import { Client } from 'pg';
 import { ADVISORY_LOCKS } from '../src/database/advisory-locks.js';
 import { administer, createDatabase, ownName, type TestDatabase } from './support/database.js';
 import { ending } from './support/leftovers.js';
+import { until } from './support/metrics.js';
 import { type Ended, type Program, Programs } from './support/server-process.js';
 
 /** A row of each table at least, with values that a text format could change. */
@@ -390,6 +391,40 @@ describe('users-api move', () => {
       expect(again).toMatchObject({ code: 0, stderr: '' });
       expect(await contentOf(target.directUrl)).toEqual(before);
       expect(await contentOf(source.directUrl)).toEqual(before);
+    });
+
+    // The source is closed and the target full by then: the message must not suggest that nothing
+    // has happened.
+    it.each([
+      ['SIGINT', 130, /^users-api: Interrupted\. The move is complete, .* run users-api credits reconcile\n$/],
+      [
+        'a lost connection',
+        1,
+        /^users-api: The move is complete, .* run users-api credits reconcile \(.*connection.*\)\n$/,
+      ],
+    ])('while the ledger is reconciled, by %s, says that the move is complete', async (by, status, message) => {
+      const before = await contentOf(source.directUrl);
+      const moving = programs.start('cli', ['move', '--to', target.directUrl], env());
+      await untilItWaits(moving);
+      const locker = new Client({ connectionString: target.directUrl });
+      await locker.connect();
+      const locked = locker.query('BEGIN; LOCK TABLE credit_holds IN ACCESS EXCLUSIVE MODE');
+      await holder.query('SELECT pg_advisory_unlock($1)', [LOCK]);
+      await locked;
+      const waiting = `SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'credit_holds'::regclass`;
+      await until(
+        () => locker.query(waiting),
+        ({ rowCount }) => rowCount === 1,
+      );
+      const ended = moving.end(by === 'SIGINT' ? by : undefined);
+      if (by !== 'SIGINT') await locker.query(`SELECT pg_terminate_backend(pid) FROM (${waiting}) AS waiting`);
+      await sleep(200);
+      await locker.end();
+      const { code, stderr } = await ended;
+
+      expect({ code, stderr }).toEqual({ code: status, stderr: expect.stringMatching(message) as string });
+      expect(await contentOf(target.directUrl)).toEqual(before);
+      expect(await refusal()).toContain('read-only transaction');
     });
 
     it('shows its progress in a terminal', async () => {

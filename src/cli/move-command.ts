@@ -18,7 +18,7 @@ import {
   reopenSource,
   type RowCounts,
 } from './move-database.js';
-import { InterruptedError, print, printLine, printTable, say } from './output.js';
+import { InterruptedError, messageOf, print, printLine, printTable, say } from './output.js';
 import { withProgress } from './progress.js';
 import { readSecret } from './read-secret.js';
 import { counted } from './visible.js';
@@ -118,7 +118,7 @@ async function moveTo(target: string, config: AppConfig, { stop, grantTo, json }
       await source.close();
     }
   })();
-  const differences = await reconcile(target, config);
+  const differences = await stop.interrupting((interrupted) => reconcile(target, config, interrupted));
   report({ rows, differences }, { target, place: source.place }, json);
   if (differences.length > 0)
     throw new Error(
@@ -197,11 +197,25 @@ async function move(
 /** Missing in @types/pg. */
 const pidOf = (client: Client): number => (client as unknown as { readonly processID: number }).processID;
 
-async function reconcile(target: string, config: AppConfig): Promise<Differences> {
+/** @throws InterruptedError, or MoveError; both say that the move itself is complete */
+async function reconcile(target: string, config: AppConfig, interrupted: AbortSignal): Promise<Differences> {
   const logger = await createLogger({ level: 'warn', pretty: config.logPretty }, 2);
-  return withDatabase(config, target, logger, (app) =>
-    withProgress('Reconciling', (onProgress) => app.get(CreditsService, { strict: false }).reconcile(onProgress)),
-  );
+  try {
+    return await withDatabase(config, target, logger, (app) =>
+      withProgress('Reconciling', (onProgress) =>
+        app.get(CreditsService, { strict: false }).reconcile((share) => {
+          interrupted.throwIfAborted(); // between two slices, when the connection is free
+          onProgress(share);
+        }),
+      ),
+    );
+  } catch (error) {
+    const complete =
+      `The move is complete, and the source takes no changes any more. Set DATABASE_URL: ${withoutPassword(target)}. ` +
+      'Only its ledger was not reconciled to the end: run users-api credits reconcile';
+    if (interrupted.aborted) throw new InterruptedError(`Interrupted. ${complete}`, interrupted.reason as number);
+    throw new MoveError(`${complete} (${messageOf(error)})`, { cause: error });
+  }
 }
 
 function report(
