@@ -35,8 +35,8 @@ type Borrow = <T>(work: (client: ClientBase) => Promise<T>) => Promise<T>;
  *
  * - ROLLBACK: without it, the pool would lend the connection again with its transaction still open,
  *   and later writes on it would be acknowledged without a commit;
- * - savepoints: if one cannot be set, TypeORM ends the whole transaction, and what its caller writes
- *   next is in no transaction.
+ * - savepoints: if one cannot be set, TypeORM ends the whole transaction, and what its caller
+ *   writes next is in no transaction.
  *
  * The statements are not cancelled: a commit that is cancelled while it waits for a standby makes
  * data visible that the standby does not have.
