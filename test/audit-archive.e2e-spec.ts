@@ -167,7 +167,10 @@ describe('users-api audit archive', () => {
       [
         [1, 'users-api: /old.jsonl is the archive of the events before 2020-12-31: choose another file\n'],
         [1, 'users-api: /old.jsonl is not what was archived: its checksum is not that of /old.jsonl.sha256.\n'],
-        [1, 'users-api: /old.jsonl is no complete archive: /old.jsonl.sha256 cannot be read. Choose another file.\n'],
+        [
+          1,
+          'users-api: /old.jsonl is not a complete archive: /old.jsonl.sha256 cannot be read. Choose another file.\n',
+        ],
       ],
     );
     expect(await stored()).toEqual(all);
@@ -221,7 +224,7 @@ describe('users-api audit archive', () => {
 
     expect([code, stderr.replace(programs.cwd, '')]).toEqual([
       1,
-      'users-api: /old.jsonl has later events than those before that day: choose another file\n',
+      'users-api: /old.jsonl has events that are not from before that day: choose another file\n',
     ]);
     expect(recorded).toEqual([]);
   });

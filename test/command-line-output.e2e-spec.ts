@@ -204,7 +204,7 @@ describe('What users-api prints', () => {
       const wrong = await programs.cli(['users', 'list', '--limit', HOSTILE], env);
       const unreadable = await programs.cli(['users', 'import', `${HOSTILE}.csv`], env);
 
-      expect(replayed.stderr).toBe(`Transaction ${ESCAPED} was there already: nothing was moved this time.\n`);
+      expect(replayed.stderr).toBe(`Transaction ${ESCAPED} already exists: nothing was moved this time.\n`);
       expect(unknown.stderr).toBe(`users-api: User with e-mail address ${ESCAPED} not found\n`);
       expect(wrong.stderr).toContain('\\u001b[2J\\u001b[H');
       expect(unreadable.stderr).toContain(`${ESCAPED}.csv`);

@@ -157,7 +157,7 @@ describe('users-api', () => {
     expect(table.stdout).toMatch(/E-MAIL[\s\S]+new@example\.com[\s\S]+old@example\.com/);
     expect(table.stderr).toBe('');
     expect(JSON.parse(json.stdout)).toEqual([expect.objectContaining({ email: 'new@example.com' })]);
-    expect(json.stderr).toBe('This is the newest one, and there are more: --limit takes up to 10000.\n');
+    expect(json.stderr).toBe('This is the newest one, and there are more: --limit accepts up to 10000.\n');
   });
 
   it('users list filters by status and by the whole address, as HTTP does', async () => {
@@ -294,7 +294,7 @@ describe('users-api', () => {
     expect([taken, last, nothing].map(({ code, stderr }) => [code, stderr])).toEqual([
       [1, 'users-api: There is already a user with this e-mail address\n'],
       [1, 'users-api: The last active administrator cannot be deactivated, demoted or erased\n'],
-      [1, 'users-api: Say what to change, with --set-email, --set-name, --admin or --no-admin\n'],
+      [1, 'users-api: Specify a change with --set-email, --set-name, --admin or --no-admin\n'],
     ]);
     expect(promoted.code).toBe(0);
     expect(JSON.parse(demoted.stdout)).toMatchObject({ is_admin: false });
@@ -391,7 +391,7 @@ describe('users-api', () => {
       transaction_type: 'TRAINING',
     });
     expect(Date.parse(hold.expires_at) - Date.parse(hold.created_at)).toBe(3_600_000);
-    expect([held.stderr, again.stderr]).toEqual(['', 'Hold job was there already: nothing more is held.\n']);
+    expect([held.stderr, again.stderr]).toEqual(['', 'Hold job already exists: nothing more is held.\n']);
     expect(again.stdout).toBe(held.stdout);
     expect([tooMuch.code, tooMuch.stderr]).toEqual([1, 'users-api: Not enough credits are available\n']);
     expect(JSON.parse(balance.stdout)).toEqual({ credits_balance: 10, credits_held: 7, credits_available: 3 });
@@ -399,7 +399,7 @@ describe('users-api', () => {
     expect(capturedAgain.stdout).toBe(captured.stdout);
     expect([captured.stderr, capturedAgain.stderr]).toEqual([
       '',
-      `Hold ${hold.id} was captured already: nothing was moved this time.\n`,
+      `Hold ${hold.id} was already captured: nothing was moved this time.\n`,
     ]);
     expect([voidOfCaptured.code, voidOfCaptured.stderr]).toEqual([1, 'users-api: The hold is CAPTURED\n']);
     expect(JSON.parse(voided.stdout)).toMatchObject({ id: second.id, status: 'VOIDED', captured: null });
@@ -469,10 +469,7 @@ describe('users-api', () => {
       transaction_type: 'STRIPE_CHECKOUT',
     });
     expect(again.stdout).toBe(added.stdout);
-    expect([added.stderr, again.stderr]).toEqual([
-      '',
-      'Transaction a was there already: nothing was moved this time.\n',
-    ]);
+    expect([added.stderr, again.stderr]).toEqual(['', 'Transaction a already exists: nothing was moved this time.\n']);
     expect([tooMuch.code, tooMuch.stderr]).toEqual([1, 'users-api: Not enough credits are available\n']);
     expect((JSON.parse(history.stdout) as { credits: number }[]).map(({ credits }) => credits)).toEqual([-4, 10]);
     expect([history.stderr, newest.stderr]).toEqual(['', expect.stringContaining('there are more')]);
@@ -525,7 +522,7 @@ describe('users-api', () => {
     );
 
     expect(JSON.parse(stdout)).toEqual([expect.objectContaining({ name: 'second' })]);
-    expect(stderr).toBe('This is the newest one, and there are more: --limit takes up to 10000.\n');
+    expect(stderr).toBe('This is the newest one, and there are more: --limit accepts up to 10000.\n');
   });
 
   it.each([

@@ -140,7 +140,7 @@ describe('A start that cannot succeed', () => {
 
       expectRefusal(
         ended,
-        /^The database at \S+ cannot be used: the server has no TLS, which sslmode in the URL asks for\n$/,
+        /^The database at \S+ cannot be used: the server has no TLS, which sslmode in the URL requires\n$/,
       );
     });
 
@@ -167,7 +167,7 @@ describe('A start that cannot succeed', () => {
       expectRefusal(variable, refused);
       expectRefusal(
         none,
-        `The database at ${at} cannot be used: it asks for a password, and neither DATABASE_URL nor PGPASSWORD has one`,
+        `The database at ${at} cannot be used: it requires a password, and neither DATABASE_URL nor PGPASSWORD has one`,
       );
     });
 

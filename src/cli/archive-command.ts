@@ -63,7 +63,7 @@ async function archiveEvents(
   }
   const written = await verifyArchive(file);
   const { count, last, sha256 } = written;
-  if (last >= before) throw new Error(`${file} has later events than those before that day: choose another file`);
+  if (last >= before) throw new Error(`${file} has events that are not from before that day: choose another file`);
   if (isContinued && !(await archive.isRecorded(sha256)) && (await archive.hasEvents(last, before)))
     throw new Error(
       `${file} ends at ${last.toISOString()}, and later events are from before that day: choose another file`,
@@ -93,7 +93,7 @@ async function* oldestFirst(
     first ??= events[0]?.createdAt.getTime();
     yield events;
     if (first !== undefined && last) onProgress((last.createdAt.getTime() - first) / (before.getTime() - first));
-    refuseInterruption(interrupted, 'Interrupted before anything was removed; the same command begins anew');
+    refuseInterruption(interrupted, 'Interrupted before anything was removed; the same command starts again');
   } while (last);
 }
 

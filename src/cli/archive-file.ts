@@ -76,7 +76,7 @@ async function syncDirectory(file: string): Promise<void> {
  */
 export async function verifyArchive(file: string): Promise<Archive> {
   const expected = await readFile(checksumFile(file), 'utf8').catch((error: unknown) => {
-    throw new Error(`${file} is no complete archive: ${checksumFile(file)} cannot be read. Choose another file.`, {
+    throw new Error(`${file} is not a complete archive: ${checksumFile(file)} cannot be read. Choose another file.`, {
       cause: error,
     });
   });

@@ -32,16 +32,16 @@ export function addAuditCommands(audit: Command): void {
     .addOption(
       new Option(
         '--exclude-action <action>',
-        'all changes but those of this kind, such as the users of imports',
+        'all changes except those of this kind, such as the users of imports',
       ).choices(AUDIT_ACTIONS),
     )
     .option('--actor-user-id <id>', 'only changes that this user made, with any key')
     .option('--actor-key-id <id>', 'only changes that requests with this key made')
     .option('--api-key-id <id>', 'only changes of this key')
-    .option('--request-id <id>', 'only what the request with this X-Request-Id changed')
+    .option('--request-id <id>', 'only changes by the request with this X-Request-Id')
     .option('--start-date <date>', 'the first day, in UTC, such as 2026-01-31')
     .option('--end-date <date>', 'the last day, in UTC')
-    .option('--limit <count>', 'how many at most', integer(1, MAX_LISTED), 100)
+    .option('--limit <count>', 'the maximum number of rows', integer(1, MAX_LISTED), 100)
     .option('--json', 'print an array of events instead of a table')
     .action(async ({ email, limit, json, ...filter }: Options) => {
       const { rows, more } = await withApp(async (app) => {

@@ -20,10 +20,10 @@ const { version } = createRequire(import.meta.url)('@users-api/server/package.js
  */
 export function commandLine(stop: StopSignal): Command {
   const program = new Command('users-api')
-    .description('Look after the users, API keys and credits of a Users API database')
+    .description('Manage the users, API keys and credits of a Users API database')
     .version(version)
     .exitOverride()
-    .showHelpAfterError('(--help tells how)')
+    .showHelpAfterError('(see --help)')
     .configureOutput({
       outputError: (message, write) => {
         write(visibleLines(redactKeys(message))); // the message repeats arguments of the command
@@ -34,7 +34,7 @@ export function commandLine(stop: StopSignal): Command {
   addKeyCommands(keys);
   keys
     .command('generate')
-    .description('Print a key that is stored nowhere, for BOOTSTRAP_ADMIN_KEY; needs no database')
+    .description('Generate an API key for BOOTSTRAP_ADMIN_KEY, without storing it; needs no database')
     .action(() => {
       readDotEnv();
       printLine(apiKeyFormatFrom(process.env).generate());

@@ -10,7 +10,7 @@ export async function confirm(question: string): Promise<void> {
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   lines.once('SIGINT', () => process.kill(process.pid, 'SIGINT'));
   try {
-    const answer = await lines.question(`${question} Type yes to go on: `);
+    const answer = await lines.question(`${question} Type yes to continue: `);
     if (answer.trim().toLowerCase() !== 'yes') throw new Error('Nothing was changed');
   } finally {
     lines.close();

@@ -50,7 +50,7 @@ export function addCreditCommands(credits: Command): void {
   addHoldCommands(credits);
   credits
     .command('balance')
-    .description('Show what a user has, what of it is held, and what can be spent')
+    .description('Show the balance of a user, the held credits and the available credits')
     .requiredOption(...EMAIL)
     .option('--json', 'print the balance as JSON')
     .action(async ({ email, json }: Options) => {
@@ -75,7 +75,7 @@ export function addCreditCommands(credits: Command): void {
     .option('--transaction-id <id>', 'only the entry of this transaction')
     .option('--type <type>', 'only entries of this type, such as STRIPE_CHECKOUT')
     .option('--api-key-id <id>', 'only entries of credits that were spent for this key')
-    .option('--limit <count>', 'how many at most', integer(1, MAX_LISTED), 100)
+    .option('--limit <count>', 'the maximum number of rows', integer(1, MAX_LISTED), 100)
     .option('--json', 'print an array of entries instead of a table')
     .action(async ({ email, type: transactionType, limit, json, ...filter }: HistoryOptions) => {
       const { rows, more } = await withApp(async (app) => {
@@ -118,11 +118,11 @@ function addHoldCommands(credits: Command): void {
   addTransactionOptions(
     credits
       .command('hold')
-      .description('Hold credits, which nothing else can spend; safe to repeat with the same --transaction-id'),
+      .description('Hold credits, so that nothing else can spend them; safe to repeat with the same --transaction-id'),
   )
     .option(
       '--expires-in <seconds>',
-      'when the hold ends by itself; longer than the work can take',
+      'when the hold expires; must exceed the duration of the work',
       integer(1, MAX_HOLD_SECONDS),
       DEFAULT_HOLD_SECONDS,
     )
@@ -135,7 +135,7 @@ function addHoldCommands(credits: Command): void {
           return app.get(CreditsService, { strict: false }).hold(request, { by: COMMAND_LINE });
         });
         printHold(hold, json);
-        if (replayed) say(`Hold ${visible(transactionId)} was there already: nothing more is held.`);
+        if (replayed) say(`Hold ${visible(transactionId)} already exists: nothing more is held.`);
       },
     );
   credits
@@ -150,7 +150,7 @@ function addHoldCommands(credits: Command): void {
       );
       if (json) print(CreditEntryResponse.from(entry));
       else printEntries([CreditEntryResponse.from(entry)]);
-      if (replayed) say(`Hold ${visible(hold)} was captured already: nothing was moved this time.`);
+      if (replayed) say(`Hold ${visible(hold)} was already captured: nothing was moved this time.`);
     });
   credits
     .command('void')
@@ -167,7 +167,7 @@ function addHoldCommands(credits: Command): void {
     .description('List the holds of a user, the newest first')
     .requiredOption(...EMAIL)
     .addOption(new Option('--status <status>', 'only these').choices(HOLD_STATUSES))
-    .option('--limit <count>', 'how many at most', integer(1, MAX_LISTED), 100)
+    .option('--limit <count>', 'the maximum number of rows', integer(1, MAX_LISTED), 100)
     .option('--json', 'print an array of holds instead of a table')
     .action(async ({ email, status, limit, json }: Options) => {
       const { rows, more } = await withApp(async (app) => {
@@ -211,7 +211,7 @@ function addMovement(
       });
       if (json) print(CreditEntryResponse.from(entry));
       else printEntries([CreditEntryResponse.from(entry)]);
-      if (replayed) say(`Transaction ${visible(transactionId)} was there already: nothing was moved this time.`);
+      if (replayed) say(`Transaction ${visible(transactionId)} already exists: nothing was moved this time.`);
     });
 }
 

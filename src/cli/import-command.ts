@@ -12,10 +12,10 @@ export function addImportCommand(users: Command, stop: StopSignal): void {
     .command('import')
     .description(
       'Add the users of a file, .csv with the columns email and name or .jsonl with such objects, without keys. ' +
-        'Nothing is written if a line is bad. Safe to repeat, also after an interruption: users who are there are left as they are',
+        'Nothing is written if a line is not valid. Safe to repeat, even after an interruption: existing users are not changed',
     )
-    .argument('<file>', 'where the users are')
-    .option('--dry-run', 'only report what is bad')
+    .argument('<file>', 'the file with the users')
+    .option('--dry-run', 'only report problems')
     .option('--json', 'print { "users", "problems", "created", "existing" } instead of text')
     .action(async (file: string, { dryRun, json }: { dryRun?: true; json?: true }) => {
       const { users: found, problems, problemCount } = await checkFile(file);

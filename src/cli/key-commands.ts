@@ -67,7 +67,7 @@ export function addKeyCommands(keys: Command): void {
     .command('list')
     .description('List the API keys of a user, the newest first')
     .requiredOption(...EMAIL)
-    .option('--limit <count>', 'how many at most', integer(1, MAX_LISTED), MAX_LISTED)
+    .option('--limit <count>', 'the maximum number of rows', integer(1, MAX_LISTED), MAX_LISTED)
     .option('--json', 'print an array of keys instead of a table')
     .action(async ({ email, limit, json }: Options) => {
       const { rows, more } = await withApp(async (app) => {
@@ -83,12 +83,7 @@ export function addKeyCommands(keys: Command): void {
     .requiredOption(...EMAIL)
     .requiredOption('--name <name>', 'the name of the key')
     .option(...EXPIRY)
-    .option(
-      '--overlap-seconds <seconds>',
-      'how long the old secret goes on working',
-      integer(0, MAX_OVERLAP_SECONDS),
-      0,
-    )
+    .option('--overlap-seconds <seconds>', 'how long the old secret remains valid', integer(0, MAX_OVERLAP_SECONDS), 0)
     .option('--json', 'print { "api_key", "api_key_expires_at" } instead of text')
     .action(async ({ email, name, expiresInDays, overlapSeconds, json }: Options) => {
       const rotated = await withApp(async (app) => {

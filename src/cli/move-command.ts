@@ -45,14 +45,14 @@ export function addMoveCommand(program: Command, stop: StopSignal): void {
     .command('move')
     .description(
       'Copy everything into an empty PostgreSQL database: all of it or, after a failure or an interruption, nothing. ' +
-        'The application must be stopped. The source takes no changes afterwards',
+        'The application must be stopped. The source is read-only afterwards',
     )
     .option(
       '--to <url>',
       'the target, as in DATABASE_URL, by the owner of its tables; "-" reads it from standard input, which other processes cannot see',
     )
-    .option('--grant-to <role>', 'also grant this role what the application needs in the target')
-    .option('--reopen', 'instead: let the source take changes again')
+    .option('--grant-to <role>', 'also grant this role the rights that the application needs in the target')
+    .option('--reopen', 'instead: make the source writable again')
     .option('--json', 'print { "rows", "differences", "database_url" } instead of text')
     .action(async ({ to, grantTo, reopen, json }: Options) => {
       if ((to === undefined) === (reopen === undefined)) throw new Error('Give either --to or --reopen');
@@ -99,7 +99,7 @@ async function reopenIn(config: AppConfig): Promise<void> {
   } finally {
     await source.close();
   }
-  printLine(`${source.place} takes changes again.`);
+  printLine(`${source.place} is writable again.`);
 }
 
 interface MoveOptions {
@@ -176,13 +176,13 @@ async function move(
       if (commit.hasBegun)
         throw new MoveError(
           `The connection was lost while the target committed (${(error as Error).message}). If the target has users, the move is complete; ` +
-            `otherwise repeat it. The source takes no changes until ${REOPEN}.`,
+            `otherwise repeat it. The source is read-only until ${REOPEN}.`,
           { cause: error },
         );
       await closed.reopen();
       if (interrupted.aborted)
         throw new InterruptedError(
-          'Interrupted: the target is as empty as before, and the source as it was. The same command begins anew',
+          'Interrupted: the target is still empty, and the source is unchanged. The same command starts again',
           interrupted.reason as number,
         );
       throw error;
@@ -234,5 +234,5 @@ function report(
   );
   if (differences.length === 0) printLine('Every balance is the sum of its entries.');
   printLine(`Set DATABASE_URL for the application and its commands: ${databaseUrl}`);
-  printLine(`${place} takes no changes any more, so that none is lost there; ${REOPEN} ends that.`);
+  printLine(`${place} is now read-only, so that no change is lost there; ${REOPEN} makes it writable again.`);
 }

@@ -173,7 +173,7 @@ async function setReadOnly(client: Client, isReadOnly: boolean): Promise<void> {
   } catch (error) {
     if ((error as { code?: unknown }).code !== NOT_ALLOWED) throw error;
     throw new MoveError(
-      `The role ${role} does not own the source, and so cannot end the changes of it: set DATABASE_URL with the owner of the database.`,
+      `The role ${role} does not own the source, so it cannot make the source read-only: set DATABASE_URL with the owner of the database.`,
       { cause: error },
     );
   }
@@ -247,7 +247,7 @@ export async function copyDatabase(
   const found = await countRows(target);
   const wrong = MOVED_TABLES.filter((table) => found[table] !== expected[table]);
   if (wrong.length > 0)
-    throw new MoveError(`The target has other numbers of rows in ${wrong.join(', ')}: nothing was moved.`);
+    throw new MoveError(`The target has different numbers of rows in ${wrong.join(', ')}: nothing was moved.`);
   for (const table of MOVED_TABLES) await target.query(`ALTER TABLE ${table} ENABLE TRIGGER USER`);
   for (const table of [...MOVED_TABLES, 'user_search_texts']) await target.query(`ANALYZE ${table}`); // the lists depend on estimates
   onCommit();

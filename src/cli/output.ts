@@ -90,7 +90,9 @@ export const say = (text: string): void => {
 export const noteMoreRows = (limit: number): void => {
   const shown = `${limit === 1 ? 'This is the newest one' : `These are the newest ${String(limit)}`}, and there are more`;
   say(
-    limit < MAX_LISTED ? `${shown}: --limit takes up to ${String(MAX_LISTED)}.` : `${shown}, which the HTTP API lists.`,
+    limit < MAX_LISTED
+      ? `${shown}: --limit accepts up to ${String(MAX_LISTED)}.`
+      : `${shown}, which the HTTP API lists.`,
   );
 };
 

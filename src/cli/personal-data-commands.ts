@@ -26,7 +26,7 @@ export function addPersonalDataCommands(users: Command): void {
       'Erase a user for good, as the owner of the tables: its keys stop working, and placeholders replace name, address and names of keys, also in the audit trail. The ledger stays. Safe to repeat',
     )
     .requiredOption('--email <address>', "the user's e-mail address")
-    .option('--yes', 'do not ask whether to go on')
+    .option('--yes', 'do not ask for confirmation')
     .option('--json', 'print { "user", "erased" } instead of text')
     .action(async ({ email, yes, json }: { email: string; yes?: true; json?: true }) => {
       const { user, erased } = await withApp(async (app) => {

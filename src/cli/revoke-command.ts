@@ -82,6 +82,6 @@ function outcomeOf(name: string, before: ApiKeyStatus | 'SUPERSEDED'): string {
     case 'REVOKED':
       return `The API key ${name} had been revoked already.`;
     case 'SUPERSEDED':
-      return `This secret of the API key ${name} works no longer, since a rotation has replaced it; the key was left as it is.`;
+      return `This secret of the API key ${name} no longer works, since a rotation has replaced it; the key was not changed.`;
   }
 }

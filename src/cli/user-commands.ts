@@ -97,8 +97,8 @@ export function addUserCommands(users: Command, stop: StopSignal): void {
     )
     .option('--created-before <instant>', 'only users who were created before', instant)
     .option('--admin', 'only administrators')
-    .option('--no-admin', 'only users who are no administrators')
-    .option('--limit <count>', 'how many at most', integer(1, MAX_LISTED), 100)
+    .option('--no-admin', 'only users who are not administrators')
+    .option('--limit <count>', 'the maximum number of rows', integer(1, MAX_LISTED), 100)
     .option('--json', 'print an array of users instead of a table')
     .action(async ({ admin: isAdmin, limit, json, ...others }: ListOptions) => {
       const filter = { ...others, isAdmin };
@@ -124,12 +124,12 @@ export function addUserCommands(users: Command, stop: StopSignal): void {
     .option('--set-email <address>', 'the new e-mail address, unique without regard to case')
     .option('--set-name <name>', 'the new display name')
     .option('--admin', 'make the user an administrator')
-    .option('--no-admin', 'take the role of an administrator away; the last active one keeps it')
+    .option('--no-admin', 'remove the role of an administrator; the last active administrator keeps it')
     .option('--json', 'print the user as JSON')
     .action(async ({ email, setEmail, setName, admin, json }: UpdateOptions) => {
       const changes = { email: setEmail, name: setName, isAdmin: admin };
       if (Object.values(changes).every((value) => value === undefined))
-        throw new Error('Say what to change, with --set-email, --set-name, --admin or --no-admin');
+        throw new Error('Specify a change with --set-email, --set-name, --admin or --no-admin');
       printUser(await changeUser(email, changes), json);
     });
   addStatusCommand(users, 'deactivate', 'INACTIVE', 'Deactivate a user: its keys stop working at once');

@@ -47,13 +47,13 @@ export const mayRecover = (error: unknown): boolean => {
 export function reasonOf(url: string, error: unknown): string {
   const { code, message } = failureOf(error);
   if (code === 'ENOTFOUND') return `the name of its host does not resolve (${code})`;
-  if (message === NO_TLS) return 'the server has no TLS, which sslmode in the URL asks for';
+  if (message === NO_TLS) return 'the server has no TLS, which sslmode in the URL requires';
   if (message.startsWith(REFUSES_SETTINGS))
-    return `a connection pooler before it takes no settings of a session (${message}). Set DATABASE_TRANSACTION_POOLER=true, and see "Production" in the README`;
+    return `a connection pooler in front of it accepts no session settings (${message}). Set DATABASE_TRANSACTION_POOLER=true, and see "Production" in the README`;
   if (message.startsWith(UNKNOWN_METHOD))
-    return `it asks for a method of authentication that the driver does not support (${message}): see pg_hba.conf`;
+    return `it requires a method of authentication that the driver does not support (${message}): see pg_hba.conf`;
   if (message.includes('password must be a'))
-    return 'it asks for a password, and neither DATABASE_URL nor PGPASSWORD has one'; // the driver reports a "SASL" error
+    return 'it requires a password, and neither DATABASE_URL nor PGPASSWORD has one'; // the driver reports a "SASL" error
   if (/certificate/i.test(message))
     return `its certificate cannot be verified (${message}). sslrootcert in the URL names the file with the certificate of its authority`;
   // An `AggregateError`, for a host with several addresses, has a code and no message.
