@@ -38,7 +38,7 @@ interface Internals {
 
 /** A connection of this pool, with members of `pg.Client` that the types omit. */
 type Lent = NodeJS.EventEmitter &
-  Pick<PoolClient, 'readOnly' | 'openedAt' | 'refusal'> & {
+  Pick<PoolClient, 'readOnly' | 'inTransaction' | 'openedAt' | 'refusal'> & {
     readonly connection: { readonly stream: Duplex };
     /** The id of the server's process. */
     readonly processID: number | null;
@@ -60,6 +60,9 @@ const isClosed = ({ connection }: Lent): boolean => connection.stream.destroyed;
  * - Connections to a server that takes no writes, such as a demoted primary, are replaced once a
  *   second: the address may then lead to the new primary. Reads continue.
  * - Connections that were closed under a running statement are limited: see `AbandonedConnections`.
+ * - A connection that is released in a transaction is closed, and the server rolls it back: what
+ *   the next request wrote in it would be acknowledged without a commit or, after an error,
+ *   refused.
  */
 export class BoundedPool extends pg.Pool {
   private readonly readOnly = new Set<Lent>();
@@ -79,7 +82,8 @@ export class BoundedPool extends pg.Pool {
       this.watch(lent(client));
     });
     this.on('release', (_error, client) => {
-      if (isClosed(lent(client)) || this.isOverdue(lent(client))) this.internals._expired.add(client);
+      const isUnusable = lent(client).inTransaction || isClosed(lent(client));
+      if (isUnusable || this.isOverdue(lent(client))) this.internals._expired.add(client);
     });
     this.on('remove', (client) => this.readOnly.delete(lent(client)));
   }

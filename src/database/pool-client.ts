@@ -28,6 +28,11 @@ interface ParameterStatus {
   readonly parameterValue: string;
 }
 
+interface ReadyForQuery {
+  /** Idle, in a transaction, or in one that has failed. */
+  readonly status: 'I' | 'T' | 'E';
+}
+
 interface Internals {
   readonly connect: (done: Callback) => void;
   readonly query: (...given: unknown[]) => unknown;
@@ -49,6 +54,9 @@ export class PoolClient extends SessionClient {
   /** Whether the server reports that this session is read-only. */
   readOnly = false;
 
+  /** Whether a transaction is open, or has failed and was not rolled back yet. */
+  inTransaction = false;
+
   /** When the connection was opened, in milliseconds of `performance.now()`. */
   openedAt = Infinity;
 
@@ -69,6 +77,10 @@ export class PoolClient extends SessionClient {
       reported.set(parameterName, parameterValue);
       this.readOnly = [...reported.values()].includes('on');
       if (this.readOnly) this.emit(READ_ONLY);
+    });
+
+    connection.on('readyForQuery', ({ status }: ReadyForQuery) => {
+      this.inTransaction = status !== 'I';
     });
 
     // The pool connects with a callback, and TypeORM asks for promises.
