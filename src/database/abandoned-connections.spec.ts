@@ -1,4 +1,5 @@
 import { jest } from '@jest/globals';
+import type { ClientBase } from 'pg';
 import { AbandonedConnections } from './abandoned-connections.js';
 
 describe('AbandonedConnections', () => {
@@ -36,5 +37,20 @@ describe('AbandonedConnections', () => {
 
     expect(failures).toHaveLength(3);
     expect(jest.getTimerCount()).toBe(0);
+  });
+
+  it('forgets none that is added while it looks', async () => {
+    let answer: (result: { rows: { pid: number }[] }) => void = () => undefined;
+    const client = { query: () => new Promise((resolve) => (answer = resolve)) } as unknown as ClientBase;
+    const connections = new AbandonedConnections(2, (work) => work(client));
+
+    connections.add(1);
+    await jest.advanceTimersToNextTimerAsync();
+    connections.add(2);
+    answer({ rows: [] });
+    await jest.advanceTimersByTimeAsync(0);
+
+    expect(connections.size).toBe(1);
+    connections.stop();
   });
 });

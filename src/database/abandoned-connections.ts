@@ -80,12 +80,11 @@ export class AbandonedConnections {
   }
 
   private async look(): Promise<void> {
+    const looked = [...this.processIds]; // others may be added meanwhile
     try {
-      const { rows } = await this.borrow((client) =>
-        client.query<{ pid: number }>(STILL_ACTIVE, [[...this.processIds]]),
-      );
+      const { rows } = await this.borrow((client) => client.query<{ pid: number }>(STILL_ACTIVE, [looked]));
       const active = new Set(rows.map(({ pid }) => pid));
-      for (const processId of this.processIds) if (!active.has(processId)) this.processIds.delete(processId);
+      for (const processId of looked) if (!active.has(processId)) this.processIds.delete(processId);
     } catch {
       // The database is unavailable, which requests report. The next check may succeed.
     }
