@@ -226,7 +226,7 @@ describe('Credits', () => {
     ]) {
       expect(response.body).toEqual({
         status: 409,
-        message: 'This transaction_id already stands for another transaction of the user',
+        message: 'This transaction_id already stands for another transaction of the user, or for a hold that has ended',
       });
     }
     expect((await add(bob, 10, 'order')).status).toBe(200);

@@ -56,7 +56,7 @@ export class TransactionIdTakenError extends DomainError {
   readonly kind = 'conflict';
 
   constructor() {
-    super('This transaction_id already stands for another transaction of the user');
+    super('This transaction_id already stands for another transaction of the user, or for a hold that has ended');
   }
 }
 
