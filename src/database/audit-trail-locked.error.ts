@@ -4,7 +4,7 @@ import { OperatorError } from '../common/errors/operator.error.js';
 export class AuditTrailLockedError extends OperatorError {
   constructor() {
     super(
-      'Another transaction has held its lock on audit_events for 5 s, so nothing was changed. Find the transaction in pg_stat_activity, and run the command again.',
+      'Another transaction has held its lock on audit_events for 5 s, so the command could not continue. Find the transaction in pg_stat_activity, and run the command again.',
     );
   }
 }
