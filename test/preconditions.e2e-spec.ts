@@ -2,7 +2,7 @@ import { useTestApp } from './support/app.js';
 import type { GivenUser } from './support/given.js';
 
 const ME = '/v1/users/me';
-const MATCHES = { status: 412, message: 'The user is as If-None-Match says that it must not be' };
+const MATCHES = { status: 412, message: 'The user has a version that If-None-Match excludes' };
 
 /** RFC 9110, section 13.1.2: of methods that change something, 412 where the condition is false. */
 describe('If-None-Match on a request that changes a user', () => {

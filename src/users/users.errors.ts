@@ -111,7 +111,7 @@ export class UserMatchesError extends DomainError {
   readonly kind = 'precondition_failed';
 
   constructor() {
-    super('The user is as If-None-Match says that it must not be');
+    super('The user has a version that If-None-Match excludes');
   }
 }
 
