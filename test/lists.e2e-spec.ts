@@ -126,7 +126,14 @@ describe('Every list', () => {
         `INSERT INTO users (name, email, status) SELECT 'U', 'many-' || n || '@example.com',
                 CASE n % 2 WHEN 0 THEN 'ACTIVE' ELSE 'INACTIVE' END FROM generate_series(1, 2000) AS n`,
       );
-      await app.given.sql('ANALYZE audit_events, users');
+      await app.given.sql(`INSERT INTO users (id, name, email) VALUES ($1, 'Busy', 'busy@example.com')`, [busy]);
+      await app.given.sql(
+        `INSERT INTO credit_holds (created_at, user_id, amount, status, expires_at, settled_at, captured, transaction_id, transaction_type, actor)
+         SELECT now() - n * interval '1 hour', $1, 1, CASE WHEN n > 23990 THEN 'VOIDED' ELSE 'CAPTURED' END, now(), now(),
+                CASE WHEN n > 23990 THEN NULL ELSE 1 END, n, 'JOB', 'APPLICATION' FROM generate_series(1, 24000) AS n`,
+        [busy],
+      );
+      await app.given.sql('ANALYZE audit_events, users, credit_holds');
     });
 
     it.each([
@@ -176,6 +183,9 @@ describe('Every list', () => {
       ['/v1/users', 'ix_users_status_newest'],
       ['/v1/users?status=ACTIVE', 'ix_users_status_newest'],
       [`/v1/audit-events?actor_key_id=${busy}&action=api_key.created`, 'ix_audit_events_actor_key_id'],
+      [`/v1/billing/holds?user_id=${busy}`, 'ix_credit_holds_newest'],
+      [`/v1/billing/holds?user_id=${busy}&status=CAPTURED`, 'ix_credit_holds_ended'],
+      [`/v1/billing/holds?user_id=${busy}&status=VOIDED`, 'ix_credit_holds_ended'],
     ])('%s reads no other rows than its own', async (path, index) => {
       const plans = await explain(app.nest.get(DataSource), async () => {
         expect((await get(path)).status).toBe(200);

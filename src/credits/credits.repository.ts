@@ -35,6 +35,7 @@ import {
   HOLD_IDS,
   type HoldRow,
   nextExpiredAccounts,
+  partsOfStatus,
   release,
   RELEASED_TOGETHER,
   type ReleasedRow,
@@ -336,12 +337,16 @@ export class CreditsRepository {
 
   /** The user's holds that match the filter, the newest first. */
   async findHoldPage(userId: string, { status }: HoldFilter, window: PageWindow): Promise<Page<CreditHold>> {
-    const list: List = {
-      columns: SELECTED_HOLD,
-      table: 'credit_holds',
-      filter: status === undefined ? sql`user_id = ${userId}` : sql`user_id = ${userId} AND ${hasStatus(status)}`,
-      order: NEWEST,
-    };
+    const holds = { columns: SELECTED_HOLD, table: 'credit_holds' };
+    const list: List =
+      status === undefined
+        ? { ...holds, filter: sql`user_id = ${userId}`, order: NEWEST }
+        : {
+            ...holds,
+            filter: sql`user_id = ${userId} AND ${hasStatus(status)}`,
+            parts: partsOfStatus(status),
+            order: NEWEST_NULLS_LAST,
+          };
     const page = await findNewest<HoldRow>(this.database, list, window);
     return { ...page, rows: page.rows.map(toHold) };
   }

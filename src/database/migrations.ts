@@ -29,6 +29,7 @@ import { AllowErasuresAndArchives1767228000000 } from '../../migrations/17672280
 import { EraseUsers1767228060000 } from '../../migrations/1767228060000-erase-users.js';
 import { RemoveArchivedEvents1767228120000 } from '../../migrations/1767228120000-remove-archived-events.js';
 import { FoldDottedCapitalI1767228180000 } from '../../migrations/1767228180000-fold-dotted-capital-i.js';
+import { IndexEndedHolds1767228240000 } from '../../migrations/1767228240000-index-ended-holds.js';
 
 /** Every migration, oldest first. A test compares this list with the folder. */
 export const MIGRATIONS = [
@@ -63,4 +64,5 @@ export const MIGRATIONS = [
   EraseUsers1767228060000,
   RemoveArchivedEvents1767228120000,
   FoldDottedCapitalI1767228180000,
+  IndexEndedHolds1767228240000,
 ];

@@ -14,6 +14,7 @@ const integer = { from: Number, to: (value: number) => value };
 @Entity('credit_holds')
 @Unique('uq_credit_holds_user_id_transaction_id', ['userId', 'transactionId'])
 @Index('ix_credit_holds_newest', { synchronize: false }) // descending: not expressible in TypeORM, see the migration
+@Index('ix_credit_holds_ended', { synchronize: false }) // descending
 @Index('ix_credit_holds_open', ['userId', 'expiresAt'], { where: `status = 'OPEN'` })
 @Check('ck_credit_holds_amount', 'amount BETWEEN 1 AND 9007199254740991')
 @Check('ck_credit_holds_status', `status IN ('OPEN', 'CAPTURED', 'VOIDED', 'EXPIRED')`)
