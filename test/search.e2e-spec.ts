@@ -334,7 +334,7 @@ describe('GET /v1/users?search=', () => {
            FROM generate_series(1, ${String(OTHERS_SINCE)}) AS n`,
       );
       await app.given.sql('ANALYZE users, user_search_texts');
-    }, 60_000);
+    }, 240_000);
 
     it('finds a rare word by the index, and reads no other users', async () => {
       const plans = await explain(app.nest.get(DataSource), async () => {
