@@ -102,6 +102,8 @@ describe('users-api move', () => {
     expect(after).toEqual(before);
     const texts = 'SELECT user_id, version, text FROM user_search_texts ORDER BY 1';
     expect(await administer(texts, target.directUrl)).toEqual(await administer(texts, source.directUrl));
+    const indexes = `SELECT indexname AS name, indexdef AS definition FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1`;
+    expect(await administer(indexes, target.directUrl)).toEqual(await administer(indexes, source.directUrl));
     const estimates = `SELECT relname AS name, reltuples::int AS rows FROM pg_class WHERE relname = ANY ('{${[...Object.keys(before), 'user_search_texts'].join()}}')`;
     expect(
       Object.fromEntries(

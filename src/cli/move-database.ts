@@ -43,6 +43,8 @@ const SETTINGS = {
 
 const CONNECT_TIMEOUT_MS = 5_000;
 
+const SEARCH_INDEX = 'ix_user_search_texts_text';
+
 /** The waits for locks on the target's tables, and for sessions of the source that are ending. */
 const TARGET_LOCK_TIMEOUT = '5s';
 const SESSIONS_TIMEOUT_MS = 3_000;
@@ -223,7 +225,7 @@ export async function copyDatabase(
   if (total === 0) throw new MoveError('The source has no rows, so there is nothing to move: start with the target.');
 
   await target.query('BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE');
-  await holdTables(target);
+  const searchIndex = await holdTables(target);
   await refuseRows(target);
   let copied = 0;
   for (const table of MOVED_TABLES) {
@@ -244,6 +246,7 @@ export async function copyDatabase(
     );
   }
   await target.query(FILL_SEARCH_TEXTS.text); // derived from the users; the target may fold letter case in another way
+  if (searchIndex !== undefined) await target.query(searchIndex);
   const found = await countRows(target);
   const wrong = MOVED_TABLES.filter((table) => found[table] !== expected[table]);
   if (wrong.length > 0)
@@ -258,14 +261,21 @@ export async function copyDatabase(
 
 /**
  * Locks the tables against other writers. Their triggers are disabled until the end of the
- * transaction: they check changes, and the rows have already passed them.
+ * transaction: they check changes, and the rows have already passed them. The index of the search
+ * is dropped: building it for a million users takes a fraction of the time of inserting each text.
  *
+ * @returns the statement that creates the index again; undefined if the target has no such index
  * @throws MoveError
  */
-async function holdTables(target: Client): Promise<void> {
+async function holdTables(target: Client): Promise<string | undefined> {
   await target.query(`SET LOCAL lock_timeout = '${TARGET_LOCK_TIMEOUT}'`);
+  const { rows: indexes } = await target.query<{ definition: string }>(
+    'SELECT pg_get_indexdef(indexrelid) AS definition FROM pg_index WHERE indexrelid = to_regclass($1)',
+    [SEARCH_INDEX],
+  );
   try {
     for (const table of MOVED_TABLES) await target.query(`ALTER TABLE ${table} DISABLE TRIGGER USER`);
+    await target.query(`DROP INDEX IF EXISTS ${SEARCH_INDEX}`);
   } catch (error) {
     const { code, message } = error as { readonly code?: unknown; readonly message: string };
     if (code === LOCK_NOT_AVAILABLE)
@@ -277,6 +287,7 @@ async function holdTables(target: Client): Promise<void> {
     throw error;
   }
   await target.query('SET LOCAL lock_timeout = 0');
+  return indexes[0]?.definition;
 }
 
 /** The list of stored columns, whose order may differ between two databases. */

@@ -1295,10 +1295,18 @@ export const MUTANTS = [
   },
   {
     file: 'src/cli/move-database.ts',
-    from: '  await holdTables(target);\n  await refuseRows(target);\n',
-    to: '  await holdTables(target);\n',
+    from: '  await refuseRows(target);\n  let copied',
+    to: '  let copied',
     killedBy: 'test/move.e2e-spec.ts',
     title: 'refuses a target that gets rows while it waits',
+    built: true,
+  },
+  {
+    file: 'src/cli/move-database.ts',
+    from: 'if (searchIndex !== undefined) await target.query(searchIndex);',
+    to: '',
+    killedBy: 'test/move.e2e-spec.ts',
+    title: 'copies every row of every table',
     built: true,
   },
   {
