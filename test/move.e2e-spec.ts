@@ -348,13 +348,16 @@ describe('users-api move', () => {
     });
     afterEach(() => release());
 
+    const waiting = async (): Promise<number | null> => {
+      const { rowCount } = await holder.query(
+        `SELECT FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+      );
+      return rowCount;
+    };
     const untilItWaits = async (program: Program): Promise<void> => {
       while (!program.hasEnded) {
-        const { rows } = await holder.query(
-          `SELECT FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
-              AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
-        );
-        if (rows.length > 0) return;
+        if ((await waiting()) === 1) return;
         await sleep(20);
       }
       throw new Error(`It has ended: ${program.stderr}`);
@@ -386,6 +389,10 @@ describe('users-api move', () => {
       await untilItWaits(killed);
       await killed.end('SIGKILL');
       const closed = await refusal();
+      const { rows } = await holder.query<{ notices: boolean }>(
+        `SELECT current_setting('server_version_num')::int >= 140000 AS notices`,
+      );
+      if (rows[0]?.notices) await until(waiting, (count) => count === 0); // its statement ends without the lock
       await release();
       const again = await moveToTarget();
 

@@ -41,6 +41,12 @@ const SETTINGS = {
   default_transaction_read_only: 'off', // an interrupted move may have closed the source
 };
 
+/**
+ * Ends the statement of a command that was killed, which would go on building an index and keep the
+ * tables locked. PostgreSQL has the setting from 14 on.
+ */
+const NOTICE_DEAD_CLIENT = `SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'`;
+
 const CONNECT_TIMEOUT_MS = 5_000;
 
 const SEARCH_INDEX = 'ix_user_search_texts_text';
@@ -70,6 +76,7 @@ export async function connect(url: string): Promise<Client> {
          JOIN pg_settings USING (name)`,
       [Object.keys(SETTINGS), Object.values(SETTINGS)],
     );
+    await client.query(NOTICE_DEAD_CLIENT).catch(() => undefined); // not every platform can
     return client;
   } catch (error) {
     await client.end().catch(() => undefined);
@@ -269,12 +276,14 @@ export async function copyDatabase(
  */
 async function holdTables(target: Client): Promise<string | undefined> {
   await target.query(`SET LOCAL lock_timeout = '${TARGET_LOCK_TIMEOUT}'`);
-  const { rows: indexes } = await target.query<{ definition: string }>(
-    'SELECT pg_get_indexdef(indexrelid) AS definition FROM pg_index WHERE indexrelid = to_regclass($1)',
-    [SEARCH_INDEX],
-  );
+  let searchIndex: string | undefined;
   try {
     for (const table of MOVED_TABLES) await target.query(`ALTER TABLE ${table} DISABLE TRIGGER USER`);
+    const { rows } = await target.query<{ definition: string }>(
+      'SELECT pg_get_indexdef(indexrelid) AS definition FROM pg_index WHERE indexrelid = to_regclass($1)',
+      [SEARCH_INDEX],
+    );
+    searchIndex = rows[0]?.definition;
     await target.query(`DROP INDEX IF EXISTS ${SEARCH_INDEX}`);
   } catch (error) {
     const { code, message } = error as { readonly code?: unknown; readonly message: string };
@@ -287,7 +296,7 @@ async function holdTables(target: Client): Promise<string | undefined> {
     throw error;
   }
   await target.query('SET LOCAL lock_timeout = 0');
-  return indexes[0]?.definition;
+  return searchIndex;
 }
 
 /** The list of stored columns, whose order may differ between two databases. */
