@@ -55,7 +55,7 @@ export function reasonOf(url: string, error: unknown): string {
   if (message.includes('password must be a'))
     return 'it requires a password, and neither DATABASE_URL nor PGPASSWORD has one'; // the driver reports a "SASL" error
   if (/certificate/i.test(message))
-    return `its certificate cannot be verified (${message}). sslrootcert in the URL names the file with the certificate of its authority`;
+    return `its certificate cannot be verified (${withoutAdvice(message)}). sslrootcert in the URL names the file with the certificate of its authority`;
   // An `AggregateError`, for a host with several addresses, has a code and no message.
   return (namesUser(url) ? message || code : (code ?? message)) ?? 'no reason given';
 }
@@ -93,3 +93,6 @@ function placeOf(url: string): string {
 }
 
 const namesUser = (url: string): boolean => new URL(url).username !== '';
+
+/** Node.js 26 adds advice about an option of its own, which sslrootcert makes unnecessary. */
+const withoutAdvice = (message: string): string => message.replace(/; if the root CA .*/s, '');
