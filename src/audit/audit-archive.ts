@@ -11,7 +11,7 @@ import { AuditTrailLockedError } from '../database/audit-trail-locked.error.js';
 import { InjectDatabase } from '../database/inject-database.decorator.js';
 import { selectList } from '../database/columns.js';
 import { longTransaction } from '../database/long-transaction.js';
-import { NO_TIMEOUTS_OR_IDLE_TIMEOUT } from '../database/no-timeouts.js';
+import { NO_TIMEOUTS_OR_IDLE_TIMEOUT } from '../database/without-timeouts.js';
 import { refuseOthersThanOwner } from '../database/privileges.js';
 import { query } from '../database/query.js';
 import { isLockTimeout } from '../database/retry.js';

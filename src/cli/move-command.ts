@@ -211,7 +211,7 @@ async function reconcile(target: string, config: AppConfig, interrupted: AbortSi
     );
   } catch (error) {
     const complete =
-      `The move is complete, and the source takes no changes any more. Set DATABASE_URL: ${withoutPassword(target)}. ` +
+      `The move is complete, and the source is read-only. Set DATABASE_URL: ${withoutPassword(target)}. ` +
       'Only its ledger was not reconciled to the end: run users-api credits reconcile';
     if (interrupted.aborted) throw new InterruptedError(`Interrupted. ${complete}`, interrupted.reason as number);
     throw new MoveError(`${complete} (${messageOf(error)})`, { cause: error });

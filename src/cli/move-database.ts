@@ -32,8 +32,8 @@ export type RowCounts = Readonly<Record<string, number>>;
 const SETTINGS = {
   ...COMMAND_SETTINGS,
   idle_in_transaction_session_timeout: '0',
-  idle_session_timeout: '0', // PostgreSQL has it from 14 on,
-  transaction_timeout: '0', // and this from 17 on
+  idle_session_timeout: '0', // exists from PostgreSQL 14 on
+  transaction_timeout: '0', // exists from PostgreSQL 17 on
   TimeZone: 'UTC',
   IntervalStyle: 'postgres',
   extra_float_digits: '1',
@@ -42,8 +42,8 @@ const SETTINGS = {
 };
 
 /**
- * Ends the statement of a command that was killed, which would go on building an index and keep the
- * tables locked. PostgreSQL has the setting from 14 on.
+ * Lets the server end the statement of a command that was killed, which would otherwise keep its
+ * locks until it is done. Exists from PostgreSQL 14 on.
  */
 const NOTICE_DEAD_CLIENT = `SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'`;
 
@@ -76,7 +76,7 @@ export async function connect(url: string): Promise<Client> {
          JOIN pg_settings USING (name)`,
       [Object.keys(SETTINGS), Object.values(SETTINGS)],
     );
-    await client.query(NOTICE_DEAD_CLIENT).catch(() => undefined); // not every platform can
+    await client.query(NOTICE_DEAD_CLIENT).catch(() => undefined); // not supported by every operating system
     return client;
   } catch (error) {
     await client.end().catch(() => undefined);

@@ -1,5 +1,5 @@
 import type { DataSource, EntityManager } from 'typeorm';
-import { NO_TIMEOUTS } from './no-timeouts.js';
+import { NO_TIMEOUTS } from './without-timeouts.js';
 import { retryingConflicts } from './retry.js';
 
 /**

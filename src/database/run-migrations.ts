@@ -3,7 +3,7 @@ import { OperatorError } from '../common/errors/operator.error.js';
 import { DatabaseUnreachableError } from '../common/errors/database-unavailable.js';
 import { ADVISORY_LOCKS } from './advisory-locks.js';
 import { dataSourceOptions } from './data-source.options.js';
-import { NO_TIMEOUTS } from './no-timeouts.js';
+import { NO_TIMEOUTS } from './without-timeouts.js';
 import { grantsTo, NOT_ALLOWED, refuseMissingPrivileges, refusedMigrations, type Table } from './privileges.js';
 import { COMMAND_SETTINGS, refuseUnsuitableSettings } from './session-settings.js';
 import { UnusableDatabaseError } from './unusable-database.js';

@@ -94,5 +94,5 @@ function placeOf(url: string): string {
 
 const namesUser = (url: string): boolean => new URL(url).username !== '';
 
-/** Node.js 26 adds advice about an option of its own, which sslrootcert makes unnecessary. */
+/** Without the advice about `--use-system-ca` that Node.js 26 adds: sslrootcert replaces it. */
 const withoutAdvice = (message: string): string => message.replace(/; if the root CA .*/s, '');

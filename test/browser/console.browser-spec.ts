@@ -314,7 +314,7 @@ describe('The page for operators in Chromium', () => {
       expect(canKeep).toBe(false);
     });
 
-    it('and not another one that has its name by now', async () => {
+    it('and not another key, to which the name has passed', async () => {
       const ada = await app.given.user({ name: 'Ada' });
       const phone = await keyOf(ada, 'phone', null);
       await enterAsRoot(DESKTOP, `/console#/users/${ada.id}`);
@@ -323,7 +323,7 @@ describe('The page for operators in Chromium', () => {
       const successor = await keyOf(ada, 'phone', null);
 
       await page.getByRole('button', { name: 'Revoke the key' }).click();
-      await page.getByRole('dialog').getByText('phone is another key by now').waitFor();
+      await page.getByRole('dialog').getByText('phone is now the name of another key').waitFor();
 
       expect(await statusOf(successor)).toBe(200);
       expect(await statusOf(phone)).toBe(200);

@@ -60,19 +60,16 @@ export const SELECTED_HOLD = sql`${selectList(COLUMNS, 'credit_holds')},
          CASE WHEN ${HAS_EXPIRED} THEN 'EXPIRED' ELSE credit_holds.status END AS status,
          CASE WHEN ${HAS_EXPIRED} THEN credit_holds.expires_at ELSE credit_holds.settled_at END AS "settledAt"`;
 
-/** Whether a hold has expired, and is still to be ended. */
-const UNSWEPT = sql`status = 'OPEN' AND expires_at <= ${NOW}`;
-
 /** Whether a hold has this status now. */
 export const hasStatus = (status: HoldStatus): Sql => {
   if (status === 'OPEN') return sql`status = 'OPEN' AND expires_at > ${NOW}`;
-  if (status === 'EXPIRED') return sql`(status = 'EXPIRED' OR ${UNSWEPT})`;
+  if (status === 'EXPIRED') return sql`(status = 'EXPIRED' OR ${HAS_EXPIRED})`;
   return sql`status = ${status}`;
 };
 
 /** The parts of a list of holds with this status: an index has the rows of each. */
 export const partsOfStatus = (status: HoldStatus): readonly Sql[] =>
-  status === 'EXPIRED' ? [sql`status = ${status}`, UNSWEPT] : [hasStatus(status)];
+  status === 'EXPIRED' ? [sql`status = ${status}`, HAS_EXPIRED] : [hasStatus(status)];
 
 /** The credits of an account `users` that are held now, without those of expired holds. */
 export const HELD = heldCredits(raw('users'));

@@ -104,7 +104,7 @@ export class UserView {
     try {
       // The path contains the name, which may have passed to another key since the list was read.
       const { data } = await call(path);
-      if (data.id !== id) throw new CallError(409, `${name} is another key by now. Load the page again.`);
+      if (data.id !== id) throw new CallError(409, `${name} is now the name of another key. Load the page again.`);
       await call(path, { method: 'DELETE' });
     } catch (error) {
       Object.assign(revocation, { isBusy: false, error });
