@@ -114,6 +114,10 @@ describe('users-api move', () => {
       ),
     ).toEqual({ ...lengthsOf(before), user_search_texts: 2 });
     expect(Object.values(lengthsOf(before))).not.toContain(0); // or the comparison would not show it
+    const analyzed = `SELECT relname AS name FROM pg_class WHERE relkind = 'r' AND relname <> 'migrations' AND relnamespace = 'public'::regnamespace AND oid IN (SELECT starelid FROM pg_statistic)`;
+    expect((await administer<{ name: string }>(analyzed, target.directUrl)).map(({ name }) => name).sort()).toEqual(
+      [...Object.keys(before), 'user_search_texts'].sort(),
+    );
     expect(JSON.parse(stdout)).toEqual({
       rows: lengthsOf(before),
       differences: [],
