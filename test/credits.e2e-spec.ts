@@ -467,8 +467,9 @@ describe('Credits', () => {
       expect(await app.stored(ada)).toMatchObject({ creditsBalance: 6, name: 'Job done' });
     });
 
-    it('leaves the caller’s transaction usable after a repeat and after a refusal', async () => {
-      const ada = await app.given.user();
+    it('leaves the caller’s transaction usable after a repeat, a refusal and a statement that failed', async () => {
+      const [ada, bob] = [await app.given.user(), await app.given.user()];
+      const release = await app.hold('SELECT FROM users WHERE id = $1 FOR UPDATE', [bob.id]);
       await add(ada, 10, 'order');
       const credits = app.nest.get(CreditsService, { strict: false });
 
@@ -479,8 +480,10 @@ describe('Credits', () => {
         await expect(credits.spend({ ...request, amount: 11, transactionId: 'x' }, { manager })).rejects.toThrow(
           InsufficientCreditsError,
         );
+        await expect(credits.add({ ...request, userId: bob.id }, { manager })).rejects.toThrow('lock timeout');
         await manager.query(`UPDATE users SET name = 'Still here' WHERE id = $1`, [ada.id]);
       });
+      await release();
 
       expect(await app.stored(ada)).toMatchObject({ creditsBalance: 10, name: 'Still here' });
     });
