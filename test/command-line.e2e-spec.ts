@@ -3,7 +3,7 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
-import { Programs } from './support/server-process.js';
+import { type Program, Programs } from './support/server-process.js';
 
 const KEY = /ua_[0-9A-Za-z]{49}/;
 
@@ -632,6 +632,36 @@ describe('users-api on the database that the app runs by itself', () => {
     await expect(readFile(join(programs.cwd, '.data/postgres-18/postmaster.pid'))).rejects.toMatchObject({
       code: 'ENOENT',
     });
+    await programs.dispose();
+  });
+
+  it('ends the database that a command started only after the last other command', async () => {
+    const programs = await Programs.inEmptyDirectory();
+    await chmod(programs.cwd, 0o755);
+    for (const name of ['first', 'last'])
+      await programs.cli(['users', 'create', '--email', `${name}@example.com`, '--name', name]);
+    const erase = async (name: string): Promise<Program> => {
+      const program = programs.startInTerminal(['users', 'erase', '--email', `${name}@example.com`], {});
+      await program.says(/Type yes to continue/);
+      return program;
+    };
+    const first = await erase('first'); // starts the database
+    const last = await erase('last');
+    const read = (name: string): Promise<string> => readFile(join(programs.cwd, '.data/postgres-18', name), 'utf8');
+    const [, , , port] = (await read('postmaster.pid')).split('\n');
+    const url = `postgresql://postgres:${await read('users-api.password')}@127.0.0.1:${String(port)}/postgres`;
+
+    first.type('yes\r');
+    const waits = async (): Promise<string> => {
+      const waiting = `SELECT FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND NOT granted`;
+      while ((await administer(waiting, url)).length === 0);
+      return 'waits';
+    };
+    const outcome = await Promise.race([first.end().then(() => 'has ended'), waits().catch(() => 'has ended')]);
+    last.type('yes\r');
+
+    expect(outcome).toBe('waits');
+    expect([await last.end(), await first.end()]).toMatchObject([{ code: 0 }, { code: 0 }]);
     await programs.dispose();
   });
 

@@ -746,6 +746,13 @@ export const MUTANTS = [
     file: 'src/audit-trail/actor-columns.ts',
     from: '${userId}::uuid, ${keyId}::uuid',
     to: '${keyId}::uuid, ${userId}::uuid',
+    killedBy: 'test/audit.e2e-spec.ts',
+    title: 'has one event for every change of a user or a key',
+  },
+  {
+    file: 'src/audit-trail/actor-columns.ts',
+    from: "['uuid', (row) => actorOf(row).userId]",
+    to: "['uuid', (row) => actorOf(row).keyId]",
     killedBy: 'test/credits.e2e-spec.ts',
     title: 'keeps with the entry who moved the credits',
   },
@@ -963,7 +970,7 @@ export const MUTANTS = [
     title: 'through the API once',
   },
   {
-    file: 'migrations/1767227700000-prepare-user-search.ts',
+    file: 'migrations/1767228180000-fold-dotted-capital-i.ts',
     from: "replace(lower(value %s), U&'\\\\03c2', U&'\\\\03c3')",
     to: 'lower(value %s)',
     killedBy: 'test/search.e2e-spec.ts',
@@ -1606,7 +1613,7 @@ export const MUTANTS = [
     from: 'if (owned && !owner) await',
     to: 'if (owned && owner) await',
     killedBy: 'test/command-line.e2e-spec.ts',
-    title: 'runs any number of commands at once',
+    title: 'ends the database that a command started only after the last other command',
     built: true,
   },
   // config
