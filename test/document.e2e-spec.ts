@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 
 interface Schema {
   readonly $ref?: string;
@@ -119,6 +119,18 @@ const BREAKING_CHANGES = [
 
 /** What the document no longer offers, and the server still accepts. */
 const NO_LONGER_LISTED = /^gone: POST \S+ takes application\/merge-patch\+json[.:]/;
+
+/** The migrations of the last release. */
+const RELEASED = ['create-users', 'create-api-keys', 'create-audit-events', 'create-credit-entries'];
+
+it('docs/upgrade-2.md lists every migration since the last release', async () => {
+  const names = (await readdir('migrations')).map((file) => file.replace(/^\d+-/, '').replace(/\.ts$/, ''));
+  const page = await readFile('docs/upgrade-2.md', 'utf8');
+  const table = page.split('\n').filter((line) => line.startsWith('|'));
+  const listed = [...table.join('\n').matchAll(/`([a-z0-9]+(?:-[a-z0-9]+)+)`/g)].map(([, name]) => name);
+
+  expect(listed.sort()).toEqual(names.filter((name) => !RELEASED.includes(name)).sort());
+});
 
 describe('docs/openapi.json', () => {
   it('keeps what docs/openapi.released.json, the document of the last release, promises, but for what it lists', async () => {
