@@ -2,6 +2,7 @@ import { chmod, readFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
+import { ADVISORY_LOCKS } from '../src/database/advisory-locks.js';
 import { administer, createDatabase, type TestDatabase } from './support/database.js';
 import { type Program, Programs } from './support/server-process.js';
 
@@ -653,7 +654,8 @@ describe('users-api on the database that the app runs by itself', () => {
 
     first.type('yes\r');
     const waits = async (): Promise<string> => {
-      const waiting = `SELECT FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND NOT granted`;
+      const waiting = `SELECT FROM pg_locks
+        WHERE locktype = 'advisory' AND objid = ${String(ADVISORY_LOCKS.embeddedServerUser)} AND mode = 'ExclusiveLock' AND NOT granted`;
       while ((await administer(waiting, url)).length === 0);
       return 'waits';
     };
